@@ -1,0 +1,471 @@
+#!/usr/bin/env python3
+"""Plays PGC's STAC API and its bucket over the tiles of arcticdem_tiles.
+
+    stac_server.py --tiles DIRECTORY [--only 66_33,67_33] [--delay-ms N] [--bandwidth BYTES_PER_S]
+                   [--max-limit N]
+
+prints "PORT <n>" when it listens on 127.0.0.1 and ends when its standard input closes. The API's root is
+http://127.0.0.1:<n>/api/v1/. Tiles are made at their first request; servers may share the directory.
+Faults, log and reset are those of http_server.
+"""
+import argparse
+from collections import defaultdict
+from datetime import datetime, timezone
+import hashlib
+import json
+import os
+from pathlib import Path
+import re
+import threading
+import time
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+os.environ["GDAL_DRIVER_PATH"] = "disable"  # the driver under test has no part in making its tests
+
+from osgeo import gdal, ogr, osr  # noqa: E402
+
+import arcticdem_tiles as arcticdem  # noqa: E402
+from http_server import RangeFileHandler, RangeFileServer, run  # noqa: E402
+
+gdal.UseExceptions()
+ogr.UseExceptions()
+osr.UseExceptions()
+
+API = "/api/v1/"
+COLLECTION = "arcticdem-mosaics-v4.1-32m"
+BUCKET_PATH = "arcticdem/mosaics/v4.1/32m"
+TILE_PATH = re.compile("/" + re.escape(BUCKET_PATH)
+                       + r"/(?P<name>\d\d_\d\d)/(?P=name)_32m_v4\.1_(?P<asset>dem|datamask)\.tif")
+START, END = "2011-03-01T00:00:00Z", "2021-09-30T00:00:00Z"
+DEFAULT_LIMIT = 10
+SEARCH_KEYS = {"collections", "intersects", "bbox", "ids", "datetime", "limit", "token"}
+
+
+class ApiError(Exception):
+    def __init__(self, status, code, description):
+        super().__init__(description)
+        self.status = status
+        self.body = {"code": code, "description": description}
+
+
+def bad_request(description):
+    return ApiError(400, "BadRequestError", description)
+
+
+# Footprints
+
+def to_lon_lat():
+    projected, geographic = osr.SpatialReference(), osr.SpatialReference()
+    projected.ImportFromEPSG(arcticdem.CRS_CODE)
+    geographic.ImportFromEPSG(4326)
+    for crs in (projected, geographic):
+        crs.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return osr.CoordinateTransformation(projected, geographic)
+
+
+def polygon(ring):
+    return ogr.CreateGeometryFromJson(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+
+
+def box(west, south, east, north):
+    return polygon([[west, south], [east, south], [east, north], [west, north], [west, south]])
+
+
+def exterior(geometry, shift):
+    ring = geometry.GetGeometryRef(0)
+    return [[round(ring.GetX(i) + shift, 6), round(ring.GetY(i), 6)] for i in range(ring.GetPointCount())]
+
+
+def footprint(tile, transformation):
+    """The rings of PGC's footprint (four corners, not densified, split at the antimeridian), and bbox."""
+    xmin, ymin, xmax, ymax = arcticdem.tile_bounds(tile)
+    corners = [(xmin, ymax), (xmax, ymax), (xmax, ymin), (xmin, ymin), (xmin, ymax)]
+    ring = [[lon, lat] for lon, lat, _ in transformation.TransformPoints(corners)]
+    lons, lats = zip(*ring)
+    south, north = round(min(lats), 6), round(max(lats), 6)
+    if max(lons) - min(lons) <= 180:
+        rings = [[[round(lon, 6), round(lat, 6)] for lon, lat in ring]]
+        return rings, [round(min(lons), 6), south, round(max(lons), 6), north]
+    whole = polygon([[lon % 360, lat] for lon, lat in ring])
+    rings, edges = [], []
+    for west, shift in ((0, 0), (180, -360)):
+        part = whole.Intersection(box(west, -90, west + 180, 90))
+        if part.GetArea() > 1e-9:
+            rings.append(exterior(part, shift))
+            west, east, _, _ = part.GetEnvelope()
+            edges += [round(west + shift, 6), round(east + shift, 6)]
+    return rings, [edges[0], south, edges[-1], north]
+
+
+def multi_polygon(rings, z=None):
+    height = [] if z is None else [z]
+    return {"type": "MultiPolygon", "coordinates": [[[point + height for point in ring]] for ring in rings]}
+
+
+# Items
+
+def asset(base, tile, key, suffix, **fields):
+    name = "%s/%s/%s%s" % (BUCKET_PATH, arcticdem.tile_name(tile), arcticdem.item_id(tile), suffix)
+    return key, {
+        "href": base + "/" + name,
+        "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+        **fields,
+        "alternate": {"s3": {"href": "s3://pgc-opendata-dems/" + name}},
+    }
+
+
+def item(tile, rings, bbox, base):
+    name, identifier = arcticdem.tile_name(tile), arcticdem.item_id(tile)
+    xmin, ymin, xmax, ymax = arcticdem.tile_bounds(tile)
+    size, pixel = arcticdem.TILE_SIZE, arcticdem.PIXEL
+    collection = base + API + "collections/" + COLLECTION
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": ["https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+                            "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"],
+        "id": identifier,
+        "collection": COLLECTION,
+        "bbox": bbox,
+        "geometry": multi_polygon(rings, 0),
+        "properties": {
+            "title": identifier,
+            "created": "2022-11-01T00:00:00Z",
+            "published": "2023-02-01T00:00:00Z",
+            "license": "CC-BY-4.0",
+            "constellation": "maxar",
+            "datetime": None,
+            "start_datetime": START,
+            "end_datetime": END,
+            "gsd": pixel,
+            "proj:code": "EPSG:%d" % arcticdem.CRS_CODE,
+            "proj:shape": [size, size],
+            "proj:transform": [pixel, 0.0, xmin, 0.0, -pixel, ymax, 0.0, 0.0, 1.0],
+            "proj:bbox": [xmin, ymin, xmax, ymax],
+            "proj:geometry": {"type": "Polygon", "coordinates": [
+                [[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax], [xmin, ymin]]]},
+            "pgc:pairname_ids": [],
+            "pgc:supertile": name,
+            "pgc:tile": name,
+            "pgc:release_version": "4.1",
+            "pgc:data_perc": 1.0,
+            "pgc:num_components": 0,
+        },
+        "links": [
+            {"rel": "collection", "type": "application/json", "href": collection},
+            {"rel": "parent", "type": "application/json", "href": collection},
+            {"rel": "root", "type": "application/json", "href": base + API, "title": "PGC Data Catalog"},
+            {"rel": "self", "type": "application/geo+json", "href": collection + "/items/" + identifier},
+        ],
+        "assets": dict([
+            asset(base, tile, "dem", "_dem.tif", title="32m DEM", unit="meter",
+                  nodata=arcticdem.NODATA["dem"], data_type="float32", roles=["data"]),
+            asset(base, tile, "mad", "_mad.tif", title="Median Absolute Deviation", unit="meter",
+                  nodata=-9999.0, data_type="float32", roles=["metadata", "mad"]),
+            asset(base, tile, "datamask", "_datamask.tif", title="Valid data mask",
+                  nodata=arcticdem.NODATA["datamask"], data_type="uint8", roles=["metadata", "data-mask"]),
+        ]),
+    }
+
+
+# Searches
+
+def instant(text, default):
+    if text in ("", ".."):
+        return default
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise bad_request("datetime: %r is not RFC 3339" % text) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def meets_datetime(text):
+    first, _, last = text.partition("/")
+    first, last = (first, last) if "/" in text else (text, text)
+    begin = instant(first, datetime.min.replace(tzinfo=timezone.utc))
+    end = instant(last, datetime.max.replace(tzinfo=timezone.utc))
+    return begin <= instant(END, None) and end >= instant(START, None)
+
+
+def area(body):
+    """The geometry asked for, or None."""
+    if "bbox" in body and "intersects" in body:
+        raise bad_request("intersects and bbox parameters are mutually exclusive")
+    if "intersects" in body:
+        geometry = body["intersects"]
+        if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+            raise bad_request("intersects: expected a GeoJSON Polygon or MultiPolygon")
+        try:
+            return ogr.CreateGeometryFromJson(json.dumps(geometry))
+        except RuntimeError as error:
+            raise bad_request("intersects: %s" % error) from None
+    if "bbox" not in body:
+        return None
+    bbox = body["bbox"]
+    if not isinstance(bbox, list) or len(bbox) not in (4, 6):
+        raise bad_request("bbox: expected 4 or 6 numbers")
+    west, south, east, north = bbox if len(bbox) == 4 else bbox[0:2] + bbox[3:5]
+    if west <= east:
+        return box(west, south, east, north)
+    return box(west, south, 180, north).Union(box(-180, south, east, north))
+
+
+def checked_limit(body, max_limit):
+    limit = body.get("limit", DEFAULT_LIMIT)
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise bad_request("limit: expected a positive integer")
+    return min(limit, max_limit)
+
+
+def parse_query(query):
+    """A GET search as the body of the equal POST search."""
+    body = {key: values[-1] for key, values in parse_qs(query).items()}
+    try:
+        for key in ("collections", "ids"):
+            if key in body:
+                body[key] = body[key].split(",")
+        if "bbox" in body:
+            body["bbox"] = [float(number) for number in body["bbox"].split(",")]
+        if "intersects" in body:
+            body["intersects"] = json.loads(body["intersects"])
+        if "limit" in body:
+            body["limit"] = int(body["limit"])
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    return body
+
+
+class Catalogue:
+    def __init__(self, tiles, base, max_limit):
+        self.base = base
+        self.max_limit = max_limit
+        self.items = {}
+        self.footprints = {}
+        transformation = to_lon_lat()
+        for tile in tiles:
+            rings, bbox = footprint(tile, transformation)
+            identifier = arcticdem.item_id(tile)
+            self.items[identifier] = item(tile, rings, bbox, base)
+            self.footprints[identifier] = ogr.CreateGeometryFromJson(json.dumps(multi_polygon(rings)))
+
+    def matching(self, body):
+        """Ids in pgstac's order: newest first, then descending ids; all items here are equally old."""
+        unknown = set(body) - SEARCH_KEYS
+        if unknown:
+            raise bad_request("not supported by this server: " + ", ".join(sorted(unknown)))
+        if not isinstance(body.get("collections"), list):
+            raise bad_request("collections: a list is required by this server")
+        where = area(body)
+        if COLLECTION not in body["collections"] or not meets_datetime(body.get("datetime", "../..")):
+            return []
+        found = set(self.items) & set(body["ids"]) if "ids" in body else self.items
+        if where is not None:
+            found = [i for i in found if self.footprints[i].Intersects(where)]
+        return sorted(found, reverse=True)
+
+    def page(self, body):
+        """Ids of the page, and the tokens of the pages after and before it (or None)."""
+        limit = checked_limit(body, self.max_limit)
+        ids = self.matching(body)
+        first = 0
+        if "token" in body:
+            token = re.fullmatch("(next|prev):%s:(.+)" % re.escape(COLLECTION), str(body["token"]))
+            if not token or token[2] not in ids:
+                raise bad_request("token: %r is not of this search" % body["token"])
+            position = ids.index(token[2])
+            first = position + 1 if token[1] == "next" else max(position - limit, 0)
+        page = ids[first:first + limit]
+        after = "next:%s:%s" % (COLLECTION, page[-1]) if first + limit < len(ids) else None
+        before = "prev:%s:%s" % (COLLECTION, page[0]) if page and first > 0 else None
+        return page, after, before
+
+    def search(self, body, method):
+        page, after, before = self.page(body)
+        href = self.base + API + "search"
+        links = []
+        for relation, token in (("next", after), ("previous", before)):
+            if token is None:
+                continue
+            link = {"rel": relation, "type": "application/geo+json", "method": method, "href": href}
+            if method == "POST":
+                link["body"] = {**body, "token": token}
+            else:
+                link["href"] += "?" + urlencode(self.query_of({**body, "token": token}))
+            links.append(link)
+        links += [{"rel": "root", "type": "application/json", "href": self.base + API},
+                  {"rel": "self", "type": "application/json", "href": href}]
+        return {"type": "FeatureCollection", "links": links,
+                "features": [self.items[i] for i in page], "numberReturned": len(page)}
+
+    @staticmethod
+    def query_of(body):
+        def text(value):
+            if isinstance(value, dict):
+                return json.dumps(value)
+            return ",".join(map(str, value)) if isinstance(value, list) else value
+
+        return {key: text(value) for key, value in body.items()}
+
+    def root(self):
+        api = self.base + API
+        return {
+            "type": "Catalog", "id": "pgc-data-stac", "stac_version": "1.0.0", "title": "PGC Data Catalog",
+            "description": "PGC Data Catalog of open digital elevation models",
+            "conformsTo": ["https://api.stacspec.org/v1.0.0/core",
+                           "https://api.stacspec.org/v1.0.0/ogcapi-features",
+                           "https://api.stacspec.org/v1.0.0/item-search"],
+            "links": [
+                {"rel": "self", "type": "application/json", "href": api},
+                {"rel": "root", "type": "application/json", "href": api},
+                {"rel": "data", "type": "application/json", "href": api + "collections"},
+                *({"rel": "search", "type": "application/geo+json", "href": api + "search", "method": m}
+                  for m in ("GET", "POST")),
+                {"rel": "child", "type": "application/json", "href": api + "collections/" + COLLECTION},
+            ],
+        }
+
+    def collection(self):
+        api = self.base + API
+        href = api + "collections/" + COLLECTION
+        return {
+            "type": "Collection", "id": COLLECTION, "stac_version": "1.0.0", "license": "CC-BY-4.0",
+            "title": "ArcticDEM DEM mosaics v4.1 32m", "description": "ArcticDEM DEM mosaics v4.1 32m",
+            "extent": {"spatial": {"bbox": [[-180, 50, 180, 90]]}, "temporal": {"interval": [[START, END]]}},
+            "links": [
+                {"rel": "items", "type": "application/geo+json", "href": href + "/items"},
+                {"rel": "parent", "type": "application/json", "href": api},
+                {"rel": "root", "type": "application/json", "href": api},
+                {"rel": "self", "type": "application/json", "href": href},
+            ],
+        }
+
+    def get(self, path):
+        """The document under the API's root."""
+        documents = {
+            "": self.root,
+            "collections": lambda: {"collections": [self.collection()], "links": []},
+            "collections/" + COLLECTION: self.collection,
+        }
+        if path in documents:
+            return documents[path]()
+        prefix = "collections/%s/items/" % COLLECTION
+        identifier = path[len(prefix):] if path.startswith(prefix) else None
+        if identifier in self.items:
+            return self.items[identifier]
+        raise ApiError(404, "NotFoundError", "%s does not exist." % (identifier or path))
+
+
+# The server
+
+class ThrottledWriter:
+    def __init__(self, writer, bytes_per_second):
+        self.writer = writer
+        self.bytes_per_second = bytes_per_second
+
+    def write(self, data):
+        piece = max(self.bytes_per_second // 20, 1)
+        for first in range(0, len(data), piece):
+            part = data[first:first + piece]
+            self.writer.write(part)
+            self.writer.flush()
+            time.sleep(len(part) / self.bytes_per_second)
+        return len(data)
+
+    def __getattr__(self, name):
+        return getattr(self.writer, name)
+
+
+class StacServer(RangeFileServer):
+    def __init__(self, directory, tiles, delay_ms=0, bandwidth=None, max_limit=100):
+        super().__init__(directory, StacHandler)
+        self.tiles = frozenset(tiles)
+        self.delay_ms = delay_ms
+        self.bandwidth = bandwidth
+        self.catalogue = Catalogue(self.tiles, "http://127.0.0.1:%d" % self.server_address[1], max_limit)
+        self.making = defaultdict(threading.Lock)
+
+    def make_tile(self, tile, asset, path):
+        target = self.directory / path.lstrip("/")
+        with self.making[target]:
+            if not target.exists():
+                arcticdem.write_cog(tile, asset, target)
+
+
+class StacHandler(RangeFileHandler):
+    def serve(self):
+        if self.path_only == API.rstrip("/") or self.path_only.startswith(API):
+            return self.serve_api(self.path_only[len(API):].rstrip("/"))
+        wanted = TILE_PATH.fullmatch(self.path_only)
+        tile = wanted and arcticdem.tile_from_name(wanted["name"])
+        if tile not in self.server.tiles:
+            return self.respond(404, b"NoSuchKey\n", "text/plain")
+        self.server.make_tile(tile, wanted["asset"], self.path_only)
+        self.server.faults.wait(self.server.delay_ms)
+        if self.server.bandwidth is None:
+            return super().serve()
+        writer, self.wfile = self.wfile, ThrottledWriter(self.wfile, self.server.bandwidth)
+        try:
+            return super().serve()
+        finally:
+            self.wfile = writer
+
+    def serve_api(self, path):
+        try:
+            document = self.search() if path == "search" else self.document(path)
+        except ApiError as error:
+            return self.respond_json(error.body, error.status)
+        geojson = document["type"] in ("Feature", "FeatureCollection") if "type" in document else False
+        return self.respond(200, json.dumps(document).encode(),
+                            "application/geo+json" if geojson else "application/json")
+
+    def document(self, path):
+        if self.command == "POST":
+            raise ApiError(405, "MethodNotAllowed", "Method Not Allowed")
+        return self.server.catalogue.get(path)
+
+    def search(self):
+        if self.command != "POST":
+            return self.server.catalogue.search(parse_query(urlsplit(self.path).query), "GET")
+        if self.headers.get_content_type() != "application/json":
+            raise ApiError(415, "UnsupportedMediaType", "a search is posted as application/json")
+        try:
+            body = json.loads(self.body)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+        if not isinstance(body, dict):
+            raise bad_request("expected a JSON object")
+        return self.server.catalogue.search(body, "POST")
+
+
+def cache_directory(directory):
+    """A directory of its own for each version of the tiles, so that none is ever stale."""
+    version = hashlib.sha256()
+    for source in (Path(arcticdem.__file__), arcticdem.RELIEF_FILE):
+        version.update(source.read_bytes())
+    path = Path(directory) / version.hexdigest()[:16]
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tiles", required=True)
+    parser.add_argument("--only")
+    parser.add_argument("--delay-ms", type=int, default=0)
+    parser.add_argument("--bandwidth", type=int)
+    parser.add_argument("--max-limit", type=int, default=100)
+    options = parser.parse_args()
+    if options.only is None:
+        tiles = arcticdem.default_tiles()
+    else:
+        tiles = {arcticdem.tile_from_name(name) for name in options.only.split(",") if name}
+        outside = [arcticdem.tile_name(tile) for tile in tiles if not arcticdem.on_lattice(tile)]
+        if outside:
+            parser.error("not on the lattice: " + ", ".join(outside))
+    run(StacServer(cache_directory(options.tiles), tiles, options.delay_ms, options.bandwidth,
+                   options.max_limit))
+
+
+if __name__ == "__main__":
+    main()

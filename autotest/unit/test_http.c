@@ -1,0 +1,859 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "autotest/unit/http_server_process.h"
+#include "datasets/http.h"
+
+#include <cpl_conv.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { CONTENT_SIZE = 100000, FOREVER_MS = 600000 };
+
+static http_server server;
+static unsigned char content[CONTENT_SIZE];
+
+static int start(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof content; i++)
+        content[i] = (unsigned char)(i * 7 + i / 251);
+    http_server_start(&server, "http_server.py");
+    http_server_write(&server, "a.bin", content, sizeof content);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    http_server_stop(&server);
+    return 0;
+}
+
+static int reset(void **state)
+{
+    (void)state;
+    http_server_reset(&server);
+    return 0;
+}
+
+static sgc_http *new_client(sgc_http_options options)
+{
+    sgc_http *http;
+    sgc_error err;
+    assert_int_equal(sgc_http_new(&options, &http, &err), SGC_OK);
+    return http;
+}
+
+static sgc_http *patient_client(unsigned retries)
+{
+    return new_client(
+        (sgc_http_options){.max_requests = 2, .retries = retries, .first_delay_ms = 1});
+}
+
+/* A request that succeeds must leave the error alone. */
+static sgc_status perform(sgc_http *http, sgc_http_request request, sgc_http_response *response,
+                          sgc_error *err)
+{
+    strcpy(err->message, "untouched");
+    const sgc_status status = sgc_http_perform(http, &request, NULL, response, err);
+    if (status == SGC_OK)
+        assert_string_equal(err->message, "untouched");
+    return status;
+}
+
+static sgc_status get(sgc_http *http, const char *path, sgc_error *err)
+{
+    const http_server_url url = http_server_address(&server, path);
+    sgc_http_response response;
+    const sgc_status status =
+        perform(http, (sgc_http_request){.method = "GET", .url = url.text}, &response, err);
+    if (status == SGC_OK)
+        sgc_http_response_clear(&response);
+    return status;
+}
+
+static sgc_status get_range(sgc_http *http, uint64_t first, uint64_t last,
+                            sgc_http_response *response, sgc_error *err)
+{
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    return perform(http,
+                   (sgc_http_request){.method = "GET",
+                                      .url = url.text,
+                                      .has_range = true,
+                                      .range_first = first,
+                                      .range_last = last},
+                   response, err);
+}
+
+static void fault(const char *format, ...) SGC_PRINTF(1, 2);
+
+static void fault(const char *format, ...)
+{
+    char json[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(json, sizeof json, format, args);
+    va_end(args);
+    http_server_fault(&server, json);
+}
+
+static int log_number(const cJSON *entry, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(entry, name)->valueint;
+}
+
+static void wait_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* Waits until so many requests have arrived. */
+static void await_requests(size_t count)
+{
+    for (int i = 0; http_server_count(&server) < count; i++) {
+        assert_true(i < 3000);
+        wait_ms(10);
+    }
+}
+
+static void assert_contains(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", text, part);
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+    if (strstr(text, part) != NULL)
+        fail_msg("\"%s\" has \"%s\"", text, part);
+}
+
+/* ---- good answers ---- */
+
+static void test_get(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    assert_int_equal(
+        perform(http, (sgc_http_request){.method = "GET", .url = url.text}, &response, &err),
+        SGC_OK);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(response.size, CONTENT_SIZE);
+    assert_memory_equal(response.data, content, CONTENT_SIZE);
+    assert_int_equal(response.data[CONTENT_SIZE], 0);
+    assert_int_equal(response.total_size, CONTENT_SIZE);
+    assert_string_equal(response.content_type, "application/octet-stream");
+    assert_true(response.etag[0] == '"');
+    sgc_http_response_clear(&response);
+    assert_null(response.data);
+
+    const sgc_http_counters counters = sgc_http_get_counters(http);
+    assert_int_equal(counters.requests, 1);
+    assert_int_equal(counters.bytes_received, CONTENT_SIZE);
+    sgc_http_free(http);
+}
+
+static void test_head_has_size_and_no_body(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    assert_int_equal(
+        perform(http, (sgc_http_request){.method = "HEAD", .url = url.text}, &response, &err),
+        SGC_OK);
+    assert_int_equal(response.size, 0);
+    assert_int_equal(response.data[0], 0);
+    assert_int_equal(response.total_size, CONTENT_SIZE);
+    sgc_http_response_clear(&response);
+    sgc_http_free(http);
+}
+
+static void test_post_sends_body_and_headers(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    const char *const headers[] = {"Content-Type: application/json", "X-Test: yes", NULL};
+    const sgc_http_request request = {
+        .method = "POST", .url = url.text, .headers = headers, .body = "{\"a\":1}", .body_size = 7};
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+
+    cJSON *log = http_server_log(&server);
+    const cJSON *entry = cJSON_GetArrayItem(log, 0);
+    const cJSON *sent = cJSON_GetObjectItem(entry, "headers");
+    assert_string_equal(cJSON_GetObjectItem(entry, "method")->valuestring, "POST");
+    assert_string_equal(cJSON_GetObjectItem(entry, "body")->valuestring, "{\"a\":1}");
+    assert_string_equal(cJSON_GetObjectItem(sent, "Content-Type")->valuestring, "application/json");
+    assert_string_equal(cJSON_GetObjectItem(sent, "X-Test")->valuestring, "yes");
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+static void check_range(uint64_t first, uint64_t last, size_t size)
+{
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(get_range(http, first, last, &response, &err), SGC_OK);
+    assert_int_equal(response.size, size);
+    assert_memory_equal(response.data, content + first, size);
+    assert_int_equal(response.total_size, CONTENT_SIZE);
+    sgc_http_response_clear(&response);
+    sgc_http_free(http);
+}
+
+static void test_range(void **state)
+{
+    (void)state;
+    check_range(0, 0, 1);
+    check_range(1000, 1999, 1000);
+    check_range(CONTENT_SIZE - 10, CONTENT_SIZE - 1, 10);
+    check_range(CONTENT_SIZE - 10, CONTENT_SIZE + 10, 10);
+    check_range(0, UINT64_MAX - 1, CONTENT_SIZE);
+}
+
+static void test_range_answered_with_200(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"ignore_range\": true}");
+    test_range(state);
+}
+
+static void test_range_answered_with_200_of_unknown_size(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"ignore_range\": true, \"chunked\": true}");
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(get_range(http, 1000, 1999, &response, &err), SGC_OK);
+    assert_int_equal(response.size, 1000);
+    assert_memory_equal(response.data, content + 1000, 1000);
+    assert_true(response.total_size == UINT64_MAX);
+    sgc_http_response_clear(&response);
+    sgc_http_free(http);
+}
+
+static void test_range_beyond_the_end(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(3);
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(get_range(http, CONTENT_SIZE, CONTENT_SIZE + 9, &response, &err), SGC_INVALID);
+    fault("{\"path\": \"/a.bin\", \"ignore_range\": true}");
+    assert_int_equal(get_range(http, CONTENT_SIZE, CONTENT_SIZE + 9, &response, &err), SGC_INVALID);
+    assert_int_equal(http_server_count(&server), 2);
+    sgc_http_free(http);
+}
+
+static void test_wrong_content_range_is_repeated(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"bytes 0-9/100000",     "bytes 100-108/100000",
+                                        "bytes 100-110/100000", "bytes 100-109/50",
+                                        "items 1-2/3",          ""};
+    sgc_http *http = patient_client(1);
+    sgc_http_response response;
+    sgc_error err;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"times\": 1, \"headers\": {\"Content-Range\": \"%s\"}}",
+              wrong[i]);
+        assert_int_equal(get_range(http, 100, 109, &response, &err), SGC_OK);
+        assert_memory_equal(response.data, content + 100, 10);
+        sgc_http_response_clear(&response);
+        assert_int_equal(http_server_count(&server), 2);
+    }
+    sgc_http_free(http);
+}
+
+static void test_part_shorter_than_its_content_range_is_repeated(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"times\": 1, "
+          "\"headers\": {\"Content-Range\": \"bytes 99990-100005/100006\"}}");
+    sgc_http *http = patient_client(1);
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(get_range(http, 99990, 100009, &response, &err), SGC_OK);
+    assert_int_equal(response.size, 10);
+    sgc_http_response_clear(&response);
+    assert_int_equal(http_server_count(&server), 2);
+    sgc_http_free(http);
+}
+
+static void test_gzip_only_without_range(void **state)
+{
+    (void)state;
+    static const unsigned char hello[] = {31,  139, 8, 0, 0,   0,   0,  0,  0, 3, 203, 72, 205,
+                                          201, 201, 7, 0, 134, 166, 16, 54, 5, 0, 0,   0};
+    http_server_write(&server, "hello.gz", hello, sizeof hello);
+    fault("{\"path\": \"/hello.gz\", \"headers\": {\"Content-Encoding\": \"gzip\"}}");
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/hello.gz");
+    assert_int_equal(
+        perform(http, (sgc_http_request){.method = "GET", .url = url.text}, &response, &err),
+        SGC_OK);
+    assert_string_equal((char *)response.data, "hello");
+    assert_true(response.total_size == UINT64_MAX);
+    sgc_http_response_clear(&response);
+    assert_int_equal(get_range(http, 0, 9, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+
+    static const char *const accepted[] = {"gzip", "identity"};
+    cJSON *log = http_server_log(&server);
+    for (int i = 0; i < 2; i++) {
+        const cJSON *headers = cJSON_GetObjectItem(cJSON_GetArrayItem(log, i), "headers");
+        assert_string_equal(cJSON_GetObjectItem(headers, "Accept-Encoding")->valuestring,
+                            accepted[i]);
+    }
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+static void check_size_limit(size_t max_size, sgc_status expected)
+{
+    sgc_http *http = patient_client(2);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    const sgc_http_request request = {.method = "GET", .url = url.text, .max_size = max_size};
+    assert_int_equal(perform(http, request, &response, &err), expected);
+    if (expected == SGC_OK)
+        sgc_http_response_clear(&response);
+    assert_int_equal(sgc_http_get_counters(http).requests, 1);
+    sgc_http_free(http);
+}
+
+static void test_size_limit(void **state)
+{
+    (void)state;
+    check_size_limit(CONTENT_SIZE, SGC_OK);
+    check_size_limit(CONTENT_SIZE - 1, SGC_CORRUPT);
+    fault("{\"path\": \"/a.bin\", \"chunked\": true}");
+    check_size_limit(CONTENT_SIZE, SGC_OK);
+    check_size_limit(CONTENT_SIZE - 1, SGC_CORRUPT);
+}
+
+static void test_connections_are_reused(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    cJSON *log = http_server_log(&server);
+    const int first = log_number(cJSON_GetArrayItem(log, 0), "connection");
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, log) assert_int_equal(log_number(entry, "connection"), first);
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+static void test_redirects(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(2);
+    sgc_error err;
+    fault("{\"path\": \"/moved\", \"redirect_to\": \"/a.bin\"}");
+    assert_int_equal(get(http, "/moved", &err), SGC_OK);
+    assert_int_equal(sgc_http_get_counters(http).requests, 2);
+
+    http_server_reset(&server);
+    fault("{\"path\": \"/loop\", \"redirect_to\": \"/loop\"}");
+    assert_int_equal(get(http, "/loop", &err), SGC_NETWORK);
+    assert_int_equal(http_server_count(&server), 11);
+
+    http_server_reset(&server);
+    fault("{\"path\": \"/trap\", \"redirect_to\": \"file:///etc/passwd\"}");
+    assert_int_equal(get(http, "/trap", &err), SGC_NETWORK);
+    assert_int_equal(http_server_count(&server), 1);
+    sgc_http_free(http);
+}
+
+static void test_redirected_post_stays_a_post(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    fault("{\"path\": \"/search\", \"redirect_to\": \"/a.bin\", \"status\": 301}");
+    const http_server_url url = http_server_address(&server, "/search");
+    const sgc_http_request request = {
+        .method = "POST", .url = url.text, .body = "question", .body_size = 8};
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+    cJSON *log = http_server_log(&server);
+    const cJSON *entry = cJSON_GetArrayItem(log, 1);
+    assert_string_equal(cJSON_GetObjectItem(entry, "method")->valuestring, "POST");
+    assert_string_equal(cJSON_GetObjectItem(entry, "body")->valuestring, "question");
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+/* ---- failures ---- */
+
+static void test_transient_statuses_are_repeated(void **state)
+{
+    (void)state;
+    static const int statuses[] = {408, 425, 429, 500, 502, 503, 504};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"times\": 2, \"status\": %d, \"retry_after\": 0}",
+              statuses[i]);
+        sgc_http *http = patient_client(2);
+        sgc_error err;
+        assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+        assert_int_equal(http_server_count(&server), 3);
+        assert_int_equal(sgc_http_get_counters(http).requests, 3);
+        sgc_http_free(http);
+    }
+}
+
+static void test_retries_are_exhausted(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"status\": 503, \"body\": \"too busy\\nsecond line\"}");
+    sgc_http *http = patient_client(3);
+    sgc_error err;
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    assert_int_equal(http_server_count(&server), 4);
+    assert_contains(err.message, "/a.bin, attempt 4: the server answered 503: too busy");
+    assert_lacks(err.message, "second");
+
+    http_server_reset(&server);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    sgc_http_free(http);
+}
+
+static void test_permanent_statuses_fail_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        sgc_status expected;
+    } cases[] = {{400, SGC_NETWORK}, {401, SGC_AUTH},      {403, SGC_AUTH},    {404, SGC_NOT_FOUND},
+                 {405, SGC_NETWORK}, {410, SGC_NOT_FOUND}, {422, SGC_NETWORK}, {501, SGC_NETWORK},
+                 {204, SGC_NETWORK}, {304, SGC_NETWORK}};
+    sgc_http *http = patient_client(3);
+    sgc_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"status\": %d}", cases[i].status);
+        assert_int_equal(get(http, "/a.bin", &err), cases[i].expected);
+        assert_int_equal(http_server_count(&server), 1);
+        char status[8];
+        snprintf(status, sizeof status, "%d", cases[i].status);
+        assert_contains(err.message, status);
+    }
+    sgc_http_free(http);
+}
+
+static void test_messages_quote_the_server(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *expected;
+    } cases[] = {
+        {"plain words", "400: plain words"},
+        {"  \\nlate\\rwords\\u0007", "400: late?words?"},
+        {"{\\\"description\\\": \\\"of STAC\\\"}", "400: of STAC"},
+        {"{\\\"message\\\": \\\"of a gateway\\\"}", "400: of a gateway"},
+        {"{\\\"error\\\": {\\\"message\\\": \\\"of Google\\\"}}", "400: of Google"},
+        {"{\\\"other\\\": 1}", "the server answered 400"},
+        {"<html>nonsense</html>", "the server answered 400"},
+    };
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"status\": 400, \"body\": \"%s\"}", cases[i].body);
+        assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+        const size_t length = strlen(err.message), expected = strlen(cases[i].expected);
+        assert_true(length > expected);
+        assert_string_equal(err.message + length - expected, cases[i].expected);
+    }
+    sgc_http_free(http);
+}
+
+static void test_messages_carry_no_credentials(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"status\": 403, \"body\": \"no: '/a.bin?token=secret' today\"}");
+    char url[256];
+    snprintf(url, sizeof url, "http://user:password@127.0.0.1:%u/a.bin?token=secret", server.port);
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(
+        perform(http, (sgc_http_request){.method = "GET", .url = url}, &response, &err), SGC_AUTH);
+    assert_contains(err.message, "/a.bin: access refused with status 403: no: '/a.bin?' today");
+    assert_lacks(err.message, "secret");
+    assert_lacks(err.message, "password");
+    sgc_http_free(http);
+}
+
+static void test_redact(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"https://host/path", "https://host/path"},
+        {"https://user@host/path?query", "https://host/path"},
+        {"https://user:p@ss@host:1/path@2x#part", "https://host:1/path@2x"},
+        {"https://host?mail=a@b", "https://host"},
+        {"host/path?query", "host/path"},
+        {"host/path?from=https://other/", "host/path"},
+        {"", ""},
+    };
+    char text[64];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sgc_http_redact(cases[i][0], text, sizeof text);
+        assert_string_equal(text, cases[i][1]);
+    }
+    sgc_http_redact("https://host/path", text, 9);
+    assert_string_equal(text, "https://");
+}
+
+static void check_broken_transfer(const char *what)
+{
+    sgc_http *http = patient_client(2);
+    sgc_http_response response;
+    sgc_error err;
+    http_server_reset(&server);
+    fault("{\"path\": \"/a.bin\", \"times\": 1, %s}", what);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    fault("{\"path\": \"/a.bin\", \"times\": 1, %s}", what);
+    assert_int_equal(get_range(http, 5000, 5999, &response, &err), SGC_OK);
+    assert_memory_equal(response.data, content + 5000, 1000);
+    sgc_http_response_clear(&response);
+    fault("{\"path\": \"/a.bin\", %s}", what);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    assert_int_equal(get_range(http, 5000, 5999, &response, &err), SGC_NETWORK);
+    sgc_http_free(http);
+}
+
+static void test_truncation_is_repeated(void **state)
+{
+    (void)state;
+    check_broken_transfer("\"truncate\": 100");
+    check_broken_transfer("\"truncate\": 100, \"ignore_range\": true");
+    check_broken_transfer("\"truncate\": 100, \"ignore_range\": true, \"chunked\": true");
+}
+
+static void test_reset_is_repeated(void **state)
+{
+    (void)state;
+    check_broken_transfer("\"reset\": true");
+}
+
+static void test_no_server(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(1);
+    sgc_http_response response;
+    sgc_error err;
+    const sgc_http_request request = {.method = "GET", .url = "http://127.0.0.1:1/"};
+    assert_int_equal(perform(http, request, &response, &err), SGC_NETWORK);
+    assert_contains(err.message, "GET http://127.0.0.1:1/, attempt 2: ");
+    sgc_http_free(http);
+}
+
+static void test_retry_after_is_honoured(void **state)
+{
+    (void)state;
+    struct timespec before, after;
+    fault("{\"path\": \"/a.bin\", \"times\": 1, \"status\": 429, \"retry_after\": 1}");
+    sgc_http *http = patient_client(1);
+    sgc_error err;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    /* A lower bound, so it holds on a slow machine, too. */
+    const double waited =
+        (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+    assert_true(waited >= 1);
+    sgc_http_free(http);
+}
+
+static void test_retry_after_is_bounded(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"3600", "\"Fri, 01 Jan 2100 00:00:00 GMT\""};
+    sgc_http *http = patient_client(3);
+    sgc_error err;
+    for (int i = 0; i < 2; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"status\": 503, \"retry_after\": %s}", texts[i]);
+        assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+        assert_int_equal(http_server_count(&server), 1);
+        assert_contains(err.message, "it asks to wait ");
+        assert_contains(err.message, "more than the 120 s that are allowed");
+        if (i == 0)
+            assert_contains(err.message, " 3600 s,");
+    }
+    sgc_http_free(http);
+}
+
+static void test_invalid_input(void **state)
+{
+    (void)state;
+    sgc_http *http;
+    sgc_http_response response;
+    sgc_error err;
+    assert_int_equal(sgc_http_new(&(sgc_http_options){0}, &http, &err), SGC_INVALID);
+    http = patient_client(3);
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    const sgc_http_request requests[] = {
+        {.method = "GET", .url = "ftp://127.0.0.1/"},
+        {.method = "GET", .url = "/a.bin"},
+        {.method = "GET", .url = "http://a b/"},
+        {.method = "DELETE", .url = url.text},
+        {.method = "GET", .url = url.text, .has_range = true, .range_first = 2, .range_last = 1},
+        {.method = "GET", .url = url.text, .has_range = true, .range_last = UINT64_MAX},
+        {.method = "HEAD", .url = url.text, .has_range = true},
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        assert_int_equal(perform(http, requests[i], &response, &err), SGC_INVALID);
+        assert_int_equal(sgc_http_perform(http, &requests[i], NULL, &response, NULL), SGC_INVALID);
+    }
+    assert_int_equal(http_server_count(&server), 0);
+    sgc_http_free(http);
+    sgc_http_free(NULL);
+}
+
+/* ---- configuration ---- */
+
+static void check_user_agent(const char *prefix)
+{
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    http_server_reset(&server);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    cJSON *log = http_server_log(&server);
+    const cJSON *headers = cJSON_GetObjectItem(cJSON_GetArrayItem(log, 0), "headers");
+    const char *agent = cJSON_GetObjectItem(headers, "User-Agent")->valuestring;
+    assert_ptr_equal(strstr(agent, prefix), agent);
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+static void test_user_agent(void **state)
+{
+    (void)state;
+    check_user_agent("SGC/");
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_USERAGENT", "somebody");
+    check_user_agent("somebody");
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_USERAGENT", NULL);
+}
+
+static void check_silent_server(const char *option)
+{
+    sgc_http *http = patient_client(1);
+    sgc_error err;
+    http_server_reset(&server);
+    fault("{\"path\": \"/a.bin\", \"delay_ms\": %d}", FOREVER_MS);
+    CPLSetThreadLocalConfigOption(option, "1");
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    CPLSetThreadLocalConfigOption(option, NULL);
+    assert_int_equal(http_server_count(&server), 2);
+    sgc_http_free(http);
+}
+
+static void test_silent_server_times_out(void **state)
+{
+    (void)state;
+    check_silent_server("GDAL_HTTP_TIMEOUT");
+    check_silent_server("GDAL_HTTP_LOW_SPEED_TIME");
+}
+
+/* ---- threads ---- */
+
+static bool is_set(void *flag)
+{
+    return atomic_load((atomic_bool *)flag);
+}
+
+typedef struct client_job {
+    sgc_http *http;
+    atomic_bool stop;
+    sgc_status status;
+    pthread_t thread;
+} client_job;
+
+static void *run_job(void *user)
+{
+    client_job *job = user;
+    const sgc_cancel cancel = {is_set, &job->stop};
+    const http_server_url url = http_server_address(&server, "/a.bin");
+    const sgc_http_request request = {.method = "GET", .url = url.text};
+    sgc_http_response response;
+    sgc_error err;
+    job->status = sgc_http_perform(job->http, &request, &cancel, &response, &err);
+    if (job->status == SGC_OK)
+        sgc_http_response_clear(&response);
+    return NULL;
+}
+
+static void start_job(client_job *job, sgc_http *http)
+{
+    job->http = http;
+    atomic_init(&job->stop, false);
+    assert_int_equal(pthread_create(&job->thread, NULL, run_job, job), 0);
+}
+
+static sgc_status end_job(client_job *job, bool stop)
+{
+    atomic_store(&job->stop, stop);
+    pthread_join(job->thread, NULL);
+    return job->status;
+}
+
+static void test_cancel_in_transfer(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"delay_ms\": %d}", FOREVER_MS);
+    sgc_http *http = patient_client(3);
+    client_job job;
+    start_job(&job, http);
+    await_requests(1);
+    assert_int_equal(end_job(&job, true), SGC_CANCELLED);
+    assert_int_equal(http_server_count(&server), 1);
+    sgc_http_free(http);
+}
+
+static int first_status(void)
+{
+    cJSON *log = http_server_log(&server);
+    const int status = log_number(cJSON_GetArrayItem(log, 0), "status");
+    cJSON_Delete(log);
+    return status;
+}
+
+static void test_cancel_in_back_off(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"status\": 503}");
+    sgc_http *http = new_client((sgc_http_options){
+        .max_requests = 1, .retries = 3, .first_delay_ms = FOREVER_MS, .max_delay_ms = FOREVER_MS});
+    client_job job;
+    start_job(&job, http);
+    await_requests(1);
+    while (first_status() != 503 || sgc_http_get_counters(http).requests < 1)
+        wait_ms(10);
+    assert_int_equal(end_job(&job, true), SGC_CANCELLED);
+    assert_int_equal(http_server_count(&server), 1);
+    sgc_http_free(http);
+}
+
+static void test_cancel_while_waiting_for_a_turn(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"delay_ms\": %d}", FOREVER_MS);
+    sgc_http *http = new_client((sgc_http_options){.max_requests = 1});
+    client_job running, waiting;
+    start_job(&running, http);
+    await_requests(1);
+    start_job(&waiting, http);
+    wait_ms(50);
+    assert_int_equal(end_job(&waiting, true), SGC_CANCELLED);
+    assert_int_equal(http_server_count(&server), 1);
+    assert_int_equal(end_job(&running, true), SGC_CANCELLED);
+    sgc_http_free(http);
+}
+
+static void test_pause_gives_the_turn_to_others(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"status\": 503, \"times\": 1}");
+    sgc_http *http = new_client((sgc_http_options){
+        .max_requests = 1, .retries = 1, .first_delay_ms = FOREVER_MS, .max_delay_ms = FOREVER_MS});
+    client_job pausing, other;
+    start_job(&pausing, http);
+    await_requests(1);
+    start_job(&other, http);
+    assert_int_equal(end_job(&other, false), SGC_OK);
+    assert_int_equal(end_job(&pausing, true), SGC_CANCELLED);
+    sgc_http_free(http);
+}
+
+static void test_concurrent_requests_are_limited(void **state)
+{
+    (void)state;
+    enum { JOBS = 12, LIMIT = 3 };
+    fault("{\"path\": \"/a.bin\", \"delay_ms\": %d}", FOREVER_MS);
+    sgc_http *http = new_client((sgc_http_options){.max_requests = LIMIT});
+    client_job jobs[JOBS];
+    for (int i = 0; i < JOBS; i++)
+        start_job(&jobs[i], http);
+    await_requests(LIMIT);
+    wait_ms(100);
+    assert_int_equal(http_server_count(&server), LIMIT);
+    http_server_reset(&server);
+    for (int i = 0; i < JOBS; i++)
+        assert_int_equal(end_job(&jobs[i], false), SGC_OK);
+    cJSON *log = http_server_log(&server);
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, log) assert_in_range(log_number(entry, "running"), 1, LIMIT);
+    cJSON_Delete(log);
+    assert_int_equal(sgc_http_get_counters(http).requests, JOBS);
+    sgc_http_free(http);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_get, reset),
+        cmocka_unit_test_setup(test_head_has_size_and_no_body, reset),
+        cmocka_unit_test_setup(test_post_sends_body_and_headers, reset),
+        cmocka_unit_test_setup(test_range, reset),
+        cmocka_unit_test_setup(test_range_answered_with_200, reset),
+        cmocka_unit_test_setup(test_range_answered_with_200_of_unknown_size, reset),
+        cmocka_unit_test_setup(test_range_beyond_the_end, reset),
+        cmocka_unit_test_setup(test_wrong_content_range_is_repeated, reset),
+        cmocka_unit_test_setup(test_part_shorter_than_its_content_range_is_repeated, reset),
+        cmocka_unit_test_setup(test_gzip_only_without_range, reset),
+        cmocka_unit_test_setup(test_size_limit, reset),
+        cmocka_unit_test_setup(test_connections_are_reused, reset),
+        cmocka_unit_test_setup(test_redirects, reset),
+        cmocka_unit_test_setup(test_redirected_post_stays_a_post, reset),
+        cmocka_unit_test_setup(test_transient_statuses_are_repeated, reset),
+        cmocka_unit_test_setup(test_retries_are_exhausted, reset),
+        cmocka_unit_test_setup(test_permanent_statuses_fail_at_once, reset),
+        cmocka_unit_test_setup(test_messages_quote_the_server, reset),
+        cmocka_unit_test_setup(test_messages_carry_no_credentials, reset),
+        cmocka_unit_test_setup(test_redact, reset),
+        cmocka_unit_test_setup(test_truncation_is_repeated, reset),
+        cmocka_unit_test_setup(test_reset_is_repeated, reset),
+        cmocka_unit_test_setup(test_no_server, reset),
+        cmocka_unit_test_setup(test_retry_after_is_honoured, reset),
+        cmocka_unit_test_setup(test_retry_after_is_bounded, reset),
+        cmocka_unit_test_setup(test_invalid_input, reset),
+        cmocka_unit_test_setup(test_user_agent, reset),
+        cmocka_unit_test_setup(test_silent_server_times_out, reset),
+        cmocka_unit_test_setup(test_cancel_in_transfer, reset),
+        cmocka_unit_test_setup(test_cancel_in_back_off, reset),
+        cmocka_unit_test_setup(test_cancel_while_waiting_for_a_turn, reset),
+        cmocka_unit_test_setup(test_pause_gives_the_turn_to_others, reset),
+        cmocka_unit_test_setup(test_concurrent_requests_are_limited, reset),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,75 @@
+/* The description of a dataset: a JSON document (datasets guide 6), checked. */
+#ifndef SGC_DEFINITION_H
+#define SGC_DEFINITION_H
+
+#include <cjson/cJSON.h>
+#include <gdal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datasets/grid.h"
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+typedef enum sgc_composite {
+    SGC_COMPOSITE_FIRST, /* among valid pixels, in the order of patch ids */
+    SGC_COMPOSITE_LAST,
+    SGC_COMPOSITE_MIN,
+    SGC_COMPOSITE_MAX,
+} sgc_composite;
+
+typedef struct sgc_band {
+    char *name;        /* of the array in the cube */
+    char *data_type;   /* Zarr's name */
+    GDALDataType type; /* of pixels in memory; Byte for bool */
+    bool is_bool;
+    double nodata; /* NaN, or a value of the type; of bool: 0 */
+    char *unit, *description; /* NULL when absent */
+    bool has_scale;
+    double scale, offset;
+    char *asset;      /* key of the item's asset */
+    int source_band;  /* 1-based */
+    bool has_source_nodata;
+    double source_nodata;
+    char *attributes; /* JSON object: "zarr:attributes", or NULL */
+    bool has_statistics;
+    double minimum, maximum, mean, stddev;
+} sgc_band;
+
+typedef struct sgc_definition {
+    char *id;
+    char *title, *license, *attribution; /* NULL when absent */
+    char *crs;
+    sgc_grid grid; /* grid.crs is `crs` */
+    int64_t chunk_width, chunk_height;
+    size_t band_count;
+    sgc_band *bands;
+    sgc_composite composite;
+    double bytes_per_pixel; /* estimated download per pixel of one band; 0: 0.4 x item size */
+    cJSON *source;          /* the member "source" */
+    char *text;             /* the whole document, one line, as it is kept in a cube */
+} sgc_definition;
+
+/* Gives the definition in `text`; free with sgc_definition_free(). `name` begins the message of any
+ * error: one line with the JSON pointer of the offending member. SGC_UNSUPPORTED for what the format has
+ * and this build cannot do. */
+SGC_CHECKED sgc_status sgc_definition_parse(const char *text, const char *name,
+                                            sgc_definition **out, sgc_error *err);
+void sgc_definition_free(sgc_definition *definition);
+
+/* SGC_INVALID, naming the difference, when loading with `mine` would mix two products in a cube that
+ * was made with `theirs` (architecture 6.16). */
+SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
+                                                 const sgc_definition *mine, sgc_error *err);
+
+/* Estimated bytes to download for one pixel of all bands. */
+double sgc_definition_bytes_per_pixel(const sgc_definition *definition);
+
+/* The candidate (of a NULL-terminated list) nearest to `word` in spelling; NULL when none is near. */
+const char *sgc_nearest_word(const char *word, const char *const *candidates);
+
+SGC_END_C
+
+#endif

@@ -1,0 +1,13 @@
+# Writes OUTPUT, a C file that holds the JSON documents DEFINITIONS.
+set(TEXT "#include \"datasets/registry.h\"\n\n")
+set(LIST "")
+foreach(FILE IN LISTS DEFINITIONS)
+  get_filename_component(ID "${FILE}" NAME_WE)
+  string(MAKE_C_IDENTIFIER "${ID}" NAME)
+  file(READ "${FILE}" HEX HEX)
+  string(REGEX REPLACE "(..)" "0x\\1, " BYTES "${HEX}")
+  string(APPEND TEXT "static const char ${NAME}[] = {${BYTES}0};\n")
+  string(APPEND LIST "    {\"${ID}\", ${NAME}},\n")
+endforeach()
+string(APPEND TEXT "\nconst sgc_builtin_definition sgc_builtin_definitions[] = {\n${LIST}    {0, 0},\n};\n")
+file(WRITE "${OUTPUT}" "${TEXT}")

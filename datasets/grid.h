@@ -1,0 +1,55 @@
+/* Grids: where pixels are. Rectangles of pixels are half-open and may reach outside their grid. */
+#ifndef SGC_GRID_H
+#define SGC_GRID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+typedef struct sgc_rect {
+    int64_t x, y, width, height; /* columns, rows; empty when width or height <= 0 */
+} sgc_rect;
+
+typedef struct sgc_grid {
+    const char *crs;     /* anything OSRSetFromUserInput() knows; borrows from the definition */
+    double transform[6]; /* GDAL's geotransform of pixel corners; north-up */
+    int64_t width, height;
+} sgc_grid;
+
+static inline bool sgc_rect_is_empty(sgc_rect r)
+{
+    return r.width <= 0 || r.height <= 0;
+}
+
+static inline bool sgc_rect_equal(sgc_rect a, sgc_rect b)
+{
+    return a.x == b.x && a.y == b.y && a.width == b.width && a.height == b.height;
+}
+
+/* The common part; empty when there is none. */
+sgc_rect sgc_rect_intersect(sgc_rect a, sgc_rect b);
+/* The smallest rectangle around both; an empty one does not count. */
+sgc_rect sgc_rect_unite(sgc_rect a, sgc_rect b);
+
+/* The pixels of level `factor` whose centres lie in `full`, a rectangle of full-resolution pixels. */
+sgc_rect sgc_rect_at_level(sgc_rect full, int64_t factor);
+
+/* The grid reduced by `factor`, same origin; the last row and column may reach beyond the full grid. */
+sgc_grid sgc_grid_at_level(const sgc_grid *full, int64_t factor);
+
+/* The grid around `bbox` (left, bottom, right, top) with pixel edges at multiples of the resolution, to
+ * the last bit as odc-geo derives it (datasets guide 1.1). */
+SGC_CHECKED sgc_status sgc_grid_from_bbox(const double bbox[4], const double resolution[2],
+                                          sgc_grid *grid, sgc_error *err);
+
+/* The bounds of `rect` in degrees, edges densified: west, south, east, north. West is greater than east
+ * when the antimeridian is crossed; a pole inside yields all longitudes. */
+SGC_CHECKED sgc_status sgc_grid_lonlat_bounds(const sgc_grid *grid, sgc_rect rect, double bounds[4],
+                                              sgc_error *err);
+
+SGC_END_C
+
+#endif

@@ -1,0 +1,804 @@
+#include "datasets/http.h"
+
+#include <cJSON.h>
+#include <cpl_conv.h>
+#include <cpl_string.h>
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <time.h>
+
+#ifndef SGC_VERSION
+#define SGC_VERSION "0"
+#endif
+
+enum {
+    SLICE_MS = 100, /* how long a cancelled user may have to wait for us */
+    MAX_REDIRECTS = 10,
+    FIRST_CAPACITY = 16 << 10,
+    ERROR_TEXT_SIZE = 64 << 10, /* of an error's body; what follows is dropped */
+};
+
+static const size_t default_max_size = (size_t)1 << 30;
+
+/* A private multi handle instead of curl_easy_perform(), which looks at its callbacks only once a
+ * second while a server is silent. The multi handle owns the open connection. */
+typedef struct connection {
+    CURLM *multi;
+    CURL *easy;
+    struct connection *next;
+} connection;
+
+struct sgc_http {
+    sgc_http_options options;
+    pthread_mutex_t mutex; /* guards all below */
+    pthread_cond_t released;
+    connection *idle; /* last used first: the warmest connection */
+    unsigned running;
+    sgc_http_counters counters;
+};
+
+typedef enum surplus { SURPLUS_FAILS, SURPLUS_ENDS, SURPLUS_DROPPED } surplus;
+
+typedef struct http_body {
+    unsigned char *data;
+    size_t size, capacity; /* capacity counts the final NUL */
+    uint64_t skip;         /* bytes before the wanted part */
+    size_t keep;           /* length of the wanted part */
+    surplus surplus;       /* what bytes after it mean */
+    sgc_status status;
+} http_body;
+
+/* One attempt at a request. */
+typedef struct attempt {
+    const sgc_http_request *request;
+    CURL *easy;
+    bool has_begun;
+    http_body body;
+    bool is_transient;
+    uint64_t retry_after_s;
+    char curl_message[CURL_ERROR_SIZE];
+} attempt;
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- connections ---- */
+
+static void connection_free(connection *conn)
+{
+    if (conn == NULL)
+        return;
+    curl_easy_cleanup(conn->easy);
+    curl_multi_cleanup(conn->multi);
+    free(conn);
+}
+
+static connection *connection_new(void)
+{
+    connection *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return NULL;
+    conn->multi = curl_multi_init();
+    conn->easy = curl_easy_init();
+    if (conn->multi == NULL || conn->easy == NULL) {
+        connection_free(conn);
+        return NULL;
+    }
+    return conn;
+}
+
+/* Waits until fewer than max_requests run, then counts one more. False when cancelled. */
+static bool take_turn(sgc_http *http, const sgc_cancel *cancel, connection **idle)
+{
+    bool cancelled;
+    pthread_mutex_lock(&http->mutex);
+    while (!(cancelled = sgc_cancel_requested(cancel)) &&
+           http->running == http->options.max_requests) {
+        const uint64_t until = now_ms() + SLICE_MS;
+        const struct timespec slice = {.tv_sec = (time_t)(until / 1000),
+                                       .tv_nsec = (long)(until % 1000) * 1000000};
+        pthread_cond_timedwait(&http->released, &http->mutex, &slice);
+    }
+    if (!cancelled) {
+        http->running++;
+        *idle = http->idle;
+        if (http->idle != NULL)
+            http->idle = http->idle->next;
+    }
+    pthread_mutex_unlock(&http->mutex);
+    return !cancelled;
+}
+
+static void end_turn(sgc_http *http, connection *conn, sgc_http_counters used)
+{
+    if (conn != NULL)
+        curl_easy_reset(conn->easy);
+    pthread_mutex_lock(&http->mutex);
+    if (conn != NULL) {
+        conn->next = http->idle;
+        http->idle = conn;
+    }
+    http->running--;
+    http->counters.requests += used.requests;
+    http->counters.bytes_received += used.bytes_received;
+    pthread_cond_signal(&http->released);
+    pthread_mutex_unlock(&http->mutex);
+}
+
+/* CURLE_ABORTED_BY_CALLBACK when cancelled. */
+static CURLcode transfer(connection *conn, const sgc_cancel *cancel)
+{
+    int running = 1, queued;
+    CURLMcode status = curl_multi_add_handle(conn->multi, conn->easy);
+    while (status == CURLM_OK && running > 0 && !sgc_cancel_requested(cancel)) {
+        status = curl_multi_perform(conn->multi, &running);
+        if (status == CURLM_OK && running > 0)
+            status = curl_multi_poll(conn->multi, NULL, 0, SLICE_MS, NULL);
+    }
+    CURLcode code = status == CURLM_OK ? CURLE_ABORTED_BY_CALLBACK : CURLE_FAILED_INIT;
+    const CURLMsg *message = curl_multi_info_read(conn->multi, &queued);
+    if (message != NULL)
+        code = message->data.result;
+    curl_multi_remove_handle(conn->multi, conn->easy);
+    return code;
+}
+
+/* ---- the body ---- */
+
+static bool reserve(http_body *body, size_t size)
+{
+    if (size < body->capacity)
+        return true;
+    const size_t ample = MIN(MAX(2 * body->capacity, (size_t)FIRST_CAPACITY), body->keep + 1);
+    const size_t capacity = MAX(size + 1, ample);
+    unsigned char *data = realloc(body->data, capacity);
+    if (data == NULL) {
+        body->status = SGC_NO_MEMORY;
+        return false;
+    }
+    body->data = data;
+    body->capacity = capacity;
+    return true;
+}
+
+static long http_status(CURL *easy)
+{
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+/* Content-Length, or UINT64_MAX. */
+static uint64_t content_length(CURL *easy)
+{
+    curl_off_t length = -1;
+    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length < 0 ? UINT64_MAX : (uint64_t)length;
+}
+
+/* Decides, once the status is known, which part of the body is wanted. */
+static bool begin_body(attempt *try)
+{
+    const sgc_http_request *request = try->request;
+    http_body *body = &try->body;
+    const long status = http_status(try->easy);
+    const uint64_t length = content_length(try->easy);
+    const size_t max_size = request->max_size == 0 ? default_max_size : request->max_size;
+
+    body->keep = MIN(max_size, SIZE_MAX / 4);
+    if (status >= 400) {
+        body->keep = ERROR_TEXT_SIZE;
+        body->surplus = SURPLUS_DROPPED;
+    } else if (status == 200 && request->has_range) {
+        const uint64_t wanted = request->range_last - request->range_first + 1;
+        body->skip = request->range_first;
+        if (wanted <= body->keep) {
+            body->keep = (size_t)wanted;
+            body->surplus = SURPLUS_ENDS;
+        }
+    } else if (length != UINT64_MAX && length > body->keep) {
+        body->status = SGC_CORRUPT;
+        return false;
+    }
+    return reserve(body, length == UINT64_MAX ? 0 : (size_t)MIN(length, body->keep));
+}
+
+static size_t receive(char *bytes, size_t unit, size_t count, void *user)
+{
+    attempt *try = user;
+    http_body *body = &try->body;
+    if (!try->has_begun && !begin_body(try))
+        return CURL_WRITEFUNC_ERROR;
+    try->has_begun = true;
+
+    size_t size = unit * count;
+    const size_t skipped = (size_t)MIN(size, body->skip);
+    body->skip -= skipped;
+    bytes += skipped;
+    size -= skipped;
+
+    const size_t kept = MIN(size, body->keep - body->size);
+    if (kept < size && body->surplus == SURPLUS_FAILS) {
+        body->status = SGC_CORRUPT;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (!reserve(body, body->size + kept))
+        return CURL_WRITEFUNC_ERROR;
+    memcpy(body->data + body->size, bytes, kept);
+    body->size += kept;
+    if (kept < size && body->surplus == SURPLUS_ENDS)
+        return CURL_WRITEFUNC_ERROR;
+    return unit * count;
+}
+
+/* A body of size 0 has its final NUL, too. */
+static void terminate(http_body *body)
+{
+    if (reserve(body, body->size))
+        body->data[body->size] = '\0';
+}
+
+static bool has_wanted_part(const http_body *body)
+{
+    return body->surplus == SURPLUS_ENDS && body->size == body->keep;
+}
+
+/* ---- options ---- */
+
+#define SET(option, value)                                           \
+    do {                                                             \
+        const CURLcode set_ = curl_easy_setopt(easy, option, value); \
+        if (set_ != CURLE_OK)                                        \
+            return set_;                                             \
+    } while (0)
+
+static long number_option(const char *name, const char *otherwise, double scale)
+{
+    const double number = CPLAtof(CPLGetConfigOption(name, otherwise)) * scale;
+    return number > 0 && number < INT_MAX ? (long)number : 0;
+}
+
+static CURLcode apply_configuration(CURL *easy)
+{
+    SET(CURLOPT_TIMEOUT_MS, number_option("GDAL_HTTP_TIMEOUT", "0", 1000));
+    SET(CURLOPT_CONNECTTIMEOUT_MS, number_option("GDAL_HTTP_CONNECTTIMEOUT", "30", 1000));
+    SET(CURLOPT_LOW_SPEED_TIME, number_option("GDAL_HTTP_LOW_SPEED_TIME", "60", 1));
+    SET(CURLOPT_LOW_SPEED_LIMIT, number_option("GDAL_HTTP_LOW_SPEED_LIMIT", "1", 1));
+    SET(CURLOPT_USERAGENT, CPLGetConfigOption("GDAL_HTTP_USERAGENT", "SGC/" SGC_VERSION));
+
+    const char *proxy = CPLGetConfigOption("GDAL_HTTP_PROXY", NULL);
+    if (proxy != NULL)
+        SET(CURLOPT_PROXY, proxy);
+    if (CPLTestBool(CPLGetConfigOption("GDAL_HTTP_UNSAFESSL", "NO"))) {
+        SET(CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    const char *authorities =
+        CPLGetConfigOption("CURL_CA_BUNDLE", CPLGetConfigOption("SSL_CERT_FILE", NULL));
+    if (authorities != NULL)
+        SET(CURLOPT_CAINFO, authorities);
+    return CURLE_OK;
+}
+
+static CURLcode apply_policy(CURL *easy)
+{
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_FOLLOWLOCATION, 1L);
+    SET(CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
+    /* A moved search that arrives as a GET without its body would answer another question. */
+    SET(CURLOPT_POSTREDIR, (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
+    return CURLE_OK;
+}
+
+static CURLcode apply_method(CURL *easy, const sgc_http_request *request)
+{
+    const bool is_head = strcmp(request->method, "HEAD") == 0;
+    if (is_head)
+        SET(CURLOPT_NOBODY, 1L);
+    if (strcmp(request->method, "POST") == 0) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+        SET(CURLOPT_POSTFIELDS, request->body_size > 0 ? request->body : "");
+    }
+    if (request->has_range) {
+        char range[48];
+        snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, request->range_first,
+                 request->range_last);
+        SET(CURLOPT_RANGE, range);
+    }
+    /* Ranges and sizes are those of the resource, not of its compressed form. */
+    SET(CURLOPT_ACCEPT_ENCODING, is_head || request->has_range ? "identity" : "gzip");
+    return CURLE_OK;
+}
+
+static CURLcode apply_request(attempt *try, struct curl_slist *headers)
+{
+    CURL *easy = try->easy;
+    SET(CURLOPT_ERRORBUFFER, try->curl_message);
+    SET(CURLOPT_URL, try->request->url);
+    SET(CURLOPT_HTTPHEADER, headers);
+    SET(CURLOPT_WRITEFUNCTION, receive);
+    SET(CURLOPT_WRITEDATA, try);
+    return apply_method(easy, try->request);
+}
+
+static CURLcode apply_all(attempt *try, struct curl_slist *headers)
+{
+    CURLcode code = apply_policy(try->easy);
+    if (code == CURLE_OK)
+        code = apply_configuration(try->easy);
+    if (code == CURLE_OK)
+        code = apply_request(try, headers);
+    return code;
+}
+
+/* ---- what went wrong ---- */
+
+void sgc_http_redact(const char *url, char *text, size_t size)
+{
+    const char *delimiter = url + strcspn(url, "/?#");
+    const bool has_scheme = delimiter > url && strncmp(delimiter - 1, "://", 3) == 0;
+    const char *authority = has_scheme ? delimiter + 2 : url;
+    const char *authority_end = authority + strcspn(authority, "/?#");
+    const char *host = authority;
+    for (const char *c = authority; c < authority_end; c++)
+        if (*c == '@')
+            host = c + 1;
+    snprintf(text, size, "%.*s%.*s", (int)(authority - url), url, (int)strcspn(host, "?#"), host);
+}
+
+static const char *string_member(const cJSON *object, const char *name)
+{
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+static const char *json_explanation(const cJSON *json)
+{
+    const char *text = string_member(json, "description");
+    if (text == NULL)
+        text = string_member(json, "message");
+    if (text == NULL)
+        text = string_member(cJSON_GetObjectItemCaseSensitive(json, "error"), "message");
+    return text;
+}
+
+/* Copies the first line of `from`, printable, and without the query of a URL that it may quote. */
+static void copy_line(const char *from, char *line, size_t size)
+{
+    size_t n = 0;
+    from += strspn(from, " \t\r\n");
+    while (*from != '\0' && *from != '\n' && n + 1 < size) {
+        line[n++] = *from >= ' ' && *from <= '~' ? *from : '?';
+        from += *from == '?' ? strcspn(from, " \n\"'<>") : 1;
+    }
+    line[n] = '\0';
+}
+
+/* What the server said about its refusal, as ": text", or nothing. */
+static void explain(const http_body *body, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (body->size == 0)
+        return;
+    const char *said = (const char *)body->data;
+    cJSON *json = cJSON_Parse(said);
+    if (json != NULL)
+        said = json_explanation(json);
+    char line[200] = "";
+    if (said != NULL && *said != '<')
+        copy_line(said, line, sizeof line);
+    if (line[0] != '\0')
+        snprintf(text, size, ": %s", line);
+    cJSON_Delete(json);
+}
+
+static bool is_transient_code(CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static sgc_status fail_code(attempt *try, CURLcode code, sgc_error *err)
+{
+    const char *message =
+        try->curl_message[0] != '\0' ? try->curl_message : curl_easy_strerror(code);
+    try->is_transient = is_transient_code(code);
+    switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK:
+        return sgc_fail(err, SGC_CANCELLED, "cancelled");
+    case CURLE_OUT_OF_MEMORY:
+        return sgc_fail(err, SGC_NO_MEMORY, "%s", message);
+    case CURLE_URL_MALFORMAT:
+        return sgc_fail(err, SGC_INVALID, "%s", message);
+    default:
+        return sgc_fail(err, SGC_NETWORK, "%s", message);
+    }
+}
+
+static bool is_transient_status(long status)
+{
+    return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 ||
+           status == 503 || status == 504;
+}
+
+static sgc_status fail_status(attempt *try, long status, sgc_error *err)
+{
+    char text[256];
+    curl_off_t retry_after = 0;
+    curl_easy_getinfo(try->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    explain(&try->body, text, sizeof text);
+    try->is_transient = is_transient_status(status);
+    try->retry_after_s = retry_after > 0 ? (uint64_t)retry_after : 0;
+    switch (status) {
+    case 401:
+    case 403:
+        return sgc_fail(err, SGC_AUTH, "access refused with status %ld%s", status, text);
+    case 404:
+    case 410:
+        return sgc_fail(err, SGC_NOT_FOUND, "not found, status %ld%s", status, text);
+    case 416:
+        return sgc_fail(err, SGC_INVALID, "the range begins beyond the end of the file");
+    default:
+        return sgc_fail(err, SGC_NETWORK, "the server answered %ld%s", status, text);
+    }
+}
+
+static sgc_status fail_body(const attempt *try, sgc_error *err)
+{
+    if (try->body.status == SGC_NO_MEMORY)
+        return sgc_fail(err, SGC_NO_MEMORY, "no memory for a body of more than %zu bytes",
+                        try->body.size);
+    return sgc_fail(err, SGC_CORRUPT, "the answer is larger than %zu bytes", try->body.keep);
+}
+
+/* ---- the answer ---- */
+
+static const char *header(CURL *easy, const char *name)
+{
+    struct curl_header *found;
+    const CURLHcode code = curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &found);
+    return code == CURLHE_OK ? found->value : NULL;
+}
+
+static void copy_header(CURL *easy, const char *name, char *text, size_t size)
+{
+    const char *value = header(easy, name);
+    if (value != NULL && strlen(value) < size)
+        strcpy(text, value);
+}
+
+static bool parse_number(const char **text, uint64_t *number)
+{
+    if (!isdigit((unsigned char)**text))
+        return false;
+    char *end;
+    errno = 0;
+    *number = strtoull(*text, &end, 10);
+    *text = end;
+    return errno == 0;
+}
+
+/* "bytes first-last/total"; a total of "*" is UINT64_MAX. */
+static bool parse_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+    if (text == NULL || strncasecmp(text, "bytes ", 6) != 0)
+        return false;
+    text += 6;
+    if (!parse_number(&text, first) || *text++ != '-' || !parse_number(&text, last) ||
+        *text++ != '/')
+        return false;
+    *total = UINT64_MAX;
+    if (strcmp(text, "*") == 0)
+        return true;
+    return parse_number(&text, total) && *text == '\0' && *last < *total;
+}
+
+/* A part must begin where asked, and end there or at the end of the resource. */
+static sgc_status accept_part(attempt *try, uint64_t *total_size, sgc_error *err)
+{
+    const sgc_http_request *request = try->request;
+    const char *text = header(try->easy, "Content-Range");
+    uint64_t first, last, total;
+    if (!parse_content_range(text, &first, &last, &total) || first != request->range_first ||
+        last > request->range_last || last - first + 1 != try->body.size ||
+        (last != request->range_last && last + 1 != total)) {
+        char line[64];
+        copy_line(text == NULL ? "" : text, line, sizeof line);
+        try->is_transient = true;
+        return sgc_fail(err, SGC_NETWORK,
+                        "asked for bytes %" PRIu64 "-%" PRIu64 ", got %zu with Content-Range '%s'",
+                        request->range_first, request->range_last, try->body.size, line);
+    }
+    *total_size = total;
+    return SGC_OK;
+}
+
+static sgc_status accept_whole(attempt *try, uint64_t *total_size, sgc_error *err)
+{
+    if (try->request->has_range && try->body.size == 0)
+        return sgc_fail(err, SGC_INVALID, "the range begins beyond the end of the file");
+    *total_size =
+        header(try->easy, "Content-Encoding") == NULL ? content_length(try->easy) : UINT64_MAX;
+    return SGC_OK;
+}
+
+static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *response,
+                                sgc_error *err)
+{
+    if (try->body.status != SGC_OK)
+        return fail_body(try, err);
+    if (code != CURLE_OK && !has_wanted_part(&try->body))
+        return fail_code(try, code, err);
+    const long status = http_status(try->easy);
+    uint64_t total_size = UINT64_MAX;
+    if (status == 206 && try->request->has_range)
+        SGC_TRY(accept_part(try, &total_size, err));
+    else if (status == 200)
+        SGC_TRY(accept_whole(try, &total_size, err));
+    else
+        return fail_status(try, status, err);
+
+    *response = (sgc_http_response){.status = (int)status,
+                                    .data = try->body.data,
+                                    .size = try->body.size,
+                                    .total_size = total_size};
+    copy_header(try->easy, "ETag", response->etag, sizeof response->etag);
+    copy_header(try->easy, "Content-Type", response->content_type, sizeof response->content_type);
+    return SGC_OK;
+}
+
+/* ---- the request ---- */
+
+static sgc_http_counters count_use(CURL *easy)
+{
+    long redirects = 0;
+    curl_off_t received = 0;
+    curl_easy_getinfo(easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    return (sgc_http_counters){.requests = 1 + (uint64_t)redirects,
+                               .bytes_received = (uint64_t)received};
+}
+
+static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
+                              const sgc_cancel *cancel, attempt *try, sgc_http_response *response,
+                              sgc_error *err)
+{
+    try->easy = conn->easy;
+    CURLcode code = apply_all(try, headers);
+    if (code == CURLE_OK)
+        code = transfer(conn, cancel);
+    terminate(&try->body);
+    const sgc_status status = accept_answer(try, code, response, err);
+    if (status != SGC_OK)
+        free(try->body.data);
+    return status;
+}
+
+static sgc_status try_once(sgc_http *http, struct curl_slist *headers, const sgc_cancel *cancel,
+                           attempt *try, sgc_http_response *response, sgc_error *err)
+{
+    connection *conn = NULL;
+    if (!take_turn(http, cancel, &conn))
+        return sgc_fail(err, SGC_CANCELLED, "cancelled");
+    if (conn == NULL)
+        conn = connection_new();
+    if (conn == NULL) {
+        end_turn(http, NULL, (sgc_http_counters){0});
+        return sgc_fail_memory(err, sizeof *conn, "a connection");
+    }
+    const sgc_status status = run_attempt(conn, headers, cancel, try, response, err);
+    end_turn(http, conn, count_use(conn->easy));
+    return status;
+}
+
+/* Half of the doubled delay is random, so that clients that failed together do not return together.
+ * Fails when the server asks for more patience than we may have. */
+static sgc_status choose_pause(const sgc_http_options *options, unsigned repetition,
+                               uint64_t retry_after_s, uint64_t *pause_ms, sgc_error *err)
+{
+    if (retry_after_s > options->max_delay_ms / 1000) {
+        sgc_error answer = *err;
+        return sgc_fail(err, SGC_NETWORK,
+                        "%.500s; it asks to wait %" PRIu64
+                        " s, more than the %u s that are allowed: try again later",
+                        answer.message, retry_after_s, options->max_delay_ms / 1000);
+    }
+    const uint64_t doubled = (uint64_t)options->first_delay_ms << MIN(repetition, 31);
+    const uint64_t delay = MIN(doubled, options->max_delay_ms);
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = now_ms();
+    *pause_ms = MAX(delay / 2 + random % (delay / 2 + 1), retry_after_s * 1000);
+    return SGC_OK;
+}
+
+static sgc_status wait_ms(uint64_t ms, const sgc_cancel *cancel, sgc_error *err)
+{
+    const uint64_t end = now_ms() + ms;
+    for (uint64_t now = now_ms(); now < end; now = now_ms()) {
+        if (sgc_cancel_requested(cancel))
+            return sgc_fail(err, SGC_CANCELLED, "cancelled");
+        const struct timespec slice = {.tv_nsec = (long)MIN(end - now, SLICE_MS) * 1000000};
+        nanosleep(&slice, NULL);
+    }
+    return SGC_OK;
+}
+
+/* `err` is scratch: it is written by attempts that fail before one that succeeds. */
+static sgc_status try_until_done(sgc_http *http, const sgc_http_request *request,
+                                 struct curl_slist *headers, const sgc_cancel *cancel,
+                                 sgc_http_response *response, unsigned *attempts, sgc_error *err)
+{
+    for (*attempts = 1;; ++*attempts) {
+        attempt try = {.request = request};
+        const sgc_status status = try_once(http, headers, cancel, &try, response, err);
+        if (status == SGC_OK || !try.is_transient || *attempts > http->options.retries)
+            return status;
+        uint64_t pause_ms = 0;
+        SGC_TRY(choose_pause(&http->options, *attempts - 1, try.retry_after_s, &pause_ms, err));
+        SGC_TRY(wait_ms(pause_ms, cancel, err));
+    }
+}
+
+static bool is_known_method(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 || strcmp(method, "POST") == 0;
+}
+
+static sgc_status check_request(const sgc_http_request *request, sgc_error *err)
+{
+    if (!is_known_method(request->method))
+        return sgc_fail(err, SGC_INVALID, "HTTP method %s is not known", request->method);
+    if (strncasecmp(request->url, "http://", 7) != 0 &&
+        strncasecmp(request->url, "https://", 8) != 0)
+        return sgc_fail(err, SGC_INVALID, "a URL must begin with http:// or https://");
+    if (request->has_range &&
+        (strcmp(request->method, "GET") != 0 || request->range_first > request->range_last ||
+         request->range_last == UINT64_MAX))
+        return sgc_fail(err, SGC_INVALID, "bytes %" PRIu64 "-%" PRIu64 " cannot be asked for",
+                        request->range_first, request->range_last);
+    return SGC_OK;
+}
+
+static bool append_header(struct curl_slist **headers, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*headers, line);
+    if (longer != NULL)
+        *headers = longer;
+    return longer != NULL;
+}
+
+static sgc_status make_headers(const sgc_http_request *request, struct curl_slist **headers,
+                               sgc_error *err)
+{
+    /* Without this curl asks before it sends a large body, and waits a second for servers that do
+     * not answer that. */
+    bool good = append_header(headers, "Expect:");
+    for (const char *const *line = request->headers; good && line != NULL && *line != NULL; line++)
+        good = append_header(headers, *line);
+    return good ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
+}
+
+static sgc_status fail_request(const sgc_http_request *request, unsigned attempts,
+                               const sgc_error *reason, sgc_status status, sgc_error *err)
+{
+    char url[256], times[32] = "";
+    sgc_http_redact(request->url, url, sizeof url);
+    if (attempts > 1)
+        snprintf(times, sizeof times, ", attempt %u", attempts);
+    return sgc_fail(err, status, "%s %s%s: %.600s", request->method, url, times, reason->message);
+}
+
+sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
+                            const sgc_cancel *cancel, sgc_http_response *response, sgc_error *err)
+{
+    SGC_TRY(check_request(request, err));
+    struct curl_slist *headers = NULL;
+    unsigned attempts = 1;
+    sgc_error reason;
+    sgc_status status = make_headers(request, &headers, &reason);
+    if (status == SGC_OK)
+        status = try_until_done(http, request, headers, cancel, response, &attempts, &reason);
+    curl_slist_free_all(headers);
+    if (status != SGC_OK)
+        return fail_request(request, attempts, &reason, status, err);
+    return SGC_OK;
+}
+
+void sgc_http_response_clear(sgc_http_response *response)
+{
+    free(response->data);
+    *response = (sgc_http_response){0};
+}
+
+/* ---- the client ---- */
+
+static CURLcode curl_status;
+
+static void start_curl(void)
+{
+    curl_status = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start_curl);
+    if (curl_status != CURLE_OK)
+        return sgc_fail(err, SGC_NETWORK, "libcurl: %s", curl_easy_strerror(curl_status));
+    if (options->max_requests == 0)
+        return sgc_fail(err, SGC_INVALID, "a client needs at least one concurrent request");
+    sgc_http *http = calloc(1, sizeof *http);
+    if (http == NULL)
+        return sgc_fail_memory(err, sizeof *http, "an HTTP client");
+    http->options = *options;
+    if (http->options.first_delay_ms == 0)
+        http->options.first_delay_ms = 500;
+    if (http->options.max_delay_ms == 0)
+        http->options.max_delay_ms = 120000;
+    pthread_mutex_init(&http->mutex, NULL);
+    init_condition(&http->released);
+    *out = http;
+    return SGC_OK;
+}
+
+void sgc_http_free(sgc_http *http)
+{
+    if (http == NULL)
+        return;
+    while (http->idle != NULL) {
+        connection *conn = http->idle;
+        http->idle = conn->next;
+        connection_free(conn);
+    }
+    pthread_cond_destroy(&http->released);
+    pthread_mutex_destroy(&http->mutex);
+    free(http);
+}
+
+sgc_http_counters sgc_http_get_counters(sgc_http *http)
+{
+    pthread_mutex_lock(&http->mutex);
+    const sgc_http_counters counters = http->counters;
+    pthread_mutex_unlock(&http->mutex);
+    return counters;
+}

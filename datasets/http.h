@@ -1,0 +1,85 @@
+/* One polite HTTP client.
+ *
+ * All requests of one source go through one sgc_http, from any thread. It keeps connections open
+ * for reuse, lets at most `max_requests` run at a time (others wait their turn), repeats transient
+ * failures (no connection, reset, timeout, truncated body, 408, 425, 429, 500, 502, 503, 504) with
+ * exponential back-off and jitter, honours Retry-After, and stops within a fraction of a second
+ * when cancelled, also while it waits. It remembers no failure. Other statuses fail at once: 401
+ * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, the rest with SGC_NETWORK and the first
+ * line of what the server said. A transient failure that outlives its retries, or for which the
+ * server asks to wait longer than allowed, is SGC_NETWORK. At most 10 redirections are followed, to
+ * http and https only; headers of the caller go along, except Authorization and Cookie to another
+ * host. Messages never carry credentials: user info and query strings are cut from URLs.
+ *
+ * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT,
+ * GDAL_HTTP_PROXY, GDAL_HTTP_UNSAFESSL, GDAL_HTTP_USERAGENT, CURL_CA_BUNDLE and SSL_CERT_FILE are
+ * read, as GDAL configuration options, from the calling thread at each request. */
+#ifndef SGC_HTTP_H
+#define SGC_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datasets/cancel.h"
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+typedef struct sgc_http sgc_http;
+
+typedef struct sgc_http_options {
+    unsigned max_requests;   /* running at a time, 1 or more */
+    unsigned retries;        /* repetitions of a transient failure, 0 or more */
+    unsigned first_delay_ms; /* pause before the first repetition; doubles, 0 means 500 */
+    unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
+} sgc_http_options;
+
+typedef struct sgc_http_request {
+    const char *method;         /* "GET", "HEAD" or "POST" */
+    const char *url;            /* http or https */
+    const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
+    const void *body;           /* of a POST */
+    size_t body_size;
+    bool has_range; /* then only bytes first … last (inclusive) are wanted */
+    uint64_t range_first, range_last;
+    size_t max_size; /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+} sgc_http_request;
+
+typedef struct sgc_http_response {
+    int status;          /* 200 or 206 on success */
+    unsigned char *data; /* body, followed by a NUL that `size` does not count */
+    size_t size;
+    uint64_t total_size;    /* of the whole resource (Content-Range or Content-Length); UINT64_MAX
+                               unknown */
+    char etag[128];         /* empty when absent or longer */
+    char content_type[128]; /* likewise */
+} sgc_http_response;
+
+typedef struct sgc_http_counters {
+    uint64_t requests;       /* sent, repetitions and redirections included */
+    uint64_t bytes_received; /* of bodies */
+} sgc_http_counters;
+
+/* Gives a client; free with sgc_http_free() when no request runs. */
+SGC_CHECKED sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out,
+                                    sgc_error *err);
+void sgc_http_free(sgc_http *http);
+
+/* Performs one request and gives its response (free with sgc_http_response_clear()). A range
+ * request that the server answers with 200 yields exactly the wanted part of the body; a range that
+ * begins beyond the end is SGC_INVALID. `cancel` may be NULL. Thread-safe. */
+SGC_CHECKED sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
+                                        const sgc_cancel *cancel, sgc_http_response *response,
+                                        sgc_error *err);
+void sgc_http_response_clear(sgc_http_response *response);
+
+/* Writes `url` without user info, query and fragment: as it may appear in a message. */
+void sgc_http_redact(const char *url, char *text, size_t size);
+
+/* What this client has done so far. Thread-safe. */
+sgc_http_counters sgc_http_get_counters(sgc_http *http);
+
+SGC_END_C
+
+#endif

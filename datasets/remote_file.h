@@ -1,0 +1,51 @@
+/* Files on web servers as GDAL sees them.
+ *
+ * A VSI file system, /vsisgc/, over sgc_http: GDAL opens and decodes a COG, we fetch its bytes, so
+ * that retries, classes of error, cancelling and counters exist once. A file is opened with one
+ * range request of its head (which also tells its size); small reads are served from buffers,
+ * GDAL's multi-range reads merge neighbouring ranges into one request. Nothing is written, nothing
+ * is listed, no sidecar files are looked for.
+ *
+ * GDAL's calls cannot carry our errors, so a thread that is about to call GDAL on such a file opens
+ * an sgc_remote_call around it; the first failure inside is kept there with its status and message.
+ */
+#ifndef SGC_REMOTE_FILE_H
+#define SGC_REMOTE_FILE_H
+
+#include "datasets/cancel.h"
+#include "datasets/http.h"
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+typedef struct sgc_remote_files sgc_remote_files;
+
+/* Installs the file system unless that is done. A driver calls this when it is registered, before
+ * there are threads: GDAL's table of file systems has no lock. */
+SGC_CHECKED sgc_status sgc_remote_files_install(sgc_error *err);
+
+/* Gives a family of files fetched through `http`, which it borrows. Free it after all GDAL handles
+ * on its files are closed. Installs the file system if need be. Thread-safe. */
+SGC_CHECKED sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_error *err);
+void sgc_remote_files_free(sgc_remote_files *files);
+
+/* Gives (free with free()) the name under which GDAL opens `url`. Only names made here are files:
+ * those that GDAL derives from them, to look for sidecars, do not exist and cost no request. */
+SGC_CHECKED sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
+                                             char **path, sgc_error *err);
+
+typedef struct sgc_remote_call {
+    const sgc_cancel *cancel; /* may be NULL */
+    sgc_status status;        /* of the first failed request inside, SGC_OK if none failed */
+    sgc_error error;
+    struct sgc_remote_call *outer;
+} sgc_remote_call;
+
+/* Begins and ends the scope of GDAL calls on the calling thread; scopes may nest. The end returns
+ * the first failure inside, with its message in `err`, or SGC_OK. */
+void sgc_remote_call_begin(sgc_remote_call *call, const sgc_cancel *cancel);
+sgc_status sgc_remote_call_end(sgc_remote_call *call, sgc_error *err);
+
+SGC_END_C
+
+#endif

@@ -1,0 +1,247 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "gdal_sgc/dataset.h"
+
+namespace
+{
+
+constexpr int WISHED_BLOCK = 720;
+constexpr size_t STRIP_BYTES = 8 * 1024 * 1024;
+
+// The divisor of a chunk's side nearest to the wished size.
+int BlockSide(int64_t chunk)
+{
+    int best = static_cast<int>(chunk);
+    for (int64_t n = 1; n * n <= chunk; n++)
+        if (chunk % n == 0)
+            for (const int64_t side : {n, chunk / n})
+                if (std::abs(side - WISHED_BLOCK) < std::abs(best - WISHED_BLOCK))
+                    best = static_cast<int>(side);
+    return best;
+}
+
+// A buffer of the band's own type; GDAL's allocator reports a failure.
+class Scratch
+{
+  public:
+    explicit Scratch(size_t rows, size_t bytesPerRow)
+        : data_(VSI_MALLOC2_VERBOSE(rows, bytesPerRow))
+    {
+    }
+    ~Scratch()
+    {
+        VSIFree(data_);
+    }
+    Scratch(const Scratch &) = delete;
+    Scratch &operator=(const Scratch &) = delete;
+    GByte *Get() const
+    {
+        return static_cast<GByte *>(data_);
+    }
+
+  private:
+    void *data_;
+};
+
+} // namespace
+
+SGCBand::SGCBand(SGCDataset *dataset, int number, size_t channel)
+    : dataset_(dataset), channel_(channel)
+{
+    const sgc_level *level = sgc_cube_level(dataset->Handle()->Cube(), dataset->Level());
+    poDS = dataset;
+    nBand = number;
+    eAccess = GA_ReadOnly;
+    eDataType = Definition().type;
+    nBlockXSize = BlockSide(level->chunk_width);
+    nBlockYSize = BlockSide(level->chunk_height);
+    nRasterXSize = dataset->GetRasterXSize();
+    nRasterYSize = dataset->GetRasterYSize();
+    GDALRasterBand::SetDescription(Definition().name);
+    const sgc_band &band = Definition();
+    if (band.description != nullptr)
+        GDALRasterBand::SetMetadataItem("LONG_NAME", band.description);
+    if (band.has_statistics) {
+        // So that a map needs no pixels to choose its colours.
+        GDALRasterBand::SetMetadataItem("STATISTICS_MINIMUM", CPLSPrintf("%.17g", band.minimum));
+        GDALRasterBand::SetMetadataItem("STATISTICS_MAXIMUM", CPLSPrintf("%.17g", band.maximum));
+        GDALRasterBand::SetMetadataItem("STATISTICS_MEAN", CPLSPrintf("%.17g", band.mean));
+        GDALRasterBand::SetMetadataItem("STATISTICS_STDDEV", CPLSPrintf("%.17g", band.stddev));
+        GDALRasterBand::SetMetadataItem("STATISTICS_APPROXIMATE", "YES");
+    }
+}
+
+const sgc_band &SGCBand::Definition() const
+{
+    return sgc_cube_definition(dataset_->Handle()->Cube())->bands[channel_];
+}
+
+double SGCBand::GetNoDataValue(int *success)
+{
+    // Of a mask, 0 is a value.
+    const bool has = !Definition().is_bool;
+    if (success != nullptr)
+        *success = has;
+    return has ? Definition().nodata : GDALRasterBand::GetNoDataValue(nullptr);
+}
+
+const char *SGCBand::GetUnitType()
+{
+    return Definition().unit != nullptr ? Definition().unit : "";
+}
+
+double SGCBand::GetScale(int *success)
+{
+    if (success != nullptr)
+        *success = Definition().has_scale;
+    return Definition().has_scale ? Definition().scale : 1;
+}
+
+double SGCBand::GetOffset(int *success)
+{
+    if (success != nullptr)
+        *success = Definition().has_scale;
+    return Definition().has_scale ? Definition().offset : 0;
+}
+
+int SGCBand::GetOverviewCount()
+{
+    return dataset_->AreOverviewsEnabled() ? dataset_->OverviewCount() : 0;
+}
+
+GDALRasterBand *SGCBand::GetOverview(int index)
+{
+    SGCDataset *overview = dataset_->Overview(index);
+    return overview != nullptr ? overview->GetRasterBand(nBand) : nullptr;
+}
+
+// Straight into the caller's buffer where it has our form, else through strips.
+CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
+                         GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)
+{
+    sgc_cube *cube = dataset_->Handle()->Cube();
+    const unsigned threads = dataset_->Handle()->Connection().num_threads;
+    const int size = GDALGetDataTypeSizeBytes(eDataType);
+    const size_t rowBytes = static_cast<size_t>(rect.width) * static_cast<size_t>(size);
+    sgc_error error = {""};
+    sgc_status status = SGC_OK;
+    if (bufType == eDataType && pixelSpace == size && lineSpace == static_cast<GSpacing>(rowBytes)) {
+        status =
+            sgc_cube_read(cube, view, dataset_->Level(), channel_, rect, data, threads, &error);
+    } else {
+        const int64_t rows = std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1,
+                                                 rect.height);
+        const Scratch strip(static_cast<size_t>(rows), rowBytes);
+        if (strip.Get() == nullptr)
+            return CE_Failure;
+        for (int64_t y = 0; y < rect.height && status == SGC_OK; y += rows) {
+            const sgc_rect part = {rect.x, rect.y + y, rect.width, std::min(rows, rect.height - y)};
+            status = sgc_cube_read(cube, view, dataset_->Level(), channel_, part, strip.Get(),
+                                   threads, &error);
+            for (int64_t row = 0; row < part.height && status == SGC_OK; row++)
+                GDALCopyWords64(strip.Get() + static_cast<size_t>(row) * rowBytes, eDataType, size,
+                                static_cast<GByte *>(data) + (y + row) * lineSpace, bufType,
+                                static_cast<int>(pixelSpace), rect.width);
+        }
+    }
+    if (status != SGC_OK) {
+        SGCReport(status, error);
+        return CE_Failure;
+    }
+    return CE_None;
+}
+
+CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
+{
+    const int64_t x = static_cast<int64_t>(xBlock) * nBlockXSize;
+    const int64_t y = static_cast<int64_t>(yBlock) * nBlockYSize;
+    const sgc_rect rect = {x, y, std::min<int64_t>(nBlockXSize, nRasterXSize - x),
+                           std::min<int64_t>(nBlockYSize, nRasterYSize - y)};
+    sgc_view *view = nullptr;
+    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, nullptr, nullptr, &view) != CE_None)
+        return CE_Failure;
+    const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
+    const CPLErr result = ReadView(view, rect, image, eDataType, size, size * nBlockXSize);
+    sgc_view_unref(view);
+    return result;
+}
+
+// Picks the pixels that GDAL's own nearest neighbour picks.
+CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
+                            GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
+                            const GDALRasterIOExtraArg &extra)
+{
+    double x0 = static_cast<double>(rect.x), width = static_cast<double>(rect.width);
+    double y0 = static_cast<double>(rect.y), height = static_cast<double>(rect.height);
+    if (extra.bFloatingPointWindowValidity) {
+        x0 = extra.dfXOff;
+        y0 = extra.dfYOff;
+        width = extra.dfXSize;
+        height = extra.dfYSize;
+    }
+    constexpr double EPSILON = 1e-10;
+    const auto pick = [](double position, int64_t first, int64_t count) {
+        return std::clamp<int64_t>(static_cast<int64_t>(std::floor(position + EPSILON)), first,
+                                   first + count - 1);
+    };
+    std::vector<int64_t> columns(static_cast<size_t>(bufXSize));
+    for (int i = 0; i < bufXSize; i++)
+        columns[static_cast<size_t>(i)] = pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
+
+    sgc_view *view = nullptr;
+    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, extra.pfnProgress, extra.pProgressData,
+                                   &view) != CE_None)
+        return CE_Failure;
+    const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
+    const Scratch line(1, static_cast<size_t>(rect.width * size));
+    const Scratch picked(1, static_cast<size_t>(bufXSize * size));
+    CPLErr result = line.Get() != nullptr && picked.Get() != nullptr ? CE_None : CE_Failure;
+    for (int j = 0; j < bufYSize && result == CE_None; j++) {
+        const int64_t row = pick((j + 0.5) * height / bufYSize + y0, rect.y, rect.height);
+        result = ReadView(view, {rect.x, row, rect.width, 1}, line.Get(), eDataType, size,
+                          size * rect.width);
+        for (int i = 0; i < bufXSize; i++)
+            memcpy(picked.Get() + i * size,
+                   line.Get() + (columns[static_cast<size_t>(i)] - rect.x) * size,
+                   static_cast<size_t>(size));
+        GDALCopyWords64(picked.Get(), eDataType, static_cast<int>(size),
+                        static_cast<GByte *>(data) + j * lineSpace, bufType,
+                        static_cast<int>(pixelSpace), bufXSize);
+    }
+    sgc_view_unref(view);
+    return result;
+}
+
+CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
+                          int bufXSize, int bufYSize, GDALDataType bufType, GSpacing pixelSpace,
+                          GSpacing lineSpace, GDALRasterIOExtraArg *extra)
+{
+    if (rw == GF_Write) {
+        CPLError(CE_Failure, CPLE_NotSupported, "SGC: cubes are read-only");
+        return CE_Failure;
+    }
+    const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    if (xSize == bufXSize && ySize == bufYSize) {
+        sgc_view *view = nullptr;
+        if (dataset_->Handle()->Ensure(dataset_->Level(), rect, extra->pfnProgress,
+                                       extra->pProgressData, &view) != CE_None)
+            return CE_Failure;
+        const CPLErr result = ReadView(view, rect, data, bufType, pixelSpace, lineSpace);
+        sgc_view_unref(view);
+        return result;
+    }
+    if ((bufXSize < xSize || bufYSize < ySize) && GetOverviewCount() > 0) {
+        int tried = FALSE;
+        const CPLErr result =
+            TryOverviewRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
+                                pixelSpace, lineSpace, extra, &tried);
+        if (tried)
+            return result;
+    }
+    if (extra->eResampleAlg == GRIORA_NearestNeighbour)
+        return ReadNearest(rect, data, bufXSize, bufYSize, bufType, pixelSpace, lineSpace, *extra);
+    return GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
+                                     bufType, pixelSpace, lineSpace, extra);
+}

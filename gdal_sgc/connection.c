@@ -1,0 +1,460 @@
+#include "gdal_sgc/connection.h"
+
+#include <cpl_conv.h>
+#include <cpl_multiproc.h>
+#include <cpl_string.h>
+#include <ctype.h>
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "datasets/registry.h"
+#include "store/memory.h"
+
+/* The options users know, in the words of their documentation. */
+typedef enum key {
+    DATASET,
+    CREATE,
+    DOWNLOAD,
+    ON_MISSING,
+    MAX_DOWNLOAD,
+    BRANCH,
+    TAG,
+    SNAPSHOT,
+    CHANNELS,
+    NUM_THREADS,
+    MAX_REQUESTS,
+    CHUNK_SIZE,
+    COMPRESSION_LEVEL,
+    SOURCE_URL,
+    LOCKING,
+    KEY_COUNT,
+} key;
+
+static const struct {
+    const char *name, *type, *description, *fallback; /* fallback: shown as the default, or NULL */
+} keys[KEY_COUNT] = {
+    [DATASET] = {"DATASET", "string", "Id of a dataset or path of its definition file", NULL},
+    [CREATE] = {"CREATE", "boolean", "Whether the place may be empty", NULL},
+    [DOWNLOAD] = {"DOWNLOAD", "boolean", "Whether a read may download what it needs", NULL},
+    [ON_MISSING] = {"ON_MISSING", "string-select:FAIL,NODATA",
+                    "What a chunk means that is not complete and will not be downloaded", "FAIL"},
+    [MAX_DOWNLOAD] = {"MAX_DOWNLOAD", "string",
+                      "Most bytes this handle may download, like 500MB", "10GB"},
+    [BRANCH] = {"BRANCH", "string", "Branch to read", "main"},
+    [TAG] = {"TAG", "string", "Tag to read", NULL},
+    [SNAPSHOT] = {"SNAPSHOT", "string", "Snapshot to read", NULL},
+    [CHANNELS] = {"CHANNELS", "string", "Comma-separated channels to show as bands", NULL},
+    [NUM_THREADS] = {"NUM_THREADS", "string", "Threads that decode and encode", NULL},
+    [MAX_REQUESTS] = {"MAX_REQUESTS", "int", "Concurrent requests to the source", NULL},
+    [CHUNK_SIZE] = {"CHUNK_SIZE", "int", "Side of the chunks of a new cube, in pixels", NULL},
+    [COMPRESSION_LEVEL] = {"COMPRESSION_LEVEL", "int", "Blosc level of a new cube, 1 to 9", "5"},
+    [SOURCE_URL] = {"SOURCE_URL", "string", "Another endpoint of the same service", NULL},
+    [LOCKING] = {"LOCKING", "boolean", "NO where a disk cannot lock and nobody else writes", "YES"},
+};
+
+char *sgc_connection_option_list(void)
+{
+    sgc_buffer xml = {0};
+    sgc_status status = sgc_buffer_print(&xml, NULL, "<OpenOptionList>");
+    for (int i = 0; status == SGC_OK && i < KEY_COUNT; i++) {
+        const char *type = keys[i].type, *choices = strchr(type, ':');
+        const int length = choices != NULL ? (int)(choices - type) : (int)strlen(type);
+        status = sgc_buffer_print(&xml, NULL,
+                                  "<Option name='%s' type='%.*s' description='%s' "
+                                  "alt_config_option='SGC_%s'",
+                                  keys[i].name, length, type, keys[i].description, keys[i].name);
+        if (status == SGC_OK && keys[i].fallback != NULL)
+            status = sgc_buffer_print(&xml, NULL, " default='%s'", keys[i].fallback);
+        if (status == SGC_OK)
+            status = sgc_buffer_print(&xml, NULL, ">");
+        char **list = CSLTokenizeString2(choices != NULL ? choices + 1 : "", ",", 0);
+        for (int k = 0; status == SGC_OK && k < CSLCount(list); k++)
+            status = sgc_buffer_print(&xml, NULL, "<Value>%s</Value>", list[k]);
+        CSLDestroy(list);
+        if (status == SGC_OK)
+            status = sgc_buffer_print(&xml, NULL, "</Option>");
+    }
+    if (status == SGC_OK)
+        status = sgc_buffer_print(&xml, NULL, "</OpenOptionList>");
+    if (status != SGC_OK)
+        sgc_buffer_free(&xml);
+    return (char *)xml.data;
+}
+
+/* ---- the string ---- */
+
+static int find_key(const char *name, size_t length)
+{
+    int i = 0;
+    while (i < KEY_COUNT && !(strlen(keys[i].name) == length && EQUALN(keys[i].name, name, length)))
+        i++;
+    return i;
+}
+
+/* The length of the word before '=', or 0 when `text` does not begin with a word and '='. */
+static size_t word_length(const char *text)
+{
+    size_t n = 0;
+    while (isalnum((unsigned char)text[n]) || text[n] == '_')
+        n++;
+    return text[n] == '=' ? n : 0;
+}
+
+/* A separator of options: '&', or a ',' that a word and '=' follow. */
+static bool separates(const char *at)
+{
+    return *at == '&' || (*at == ',' && word_length(at + 1) > 0);
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* Gives the percent-decoded text. */
+static char *decode(const char *text, size_t length)
+{
+    char *out = malloc(length + 1);
+    size_t n = 0;
+    for (size_t i = 0; out != NULL && i < length; i++) {
+        const int high = text[i] == '%' && i + 2 < length ? hex_digit(text[i + 1]) : -1;
+        const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+        if (low >= 0) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = text[i];
+        }
+    }
+    if (out != NULL)
+        out[n] = '\0';
+    return out;
+}
+
+static sgc_status fail_unknown_key(const char *name, size_t length, sgc_error *err)
+{
+    char word[64], list[512] = "";
+    const char *names[KEY_COUNT + 1] = {NULL};
+    snprintf(word, sizeof word, "%.*s", (int)length, name);
+    for (int i = 0; i < KEY_COUNT; i++) {
+        names[i] = keys[i].name;
+        strcat(list, i == 0 ? "" : ", ");
+        strcat(list, keys[i].name);
+    }
+    const char *nearest = sgc_nearest_word(word, names);
+    if (nearest != NULL)
+        return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (did you mean %s? Known are %s)",
+                        word, nearest, list);
+    return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (known are %s)", word, list);
+}
+
+/* Sets a value that has no value yet. */
+static sgc_status set_value(char **values, const char *pair, size_t length, bool percent,
+                            sgc_error *err)
+{
+    const size_t word = word_length(pair);
+    if (word == 0)
+        return sgc_fail(err, SGC_INVALID, "\"%.*s\" is not KEY=VALUE",
+                        (int)(length < 64 ? length : 64), pair);
+    const int i = find_key(pair, word);
+    if (i == KEY_COUNT)
+        return fail_unknown_key(pair, word, err);
+    if (values[i] != NULL)
+        return SGC_OK;
+    const char *value = pair + word + 1;
+    values[i] = percent ? decode(value, length - word - 1) : strndup(value, length - word - 1);
+    return values[i] != NULL ? SGC_OK : sgc_fail_memory(err, length, "an option");
+}
+
+/* Splits "place,key=value&…" and gives the place. */
+static sgc_status split_name(const char *text, char **values, char **place, sgc_error *err)
+{
+    const char *end = text;
+    while (*end != '\0' && *end != '?' && !(*end == ',' && separates(end)))
+        end++;
+    *place = decode(text, (size_t)(end - text));
+    if (*place == NULL)
+        return sgc_fail_memory(err, strlen(text), "a name");
+    while (*end != '\0') {
+        const char *pair = end + 1;
+        for (end = pair; *end != '\0' && !separates(end);)
+            end++;
+        if (end > pair)
+            SGC_TRY(set_value(values, pair, (size_t)(end - pair), true, err));
+    }
+    return SGC_OK;
+}
+
+static sgc_status take_open_options(const char *const *options, char **values, sgc_error *err)
+{
+    for (; options != NULL && *options != NULL; options++)
+        SGC_TRY(set_value(values, *options, strlen(*options), false, err));
+    return SGC_OK;
+}
+
+static sgc_status take_configuration(char **values, sgc_error *err)
+{
+    for (int i = 0; i < KEY_COUNT; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "SGC_%s", keys[i].name);
+        const char *value = values[i] == NULL ? CPLGetConfigOption(name, NULL) : NULL;
+        if (value != NULL && (values[i] = strdup(value)) == NULL)
+            return sgc_fail_memory(err, strlen(value), "an option");
+    }
+    return SGC_OK;
+}
+
+/* ---- values ---- */
+
+static sgc_status parse_bool(char *const *values, key k, bool *out, sgc_error *err)
+{
+    const char *value = values[k];
+    if (value == NULL)
+        return SGC_OK;
+    const bool yes =
+        EQUAL(value, "YES") || EQUAL(value, "TRUE") || EQUAL(value, "ON") || EQUAL(value, "1");
+    if (!yes && !EQUAL(value, "NO") && !EQUAL(value, "FALSE") && !EQUAL(value, "OFF") &&
+        !EQUAL(value, "0"))
+        return sgc_fail(err, SGC_INVALID, "%s=%.64s: must be YES or NO", keys[k].name, value);
+    *out = yes;
+    return SGC_OK;
+}
+
+static sgc_status parse_integer(char *const *values, key k, long smallest, long largest, long *out,
+                                sgc_error *err)
+{
+    if (values[k] == NULL)
+        return SGC_OK;
+    char *end;
+    const long value = strtol(values[k], &end, 10);
+    if (end == values[k] || *end != '\0' || value < smallest || value > largest)
+        return sgc_fail(err, SGC_INVALID, "%s=%.64s: must be a number from %ld to %ld",
+                        keys[k].name, values[k], smallest, largest);
+    *out = value;
+    return SGC_OK;
+}
+
+static sgc_status parse_size(const char *text, uint64_t *out, sgc_error *err)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } units[] = {{"", 1},     {"B", 1},     {"KB", 1e3}, {"MB", 1e6},           {"GB", 1e9},
+                 {"TB", 1e12}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}};
+    if (text == NULL)
+        return SGC_OK;
+    char *end;
+    const double value = CPLStrtod(text, &end);
+    while (*end == ' ')
+        end++;
+    for (size_t i = 0; i < sizeof units / sizeof *units && end != text; i++) {
+        if (EQUAL(end, units[i].unit) && value >= 0 && value * units[i].factor < 1e18) {
+            *out = (uint64_t)(value * units[i].factor);
+            return SGC_OK;
+        }
+    }
+    return sgc_fail(err, SGC_INVALID, "MAX_DOWNLOAD=%.64s: must be a size like 500MB or 10GB", text);
+}
+
+/* The processors this process may use. */
+static unsigned available_cpus(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set)
+                                                       : (unsigned)CPLGetNumCPUs();
+}
+
+static sgc_status parse_threads(const char *value, unsigned *out, sgc_error *err)
+{
+    if (value == NULL)
+        value = CPLGetConfigOption("GDAL_NUM_THREADS", "ALL_CPUS");
+    if (EQUAL(value, "ALL_CPUS")) {
+        *out = available_cpus();
+        return SGC_OK;
+    }
+    char *end;
+    const long count = strtol(value, &end, 10);
+    if (*end != '\0' || count < 1 || count > 1024)
+        return sgc_fail(err, SGC_INVALID, "NUM_THREADS=%.64s: must be ALL_CPUS or a number", value);
+    *out = (unsigned)count;
+    return SGC_OK;
+}
+
+static sgc_status parse_ref(char **values, sgc_connection *c, sgc_error *err)
+{
+    static const key choices[] = {BRANCH, TAG, SNAPSHOT};
+    int given = 0;
+    c->ref_choice = SGC_CHOOSE_BRANCH;
+    for (int i = 0; i < 3; i++) {
+        if (values[choices[i]] == NULL)
+            continue;
+        if (given++ > 0)
+            return sgc_fail(err, SGC_INVALID, "give at most one of BRANCH, TAG and SNAPSHOT");
+        c->ref_choice = (sgc_ref_choice)i;
+        c->ref = values[choices[i]];
+        values[choices[i]] = NULL;
+    }
+    if (c->ref == NULL && (c->ref = strdup("main")) == NULL)
+        return sgc_fail_memory(err, 5, "a name");
+    return SGC_OK;
+}
+
+static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
+{
+    long requests = 0, chunk_size = 0, level = 5;
+    SGC_TRY(parse_ref(values, c, err));
+    c->download = c->ref_choice == SGC_CHOOSE_BRANCH;
+    c->locking = true;
+    c->max_download = UINT64_C(10000000000);
+    SGC_TRY(parse_bool(values, CREATE, &c->create, err));
+    SGC_TRY(parse_bool(values, DOWNLOAD, &c->download, err));
+    SGC_TRY(parse_bool(values, LOCKING, &c->locking, err));
+    if (c->download && c->ref_choice != SGC_CHOOSE_BRANCH)
+        return sgc_fail(err, SGC_INVALID,
+                        "DOWNLOAD=YES: tags and snapshots never change; open a branch to download");
+    const char *missing = values[ON_MISSING];
+    if (missing != NULL && !EQUAL(missing, "FAIL") && !EQUAL(missing, "NODATA"))
+        return sgc_fail(err, SGC_INVALID, "ON_MISSING=%.64s: must be FAIL or NODATA", missing);
+    c->missing_is_nodata = missing != NULL && EQUAL(missing, "NODATA");
+    SGC_TRY(parse_size(values[MAX_DOWNLOAD], &c->max_download, err));
+    SGC_TRY(parse_threads(values[NUM_THREADS], &c->num_threads, err));
+    SGC_TRY(parse_integer(values, MAX_REQUESTS, 1, 256, &requests, err));
+    SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16384, &chunk_size, err));
+    SGC_TRY(parse_integer(values, COMPRESSION_LEVEL, 1, 9, &level, err));
+    c->max_requests = (unsigned)requests;
+    c->chunk_size = chunk_size;
+    c->compression_level = (int)level;
+    if (values[CHANNELS] != NULL)
+        c->channels = CSLTokenizeString2(values[CHANNELS], ",",
+                                         CSLT_STRIPLEADSPACES | CSLT_STRIPENDSPACES);
+    c->source_url = values[SOURCE_URL];
+    values[SOURCE_URL] = NULL;
+    return SGC_OK;
+}
+
+/* ---- the place ---- */
+
+static bool is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static bool is_place(const char *name, bool has_dataset)
+{
+    return has_dataset || strchr(name, '/') != NULL || strchr(name, '\\') != NULL ||
+           (isalpha((unsigned char)name[0]) && name[1] == ':') || STARTS_WITH(name, "mem:") ||
+           is_directory(name);
+}
+
+/* Gives the absolute form, so that a change of directory between two opens means two cubes. */
+static sgc_status make_absolute(const char *place, char **out, sgc_error *err)
+{
+    char *directory = place[0] == '/' || STARTS_WITH(place, "mem:") ? NULL : CPLGetCurrentDir();
+    sgc_buffer path = {0};
+    const char *relative = STARTS_WITH(place, "./") ? place + 2 : place;
+    const sgc_status status =
+        directory != NULL ? sgc_buffer_print(&path, err, "%s/%s", directory, relative)
+                          : sgc_buffer_print(&path, err, "%s", place);
+    CPLFree(directory);
+    if (status != SGC_OK)
+        return status;
+    char *text = (char *)path.data;
+    for (size_t n = strlen(text); n > 1 && text[n - 1] == '/'; n--)
+        text[n - 1] = '\0';
+    *out = text;
+    return SGC_OK;
+}
+
+static sgc_status default_directory(sgc_buffer *path, sgc_error *err)
+{
+    const char *chosen = CPLGetConfigOption("SGC_CUBE_DIR", NULL);
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (chosen != NULL)
+        return sgc_buffer_print(path, err, "%s", chosen);
+    if (data != NULL && data[0] == '/')
+        return sgc_buffer_print(path, err, "%s/sgc", data);
+    if (home != NULL && home[0] == '/')
+        return sgc_buffer_print(path, err, "%s/.local/share/sgc", home);
+    return sgc_fail(err, SGC_INVALID,
+                    "there is no home directory to keep cubes in: set SGC_CUBE_DIR, or name a place");
+}
+
+/* A dataset id: the cube has its default place and may be made there. */
+static sgc_status use_default_place(const char *id, sgc_connection *c, sgc_error *err)
+{
+    sgc_definition *definition;
+    SGC_TRY(sgc_registry_find(id, &definition, err));
+    sgc_buffer path = {0};
+    sgc_status status = default_directory(&path, err);
+    if (status == SGC_OK)
+        status = sgc_buffer_print(&path, err, "/%s.icechunk", definition->id);
+    if (status == SGC_OK)
+        status = make_absolute((const char *)path.data, &c->place, err);
+    if (status == SGC_OK && (c->dataset = strdup(id)) == NULL)
+        status = sgc_fail_memory(err, strlen(id), "a name");
+    c->create = true;
+    sgc_buffer_free(&path);
+    sgc_definition_free(definition);
+    return status;
+}
+
+static sgc_status resolve_place(const char *name, char **values, sgc_connection *c, sgc_error *err)
+{
+    if (*name == '\0')
+        return sgc_fail(err, SGC_INVALID,
+                        "\"SGC:\" needs a dataset or a place, like SGC:Demo or "
+                        "SGC:./cube,dataset=Demo,create=yes");
+    if (strstr(name, "://") != NULL)
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "%.200s: this build keeps cubes in local directories only", name);
+    c->dataset = values[DATASET];
+    values[DATASET] = NULL;
+    return is_place(name, c->dataset != NULL) ? make_absolute(name, &c->place, err)
+                                              : use_default_place(name, c, err);
+}
+
+static sgc_status parse(const char *text, const char *const *open_options, char **values,
+                        char **name, sgc_connection *c, sgc_error *err)
+{
+    SGC_TRY(take_open_options(open_options, values, err));
+    SGC_TRY(split_name(text, values, name, err));
+    SGC_TRY(take_configuration(values, err));
+    SGC_TRY(resolve_place(*name, values, c, err));
+    return parse_values(values, c, err);
+}
+
+sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
+                                sgc_connection **out, sgc_error *err)
+{
+    char *values[KEY_COUNT] = {NULL}, *place = NULL;
+    sgc_connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
+        return sgc_fail_memory(err, sizeof *connection, "a connection");
+    const sgc_status status =
+        parse(name + strlen(SGC_PREFIX), open_options, values, &place, connection, err);
+    for (int i = 0; i < KEY_COUNT; i++)
+        free(values[i]);
+    free(place);
+    if (status != SGC_OK) {
+        sgc_connection_free(connection);
+        return status;
+    }
+    *out = connection;
+    return SGC_OK;
+}
+
+void sgc_connection_free(sgc_connection *connection)
+{
+    if (connection == NULL)
+        return;
+    free(connection->place);
+    free(connection->dataset);
+    free(connection->ref);
+    free(connection->source_url);
+    CSLDestroy(connection->channels);
+    free(connection);
+}

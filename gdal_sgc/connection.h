@@ -1,0 +1,51 @@
+/* What a user typed: the connection string, open options and configuration options, as one struct. */
+#ifndef SGC_CONNECTION_H
+#define SGC_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+#define SGC_PREFIX "SGC:"
+
+typedef enum sgc_ref_choice {
+    SGC_CHOOSE_BRANCH,
+    SGC_CHOOSE_TAG,
+    SGC_CHOOSE_SNAPSHOT,
+} sgc_ref_choice;
+
+typedef struct sgc_connection {
+    char *place;   /* a directory (absolute), or "mem:" and a name */
+    char *dataset; /* id or path of a definition file; NULL: what the cube says */
+    bool create;   /* the place may be empty */
+    bool download;
+    bool missing_is_nodata;
+    uint64_t max_download; /* bytes */
+    sgc_ref_choice ref_choice;
+    char *ref; /* name of the branch or tag, or id of the snapshot */
+    char **channels; /* NULL-terminated; NULL: the default */
+    unsigned num_threads;
+    unsigned max_requests;   /* 0: the definition's */
+    int64_t chunk_size;      /* at creation; 0: the definition's */
+    int compression_level;   /* at creation */
+    char *source_url;        /* NULL: the definition's */
+    bool locking;
+} sgc_connection;
+
+/* Gives the connection in `name`, which begins with "SGC:". `open_options` is a GDAL string list of
+ * KEY=VALUE, or NULL. An open option wins over the string, the string over SGC_<KEY> in the
+ * configuration. Free with sgc_connection_free(). */
+SGC_CHECKED sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
+                                            sgc_connection **out, sgc_error *err);
+void sgc_connection_free(sgc_connection *connection);
+
+/* Gives (free with free()) GDAL's description of the open options, as XML. */
+char *sgc_connection_option_list(void);
+
+SGC_END_C
+
+#endif

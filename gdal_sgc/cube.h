@@ -1,0 +1,92 @@
+/* A cube: a repository, the definition of the dataset in it, and its levels.
+ *
+ * One sgc_cube is shared by all handles of a process that open the same place and reference in the same
+ * way. A read first ensures that the chunks under its window are complete, which may download, and then
+ * reads from the view that this returned, which never changes. All functions are thread-safe. */
+#ifndef SGC_CUBE_H
+#define SGC_CUBE_H
+
+#include "datasets/source.h"
+#include "gdal_sgc/connection.h"
+#include "gdal_sgc/layout.h"
+
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+typedef struct sgc_cube sgc_cube;
+
+/* What the cube holds at one snapshot. */
+typedef struct sgc_view sgc_view;
+
+/* Gives the cube that `connection` names; release with sgc_cube_unref(). Looks the reference up,
+ * connects to nothing, writes nothing. */
+SGC_CHECKED sgc_status sgc_cube_open(const sgc_connection *connection, sgc_cube **out,
+                                     sgc_error *err);
+void sgc_cube_unref(sgc_cube *cube);
+
+/* All borrow from the cube. */
+const sgc_definition *sgc_cube_definition(const sgc_cube *cube);
+const char *sgc_cube_place(const sgc_cube *cube);
+size_t sgc_cube_level_count(const sgc_cube *cube);
+const sgc_level *sgc_cube_level(const sgc_cube *cube, size_t level);
+
+/* Called by the thread that reads, at least 5 times a second while it waits; false ends the read. */
+typedef struct sgc_progress {
+    bool (*report)(void *user, double fraction);
+    void *user;
+} sgc_progress;
+
+/* What a read may do to get its chunks. */
+typedef struct sgc_policy {
+    bool download;
+    bool missing_is_nodata; /* serve what is there when no download is allowed */
+    uint64_t max_bytes;     /* estimated, for this read */
+    unsigned num_threads;
+    const sgc_progress *progress; /* may be NULL */
+} sgc_policy;
+
+typedef struct sgc_ensured {
+    sgc_view *view; /* release with sgc_view_unref(); NULL: the cube is not made yet */
+    uint64_t missing_chunks;  /* served as nodata */
+    uint64_t estimated_bytes; /* that were allowed to be downloaded */
+} sgc_ensured;
+
+/* Makes the chunks under `rect` of a level complete as far as the policy allows, or fails: SGC_BUDGET
+ * when they must not be downloaded, and whatever a fetch failed with. Finished chunks are committed in
+ * any case. */
+SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect,
+                                       const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
+
+/* How much of `rect` is not complete: chunk positions, and estimated bytes to download for them. */
+typedef struct sgc_missing {
+    uint64_t chunks, bytes;
+} sgc_missing;
+SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, size_t level, sgc_rect rect,
+                                        sgc_missing *out, sgc_error *err);
+
+/* Reads `rect` of a channel into rect.width x rect.height items of the channel's type. `view` is what
+ * sgc_cube_ensure() gave, NULL included; what is not stored reads as nodata. */
+SGC_CHECKED sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level,
+                                     size_t band, sgc_rect rect, void *buffer, unsigned num_threads,
+                                     sgc_error *err);
+void sgc_view_unref(sgc_view *view);
+
+/* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */
+void sgc_cube_snapshot(sgc_cube *cube, char text[SGC_OBJECT_ID_TEXT + 1]);
+
+/* One commit of the history. */
+typedef struct sgc_commit_info {
+    sgc_object_id id;
+    uint64_t time; /* microseconds since 1970 */
+    const char *message;
+} sgc_commit_info;
+
+/* Calls `fn` for each commit, the newest first, until it returns false. */
+SGC_CHECKED sgc_status sgc_cube_history(sgc_cube *cube,
+                                        bool (*fn)(void *user, const sgc_commit_info *commit),
+                                        void *user, sgc_error *err);
+
+SGC_END_C
+
+#endif

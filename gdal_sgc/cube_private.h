@@ -1,0 +1,83 @@
+/* What cube.c and loader.c share. */
+#ifndef SGC_CUBE_PRIVATE_H
+#define SGC_CUBE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "gdal_sgc/cube.h"
+
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+struct sgc_cube {
+    /* Set at creation of the handle, never changed. */
+    char *key;
+    char *place;
+    sgc_ref_choice ref_choice;
+    char *ref;
+    unsigned max_requests;
+    int compression_level;
+    char *source_url;
+    sgc_definition *definition;
+    sgc_level levels[SGC_MOST_LEVELS];
+    size_t level_count;
+    sgc_source *source;
+    sgc_error no_load; /* why this cube cannot be loaded further; empty: it can */
+
+    unsigned references; /* guarded by the registry */
+    struct sgc_cube *next;
+
+    pthread_mutex_t refreshing; /* held while a thread adopts the tip; taken before `mutex` */
+    pthread_mutex_t mutex;      /* guards the rest */
+    pthread_cond_t loaded; /* a load has ended */
+    bool loading;          /* a thread loads; the others wait for it */
+    sgc_object_store *store; /* until the repository exists, which takes it */
+    sgc_repository *repository;
+    sgc_view *view; /* NULL until the cube is made */
+};
+
+struct sgc_view {
+    atomic_uint references;
+    sgc_cube *cube; /* not counted: a view does not outlive its cube's handles */
+    sgc_snapshot *snapshot;
+    /* By level; NULL where the level is not made yet. */
+    sgc_array **channels[SGC_MOST_LEVELS]; /* band_count each */
+    sgc_array *complete[SGC_MOST_LEVELS];
+};
+
+sgc_view *sgc_view_ref(sgc_view *view);
+
+/* Gives what the cube holds at `snapshot`. The caller is the thread that loads. */
+SGC_CHECKED sgc_status sgc_view_of(sgc_cube *cube, sgc_snapshot *snapshot, sgc_view **out,
+                                   sgc_error *err);
+
+/* Gives the current view; *out is NULL while the cube is not made. */
+void sgc_cube_view(sgc_cube *cube, sgc_view **out);
+
+/* Looks the reference up and adopts its snapshot. */
+SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
+
+/* A chunk position of a level. */
+typedef struct sgc_position {
+    int32_t row, column;
+} sgc_position;
+
+/* Gives (free with free()) the positions under `chunks` (columns, rows) that are not complete in every
+ * channel; `view` may be NULL. */
+SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
+                                           sgc_rect chunks, sgc_position **positions, size_t *count,
+                                           sgc_error *err);
+
+/* Sees to it that the repository and the nodes of a level exist. The caller is the thread that loads. */
+SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, sgc_error *err);
+
+/* Completes the positions and commits them, in batches. The caller is the thread that loads (loader.c). */
+SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
+                                size_t count, sgc_rect wanted, const sgc_policy *policy,
+                                sgc_error *err);
+
+SGC_END_C
+
+#endif

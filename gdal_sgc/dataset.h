@@ -1,0 +1,132 @@
+// GDAL's view of a cube: a dataset per level, a band per channel.
+#ifndef SGC_DATASET_H
+#define SGC_DATASET_H
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "gdal_sgc/compat.h"
+#include "gdal_sgc/cube.h"
+
+// Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
+void SGCReport(sgc_status status, const sgc_error &error);
+
+// One opening of a cube: the cube and what the user said when opening it. Shared by the datasets of all
+// levels.
+class SGCHandle
+{
+  public:
+    // Gives nullptr, having reported why.
+    static std::shared_ptr<SGCHandle> Open(const char *name, CSLConstList openOptions);
+    ~SGCHandle();
+    SGCHandle(const SGCHandle &) = delete;
+    SGCHandle &operator=(const SGCHandle &) = delete;
+
+    sgc_cube *Cube() const
+    {
+        return cube_;
+    }
+    const sgc_connection &Connection() const
+    {
+        return *connection_;
+    }
+
+    // Ensures the window and gives the view to read it from. Failures are reported.
+    CPLErr Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress, void *progressData,
+                  sgc_view **view);
+
+  private:
+    SGCHandle() = default;
+    void WarnOfMissing(uint64_t chunks);
+
+    sgc_connection *connection_ = nullptr;
+    sgc_cube *cube_ = nullptr;
+    std::mutex mutex_{};
+    uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
+    bool warned_ = false;
+};
+
+class SGCBand;
+
+class SGCDataset final : public GDALDataset
+{
+  public:
+    static int Identify(GDALOpenInfo *info);
+    static GDALDataset *Open(GDALOpenInfo *info);
+    ~SGCDataset() override;
+
+#if SGC_GDAL_AT_LEAST(3, 12)
+    CPLErr GetGeoTransform(GDALGeoTransform &transform) const override;
+#else
+    CPLErr GetGeoTransform(double *transform) override;
+#endif
+    const OGRSpatialReference *GetSpatialRef() const override;
+    const char *GetMetadataItem(const char *name, const char *domain) override;
+    char **GetFileList() override;
+    int CloseDependentDatasets() override;
+
+    const std::shared_ptr<SGCHandle> &Handle() const
+    {
+        return handle_;
+    }
+    size_t Level() const
+    {
+        return level_;
+    }
+    // Overviews of this dataset: those of the coarser levels.
+    int OverviewCount() const;
+    SGCDataset *Overview(int index);
+    using GDALDataset::AreOverviewsEnabled;
+
+  protected:
+    CPLErr IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
+                     int bufXSize, int bufYSize, GDALDataType bufType, int bandCount,
+                     BANDMAP_TYPE bandMap, GSpacing pixelSpace, GSpacing lineSpace,
+                     GSpacing bandSpace, GDALRasterIOExtraArg *extra) override;
+
+  private:
+    SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
+               const std::vector<size_t> &channels);
+    void DescribeCube();
+
+    std::shared_ptr<SGCHandle> handle_;
+    size_t level_;
+    OGRSpatialReference spatialRef_{};
+    std::vector<std::unique_ptr<SGCDataset>> overviews_{};
+    CPLString windowState_{};
+};
+
+class SGCBand final : public GDALRasterBand
+{
+  public:
+    SGCBand(SGCDataset *dataset, int number, size_t channel);
+
+    double GetNoDataValue(int *success) override;
+    const char *GetUnitType() override;
+    double GetScale(int *success) override;
+    double GetOffset(int *success) override;
+    int GetOverviewCount() override;
+    GDALRasterBand *GetOverview(int index) override;
+
+    // Reads a window at native size from a view that has it.
+    CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
+                    GSpacing pixelSpace, GSpacing lineSpace);
+
+  protected:
+    CPLErr IReadBlock(int xBlock, int yBlock, void *image) override;
+    CPLErr IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
+                     int bufXSize, int bufYSize, GDALDataType bufType, GSpacing pixelSpace,
+                     GSpacing lineSpace, GDALRasterIOExtraArg *extra) override;
+
+  private:
+    CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
+                       GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
+                       const GDALRasterIOExtraArg &extra);
+    const sgc_band &Definition() const;
+
+    SGCDataset *dataset_; // poDS
+    size_t channel_;
+};
+
+#endif

@@ -1,0 +1,66 @@
+// Registration, and how failures of ours are said in GDAL.
+#include <cstdlib>
+
+#include "datasets/remote_file.h"
+#include "gdal_sgc/dataset.h"
+
+// GDAL 3.7 renamed CPLE_AWSObjectNotFound and its like; these codes are the same in all versions.
+static CPLErrorNum ErrorNumber(sgc_status status)
+{
+    switch (status) {
+    case SGC_OK:
+        break;
+    case SGC_NOT_FOUND:
+    case SGC_EXISTS:
+    case SGC_CORRUPT:
+        return CPLE_OpenFailed;
+    case SGC_CONFLICT:
+    case SGC_BUDGET:
+        return CPLE_AppDefined;
+    case SGC_UNSUPPORTED:
+        return CPLE_NotSupported;
+    case SGC_AUTH:
+    case SGC_NETWORK:
+        return CPLE_HttpResponse;
+    case SGC_CANCELLED:
+        return CPLE_UserInterrupt;
+    case SGC_NO_MEMORY:
+        return CPLE_OutOfMemory;
+    case SGC_IO:
+        return CPLE_FileIO;
+    case SGC_INVALID:
+        return CPLE_IllegalArg;
+    }
+    return CPLE_AppDefined;
+}
+
+void SGCReport(sgc_status status, const sgc_error &error)
+{
+    CPLError(CE_Failure, ErrorNumber(status), "SGC: %s", error.message);
+}
+
+extern "C" CPL_DLL void GDALRegister_SGC();
+
+void GDALRegister_SGC()
+{
+    if (!GDAL_CHECK_VERSION("SGC driver") || GDALGetDriverByName("SGC") != nullptr)
+        return;
+    sgc_error error = {""};
+    if (sgc_remote_files_install(&error) != SGC_OK) {
+        CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", error.message);
+        return;
+    }
+    auto driver = new GDALDriver();
+    driver->SetDescription("SGC");
+    driver->SetMetadataItem(GDAL_DCAP_RASTER, "YES");
+    driver->SetMetadataItem(GDAL_DCAP_OPEN, "YES");
+    driver->SetMetadataItem(GDAL_DMD_LONGNAME, "Smart geocubes that fill themselves");
+    driver->SetMetadataItem(GDAL_DMD_CONNECTION_PREFIX, SGC_PREFIX);
+    char *options = sgc_connection_option_list();
+    if (options != nullptr)
+        driver->SetMetadataItem(GDAL_DMD_OPENOPTIONLIST, options);
+    free(options);
+    driver->pfnIdentify = SGCDataset::Identify;
+    driver->pfnOpen = SGCDataset::Open;
+    GetGDALDriverManager()->RegisterDriver(driver);
+}

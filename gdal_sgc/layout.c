@@ -1,0 +1,497 @@
+#include "gdal_sgc/layout.h"
+
+#include <cpl_conv.h>
+#include <cpl_string.h>
+#include <math.h>
+#include <ogr_srs_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COMPLETE_CHUNK = 64, COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
+
+/* ---- levels ---- */
+
+int64_t sgc_level_columns(const sgc_level *level)
+{
+    return (level->grid.width + level->chunk_width - 1) / level->chunk_width;
+}
+
+int64_t sgc_level_rows(const sgc_level *level)
+{
+    return (level->grid.height + level->chunk_height - 1) / level->chunk_height;
+}
+
+sgc_rect sgc_level_chunk_rect(const sgc_level *level, int64_t row, int64_t column)
+{
+    const sgc_rect whole = {0, 0, level->grid.width, level->grid.height};
+    const sgc_rect chunk = {column * level->chunk_width, row * level->chunk_height,
+                            level->chunk_width, level->chunk_height};
+    return sgc_rect_intersect(whole, chunk);
+}
+
+sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect)
+{
+    const int64_t x = rect.x / level->chunk_width, y = rect.y / level->chunk_height;
+    return (sgc_rect){x, y, (rect.x + rect.width - 1) / level->chunk_width - x + 1,
+                      (rect.y + rect.height - 1) / level->chunk_height - y + 1};
+}
+
+size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
+                         int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS])
+{
+    const int64_t step = definition->band_count > MANY_CHANNELS ? 4 : 2;
+    levels[0] = (sgc_level){1, definition->grid, chunk_width, chunk_height};
+    size_t count = 1;
+    const int64_t width = chunk_width >= 4 ? chunk_width / 4 : 1;
+    const int64_t height = chunk_height >= 4 ? chunk_height / 4 : 1;
+    while (has_levels && count < SGC_MOST_LEVELS &&
+           (levels[count - 1].grid.width > width || levels[count - 1].grid.height > height)) {
+        const int64_t factor = levels[count - 1].factor * step;
+        levels[count++] =
+            (sgc_level){factor, sgc_grid_at_level(&definition->grid, factor), width, height};
+    }
+    return count;
+}
+
+uint32_t sgc_layout_split(const sgc_definition *definition, const sgc_level *level)
+{
+    enum { SMALLEST = 16, LARGEST = 128, MOST_MANIFESTS = 100000 };
+    const double nx = (double)sgc_level_columns(level), ny = (double)sgc_level_rows(level);
+    uint32_t side = SMALLEST;
+    while (side < LARGEST &&
+           (double)definition->band_count * ceil(ny / side) * ceil(nx / side) > MOST_MANIFESTS)
+        side *= 2;
+    return side;
+}
+
+void sgc_layout_channel_path(const sgc_definition *definition, const sgc_level *level, size_t band,
+                             char path[SGC_PATH_SIZE])
+{
+    const char *name = definition->bands[band].name;
+    if (level->factor == 1)
+        snprintf(path, SGC_PATH_SIZE, "/%.250s", name);
+    else
+        snprintf(path, SGC_PATH_SIZE, "/sgc/x%lld/%.250s", (long long)level->factor, name);
+}
+
+void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE])
+{
+    snprintf(path, SGC_PATH_SIZE, "/sgc/x%lld/complete", (long long)level->factor);
+}
+
+/* ---- documents ---- */
+
+static sgc_status put_document(sgc_session *session, const char *path,
+                               const sgc_array_metadata *metadata, const char *fill_value,
+                               const cJSON *attributes, sgc_error *err)
+{
+    char *text = cJSON_PrintUnformatted(attributes);
+    if (text == NULL)
+        return sgc_fail_memory(err, 0, "attributes");
+    sgc_buffer document = {0};
+    sgc_status status = sgc_array_metadata_print(metadata, fill_value, text, &document, err);
+    if (status == SGC_OK)
+        status = sgc_session_put_array(session, path, document.data, document.size, err);
+    sgc_buffer_free(&document);
+    cJSON_free(text);
+    return status;
+}
+
+static sgc_status put_group(sgc_session *session, const char *path, const char *attributes,
+                            sgc_error *err)
+{
+    sgc_buffer document = {0};
+    sgc_status status = sgc_buffer_print(
+        &document, err, "{\"attributes\": %s, \"zarr_format\": 3, \"node_type\": \"group\"}",
+        attributes);
+    if (status == SGC_OK)
+        status = sgc_session_put_group(session, path, document.data, document.size, err);
+    sgc_buffer_free(&document);
+    return status;
+}
+
+/* The base64 of a little-endian double NaN: how xarray spells _FillValue in Zarr v3. */
+static const char nan_fill[] = "AAAAAAAA+H8=";
+
+static const char *fill_text(const sgc_band *band, char buffer[32])
+{
+    if (band->is_bool)
+        return "false";
+    if (isnan(band->nodata))
+        return "\"NaN\"";
+    CPLsnprintf(buffer, 32, "%.17g", band->nodata);
+    return buffer;
+}
+
+static cJSON *channel_attributes(const sgc_band *band)
+{
+    cJSON *attributes = band->attributes != NULL ? cJSON_Parse(band->attributes) : NULL;
+    if (attributes == NULL) {
+        attributes = cJSON_CreateObject();
+        if (band->description != NULL)
+            cJSON_AddStringToObject(attributes, "long_name", band->description);
+        if (band->unit != NULL)
+            cJSON_AddStringToObject(attributes, "units", band->unit);
+        if (band->has_scale) {
+            cJSON_AddNumberToObject(attributes, "scale_factor", band->scale);
+            cJSON_AddNumberToObject(attributes, "add_offset", band->offset);
+        }
+    }
+    if (isnan(band->nodata))
+        cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
+    cJSON_AddStringToObject(attributes, "grid_mapping", "spatial_ref");
+    return attributes;
+}
+
+static sgc_status put_channel(sgc_session *session, const sgc_definition *definition,
+                              const sgc_level *level, size_t b, int compression_level,
+                              sgc_error *err)
+{
+    const sgc_band *band = &definition->bands[b];
+    static char name_y[] = "y", name_x[] = "x";
+    sgc_array_metadata metadata = {
+        .dimension_count = 2,
+        .shape = {(uint64_t)level->grid.height, (uint64_t)level->grid.width},
+        .chunk_shape = {(uint64_t)level->chunk_height, (uint64_t)level->chunk_width},
+        .has_dimension_names = true,
+        .dimension_names = {name_y, name_x},
+        .codecs = {.compression = SGC_BLOSC,
+                   .level = compression_level,
+                   .compressor = "zstd",
+                   .shuffle = 2},
+    };
+    SGC_TRY(sgc_data_type_parse(band->data_type, &metadata.type, err));
+    metadata.codecs.type_size = sgc_data_type_size(metadata.type);
+    char path[SGC_PATH_SIZE], fill[32];
+    sgc_layout_channel_path(definition, level, b, path);
+    cJSON *attributes = channel_attributes(band);
+    const sgc_status status =
+        put_document(session, path, &metadata, fill_text(band, fill), attributes, err);
+    cJSON_Delete(attributes);
+    return status;
+}
+
+static sgc_status put_complete(sgc_session *session, const sgc_definition *definition,
+                               const sgc_level *level, sgc_error *err)
+{
+    static char name_channel[] = "channel", name_y[] = "y", name_x[] = "x";
+    const sgc_array_metadata metadata = {
+        .type = SGC_UINT8,
+        .dimension_count = 3,
+        .shape = {definition->band_count, (uint64_t)sgc_level_rows(level),
+                  (uint64_t)sgc_level_columns(level)},
+        .chunk_shape = {1, COMPLETE_CHUNK, COMPLETE_CHUNK},
+        .has_dimension_names = true,
+        .dimension_names = {name_channel, name_y, name_x},
+        .codecs = {.compression = SGC_ZSTD, .level = 3},
+    };
+    char path[SGC_PATH_SIZE];
+    sgc_layout_complete_path(level, path);
+    cJSON *attributes = cJSON_CreateObject();
+    const sgc_status status = put_document(session, path, &metadata, "0", attributes, err);
+    cJSON_Delete(attributes);
+    return status;
+}
+
+static sgc_status put_level_group(sgc_session *session, const sgc_level *level, sgc_error *err)
+{
+    char path[SGC_PATH_SIZE];
+    snprintf(path, sizeof path, "/sgc/x%lld", (long long)level->factor);
+    return put_group(session, path, "{}", err);
+}
+
+sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
+                                const sgc_level *level, int compression_level, sgc_error *err)
+{
+    SGC_TRY(put_level_group(session, level, err));
+    for (size_t b = 0; b < definition->band_count; b++)
+        SGC_TRY(put_channel(session, definition, level, b, compression_level, err));
+    return put_complete(session, definition, level, err);
+}
+
+/* ---- coordinates ---- */
+
+/* Writes the only chunk of a small array. */
+static sgc_status put_only_chunk(sgc_repository *repository, sgc_session *session, const char *path,
+                                 const sgc_array_metadata *metadata, const void *data,
+                                 sgc_error *err)
+{
+    const uint32_t first[SGC_ZARR_MAX_DIMENSIONS] = {0};
+    sgc_buffer encoded = {0};
+    sgc_chunk_ref ref;
+    sgc_status status =
+        sgc_array_write_chunk(repository, metadata, data, 1, &encoded, &ref, err);
+    if (status == SGC_OK)
+        status = sgc_session_set_chunk(session, path, first, &ref, err);
+    sgc_buffer_free(&encoded);
+    return status;
+}
+
+/* Pixel centres, in exactly the arithmetic of datasets guide 1.1. */
+static sgc_status put_axis(sgc_repository *repository, sgc_session *session, char *name,
+                           int64_t count, double origin, double step, const char *units,
+                           const char *crs, sgc_error *err)
+{
+    const size_t n = (size_t)count;
+    const sgc_array_metadata metadata = {
+        .type = SGC_FLOAT64,
+        .dimension_count = 1,
+        .shape = {n},
+        .chunk_shape = {n},
+        .fill_value = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
+        .has_dimension_names = true,
+        .dimension_names = {name},
+        .codecs = {.compression = SGC_BLOSC,
+                   .level = COORDINATE_LEVEL,
+                   .compressor = "zstd",
+                   .shuffle = 1,
+                   .type_size = sizeof(double)},
+        .chunk_bytes = n * sizeof(double),
+    };
+    double *values = malloc(n * sizeof *values);
+    if (values == NULL)
+        return sgc_fail_memory(err, n * sizeof *values, "coordinates");
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (double)i * step + (origin + step / 2);
+    cJSON *attributes = cJSON_CreateObject();
+    cJSON_AddStringToObject(attributes, "units", units);
+    cJSON_AddNumberToObject(attributes, "resolution", step);
+    cJSON_AddStringToObject(attributes, "crs", crs);
+    cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
+    char path[8];
+    snprintf(path, sizeof path, "/%s", name);
+    sgc_status status = put_document(session, path, &metadata, "\"NaN\"", attributes, err);
+    if (status == SGC_OK)
+        status = put_only_chunk(repository, session, path, &metadata, values, err);
+    cJSON_Delete(attributes);
+    free(values);
+    return status;
+}
+
+static sgc_status put_axes(sgc_repository *repository, sgc_session *session,
+                           const sgc_definition *definition, bool geographic, sgc_error *err)
+{
+    static char name_x[] = "x", name_y[] = "y";
+    const sgc_grid *grid = &definition->grid;
+    SGC_TRY(put_axis(repository, session, name_x, grid->width, grid->transform[0],
+                     grid->transform[1], geographic ? "degrees_east" : "metre", definition->crs,
+                     err));
+    return put_axis(repository, session, name_y, grid->height, grid->transform[3],
+                    grid->transform[5], geographic ? "degrees_north" : "metre", definition->crs,
+                    err);
+}
+
+/* ---- CRS ---- */
+
+static void add_parameter(cJSON *attributes, OGRSpatialReferenceH crs, const char *cf,
+                          const char *wkt)
+{
+    cJSON_AddNumberToObject(attributes, cf, OSRGetNormProjParm(crs, wkt, 0, NULL));
+}
+
+/* The CF parameters of the projections that CF knows and cubes use; crs_wkt says the rest. */
+static void add_projection(cJSON *attributes, OGRSpatialReferenceH crs)
+{
+    static const struct {
+        const char *projection, *grid_mapping, *parameters[6][2];
+    } known[] = {
+        {SRS_PT_POLAR_STEREOGRAPHIC,
+         "polar_stereographic",
+         {{"standard_parallel", SRS_PP_LATITUDE_OF_ORIGIN},
+          {"straight_vertical_longitude_from_pole", SRS_PP_CENTRAL_MERIDIAN}}},
+        {SRS_PT_TRANSVERSE_MERCATOR,
+         "transverse_mercator",
+         {{"latitude_of_projection_origin", SRS_PP_LATITUDE_OF_ORIGIN},
+          {"longitude_of_central_meridian", SRS_PP_CENTRAL_MERIDIAN},
+          {"scale_factor_at_central_meridian", SRS_PP_SCALE_FACTOR}}},
+        {SRS_PT_LAMBERT_AZIMUTHAL_EQUAL_AREA,
+         "lambert_azimuthal_equal_area",
+         {{"latitude_of_projection_origin", SRS_PP_LATITUDE_OF_CENTER},
+          {"longitude_of_projection_origin", SRS_PP_LONGITUDE_OF_CENTER}}},
+    };
+    const char *projection = OSRGetAttrValue(crs, "PROJECTION", 0);
+    for (size_t i = 0; projection != NULL && i < sizeof known / sizeof *known; i++) {
+        if (!EQUAL(projection, known[i].projection))
+            continue;
+        cJSON_AddStringToObject(attributes, "grid_mapping_name", known[i].grid_mapping);
+        for (size_t k = 0; known[i].parameters[k][0] != NULL; k++)
+            add_parameter(attributes, crs, known[i].parameters[k][0], known[i].parameters[k][1]);
+        add_parameter(attributes, crs, "false_easting", SRS_PP_FALSE_EASTING);
+        add_parameter(attributes, crs, "false_northing", SRS_PP_FALSE_NORTHING);
+    }
+}
+
+static void add_name(cJSON *attributes, OGRSpatialReferenceH crs, const char *cf, const char *node)
+{
+    const char *name = OSRGetAttrValue(crs, node, 0);
+    if (name != NULL)
+        cJSON_AddStringToObject(attributes, cf, name);
+}
+
+/* As pyproj's to_cf() and odc-geo write it. */
+static cJSON *crs_attributes(const sgc_definition *definition, OGRSpatialReferenceH crs)
+{
+    static const char *const wkt_options[] = {"FORMAT=WKT2_2019", "MULTILINE=NO", NULL};
+    cJSON *attributes = cJSON_CreateObject();
+    char *wkt = NULL;
+    OSRExportToWktEx(crs, &wkt, wkt_options);
+    cJSON_AddStringToObject(attributes, "spatial_ref", wkt != NULL ? wkt : "");
+    cJSON_AddStringToObject(attributes, "crs_wkt", wkt != NULL ? wkt : "");
+    CPLFree(wkt);
+    cJSON_AddNumberToObject(attributes, "semi_major_axis", OSRGetSemiMajor(crs, NULL));
+    cJSON_AddNumberToObject(attributes, "semi_minor_axis", OSRGetSemiMinor(crs, NULL));
+    cJSON_AddNumberToObject(attributes, "inverse_flattening", OSRGetInvFlattening(crs, NULL));
+    add_name(attributes, crs, "reference_ellipsoid_name", "SPHEROID");
+    char *meridian = NULL;
+    cJSON_AddNumberToObject(attributes, "longitude_of_prime_meridian",
+                            OSRGetPrimeMeridian(crs, &meridian));
+    add_name(attributes, crs, "prime_meridian_name", "PRIMEM");
+    add_name(attributes, crs, "geographic_crs_name", "GEOGCS");
+    add_name(attributes, crs, "horizontal_datum_name", "DATUM");
+    if (OSRIsProjected(crs)) {
+        add_name(attributes, crs, "projected_crs_name", "PROJCS");
+        add_projection(attributes, crs);
+    } else {
+        cJSON_AddStringToObject(attributes, "grid_mapping_name", "latitude_longitude");
+    }
+    sgc_buffer text = {0};
+    for (int i = 0; i < 6; i++) {
+        char *number = cJSON_PrintUnformatted(
+            &(cJSON){.type = cJSON_Number, .valuedouble = definition->grid.transform[i]});
+        const char *point = number != NULL && strpbrk(number, ".e") == NULL ? ".0" : "";
+        if (sgc_buffer_print(&text, NULL, "%s%s%s", i > 0 ? " " : "", number != NULL ? number : "",
+                             point) != SGC_OK)
+            break;
+        cJSON_free(number);
+    }
+    cJSON_AddStringToObject(attributes, "GeoTransform",
+                            text.data != NULL ? (const char *)text.data : "");
+    sgc_buffer_free(&text);
+    return attributes;
+}
+
+static sgc_status put_crs(sgc_repository *repository, sgc_session *session,
+                          const sgc_definition *definition, OGRSpatialReferenceH crs,
+                          sgc_error *err)
+{
+    const sgc_array_metadata metadata = {
+        .type = SGC_INT32,
+        .codecs = {.compression = SGC_ZSTD},
+        .chunk_bytes = sizeof(int32_t),
+    };
+    const char *code = OSRGetAuthorityCode(crs, NULL);
+    const int32_t value = code != NULL ? atoi(code) : 0;
+    cJSON *attributes = crs_attributes(definition, crs);
+    sgc_status status = put_document(session, "/spatial_ref", &metadata, "0", attributes, err);
+    if (status == SGC_OK)
+        status = put_only_chunk(repository, session, "/spatial_ref", &metadata, &value, err);
+    cJSON_Delete(attributes);
+    return status;
+}
+
+/* ---- the cube ---- */
+
+static sgc_status put_root(sgc_session *session, const sgc_definition *definition, sgc_error *err)
+{
+    cJSON *attributes = cJSON_CreateObject();
+    cJSON_AddStringToObject(attributes, "title", definition->id);
+    cJSON_AddArrayToObject(attributes, "loaded_patches");
+    cJSON *ours = cJSON_AddObjectToObject(attributes, "sgc");
+    cJSON_AddNumberToObject(ours, "version", 1);
+    cJSON_AddRawToObject(ours, "definition", definition->text);
+    if (definition->license != NULL)
+        cJSON_AddStringToObject(ours, "license", definition->license);
+    if (definition->attribution != NULL)
+        cJSON_AddStringToObject(ours, "attribution", definition->attribution);
+    char *text = cJSON_PrintUnformatted(attributes);
+    cJSON_Delete(attributes);
+    if (text == NULL)
+        return sgc_fail_memory(err, 0, "attributes");
+    const sgc_status status = put_group(session, "/", text, err);
+    cJSON_free(text);
+    return status;
+}
+
+sgc_status sgc_layout_put_cube(sgc_repository *repository, sgc_session *session,
+                               const sgc_definition *definition, const sgc_level *full,
+                               int compression_level, sgc_error *err)
+{
+    OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
+    sgc_status status = OSRSetFromUserInput(crs, definition->crs) == OGRERR_NONE
+                            ? put_root(session, definition, err)
+                            : sgc_fail(err, SGC_INVALID, "unknown CRS \"%s\"", definition->crs);
+    for (size_t b = 0; status == SGC_OK && b < definition->band_count; b++)
+        status = put_channel(session, definition, full, b, compression_level, err);
+    if (status == SGC_OK)
+        status = put_axes(repository, session, definition, OSRIsGeographic(crs), err);
+    if (status == SGC_OK)
+        status = put_crs(repository, session, definition, crs, err);
+    if (status == SGC_OK)
+        status = put_group(session, "/sgc", "{}", err);
+    if (status == SGC_OK)
+        status = put_level_group(session, full, err);
+    if (status == SGC_OK)
+        status = put_complete(session, definition, full, err);
+    OSRDestroySpatialReference(crs);
+    return status;
+}
+
+/* ---- root attributes ---- */
+
+static sgc_status find_attribute(const sgc_node *root, const char *key, sgc_span *document,
+                                 sgc_span *attributes, sgc_span *value, sgc_error *err)
+{
+    *document = (sgc_span){(const char *)root->user_data, root->user_data_size};
+    SGC_TRY(sgc_json_find(*document, "attributes", attributes, err));
+    return sgc_json_find(*attributes, key, value, err);
+}
+
+sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition, sgc_error *err)
+{
+    sgc_span document, attributes, ours;
+    SGC_TRY(find_attribute(root, "sgc", &document, &attributes, &ours, err));
+    return sgc_json_find(ours, "definition", definition, err);
+}
+
+sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
+                                 sgc_error *err)
+{
+    sgc_span document, attributes, list = {"[]", 2};
+    const sgc_status found =
+        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
+    if (found != SGC_OK && found != SGC_NOT_FOUND)
+        return found;
+    size_t end = list.size - 1; /* of the "]" */
+    while (end > 1 && strchr(" \t\r\n", list.text[end - 1]) != NULL)
+        end--;
+    sgc_buffer longer = {0}, inner = {0};
+    sgc_status status = sgc_buffer_append(&longer, list.text, end, err);
+    if (status == SGC_OK)
+        status = sgc_buffer_print(&longer, err, "%s%.*s]", end > 1 ? ", " : "", (int)ids.size,
+                                  ids.text);
+    if (status == SGC_OK)
+        status = sgc_json_replace(attributes, "loaded_patches",
+                                  (sgc_span){(const char *)longer.data, longer.size}, &inner, err);
+    if (status == SGC_OK)
+        status = sgc_json_replace(document, "attributes",
+                                  (sgc_span){(const char *)inner.data, inner.size}, out, err);
+    sgc_buffer_free(&longer);
+    sgc_buffer_free(&inner);
+    return status;
+}
+
+sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded, sgc_error *err)
+{
+    sgc_span document, attributes, list;
+    const sgc_status found =
+        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
+    *loaded = false;
+    if (found != SGC_OK)
+        return found == SGC_NOT_FOUND ? SGC_OK : found;
+    sgc_buffer quoted = {0};
+    SGC_TRY(sgc_json_quote(&quoted, id, err));
+    *loaded = memmem(list.text, list.size, quoted.data, quoted.size) != NULL;
+    sgc_buffer_free(&quoted);
+    return SGC_OK;
+}

@@ -1,0 +1,70 @@
+/* How a cube lies in its repository: the Zarr documents that the Python package writes (datasets guide
+ * 1.4–1.6), and our group /sgc with what is complete (architecture 6.1, 6.3). */
+#ifndef SGC_LAYOUT_H
+#define SGC_LAYOUT_H
+
+#include "datasets/definition.h"
+#include "store/store.h"
+
+#include "store/error.h"
+
+SGC_BEGIN_C
+
+enum { SGC_MOST_LEVELS = 32 };
+
+/* A level of a cube: its grid and how it is cut into chunks. */
+typedef struct sgc_level {
+    int64_t factor;
+    sgc_grid grid;
+    int64_t chunk_width, chunk_height;
+} sgc_level;
+
+/* The number of chunk columns and rows. */
+int64_t sgc_level_columns(const sgc_level *level);
+int64_t sgc_level_rows(const sgc_level *level);
+/* The pixels of the chunk at (row, column), cut at the level's edge. */
+sgc_rect sgc_level_chunk_rect(const sgc_level *level, int64_t row, int64_t column);
+/* The chunks that meet `rect`, which lies inside the level: columns, rows. */
+sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect);
+
+/* Lists the levels of a cube whose full resolution has such chunks; without `has_levels` that is the only
+ * one. Returns their number, at most SGC_MOST_LEVELS. */
+size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
+                         int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS]);
+
+/* The side of the windows that manifests are split into (architecture 6.8). */
+uint32_t sgc_layout_split(const sgc_definition *definition, const sgc_level *level);
+
+/* The paths of a channel's array, and of the array of what is complete, at a level. */
+enum { SGC_PATH_SIZE = 320 };
+void sgc_layout_channel_path(const sgc_definition *definition, const sgc_level *level, size_t band,
+                             char path[SGC_PATH_SIZE]);
+void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE]);
+
+/* Puts all nodes of an empty cube into the session: groups, channels, coordinates, CRS, and the
+ * bookkeeping of full resolution. */
+SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_repository *repository, sgc_session *session,
+                                           const sgc_definition *definition, const sgc_level *full,
+                                           int compression_level, sgc_error *err);
+
+/* Puts the nodes of a further level into the session. */
+SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
+                                            const sgc_level *level, int compression_level,
+                                            sgc_error *err);
+
+/* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND without. */
+SGC_CHECKED sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition,
+                                                  sgc_error *err);
+
+/* Appends the root group's zarr.json with `ids` (quoted JSON strings, comma-separated) added to
+ * "loaded_patches". */
+SGC_CHECKED sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
+                                             sgc_error *err);
+
+/* Says whether "loaded_patches" has `id`. */
+SGC_CHECKED sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded,
+                                            sgc_error *err);
+
+SGC_END_C
+
+#endif

@@ -1,0 +1,234 @@
+#include "store/icechunk/manifest.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/icechunk/envelope.h"
+
+enum { SPEC_VERSION = 1, KEY_SIZE = 64, SMALLEST_FILE = 39, LARGEST_COUNT = 10 * 1000 * 1000 };
+
+struct sgc_manifest {
+    atomic_uint references;
+    sgc_arena arena;
+    sgc_manifest_data data;
+};
+
+static void format_key(const sgc_object_id *id, char key[KEY_SIZE])
+{
+    char text[SGC_OBJECT_ID_TEXT + 1];
+    sgc_object_id_format(id, text);
+    snprintf(key, KEY_SIZE, "manifests/%s", text);
+}
+
+static sgc_manifest *manifest_ref(sgc_manifest *manifest)
+{
+    atomic_fetch_add(&manifest->references, 1);
+    return manifest;
+}
+
+void sgc_manifest_unref(sgc_manifest *manifest)
+{
+    if (manifest != NULL && atomic_fetch_sub(&manifest->references, 1) == 1) {
+        sgc_arena_free(&manifest->arena);
+        free(manifest);
+    }
+}
+
+static int compare_array(const void *node, const void *array)
+{
+    return sgc_node_id_compare(node, &((const sgc_array_manifest *)array)->node);
+}
+
+const sgc_array_manifest *sgc_manifest_find_array(const sgc_manifest *manifest,
+                                                  const sgc_node_id *node)
+{
+    const sgc_manifest_data *data = &manifest->data;
+    return data->array_count == 0 ? NULL
+                                  : bsearch(node, data->arrays, data->array_count,
+                                            sizeof *data->arrays, compare_array);
+}
+
+const sgc_chunk_ref *sgc_manifest_find_ref(const sgc_array_manifest *array,
+                                           const uint32_t *coordinates)
+{
+    size_t low = 0, high = array->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const uint32_t *at = array->coordinates + middle * array->dimension_count;
+        size_t d = 0;
+        while (d < array->dimension_count && at[d] == coordinates[d])
+            d++;
+        if (d == array->dimension_count)
+            return &array->refs[middle];
+        if (at[d] < coordinates[d])
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+static sgc_status decode(const sgc_object *file, sgc_manifest *manifest, sgc_error *err)
+{
+    sgc_buffer payload = {0};
+    int version;
+    sgc_status status = sgc_envelope_unwrap(SGC_FILE_MANIFEST, file->data, file->size, &version,
+                                            &payload, err);
+    if (status == SGC_OK)
+        status = sgc_manifest_decode(payload.data, payload.size, &manifest->arena, &manifest->data,
+                                     err);
+    sgc_buffer_free(&payload);
+    return status;
+}
+
+static sgc_status load(sgc_object_store *store, const sgc_manifest_file *info, sgc_manifest **out,
+                       sgc_error *err)
+{
+    char key[KEY_SIZE];
+    format_key(&info->id, key);
+    if (info->size_bytes < SMALLEST_FILE)
+        return sgc_fail(err, SGC_CORRUPT, "%s/%s: cannot have %llu bytes", store->name, key,
+                        (unsigned long long)info->size_bytes);
+    sgc_object file = {0};
+    SGC_TRY(store->get(store, key, 0, info->size_bytes, &file, err));
+    sgc_manifest *manifest = calloc(1, sizeof *manifest);
+    if (manifest == NULL) {
+        sgc_object_clear(&file);
+        return sgc_fail_memory(err, sizeof *manifest, "a manifest");
+    }
+    atomic_init(&manifest->references, 1);
+    sgc_status status = decode(&file, manifest, err);
+    sgc_object_clear(&file);
+    if (status == SGC_OK && sgc_object_id_compare(&manifest->data.id, &info->id) != 0)
+        status = sgc_fail(err, SGC_CORRUPT, "the file holds another manifest");
+    if (status != SGC_OK) {
+        sgc_manifest_unref(manifest);
+        return sgc_fail_in(err, status, "%s/%s", store->name, key);
+    }
+    *out = manifest;
+    return SGC_OK;
+}
+
+typedef struct cached {
+    struct cached *next; /* most recently used first */
+    sgc_manifest *manifest;
+} cached;
+
+struct sgc_manifest_cache {
+    sgc_object_store *store;
+    size_t max_bytes, bytes;
+    pthread_mutex_t mutex;
+    cached *entries;
+};
+
+sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,
+                                  sgc_manifest_cache **out, sgc_error *err)
+{
+    sgc_manifest_cache *cache = calloc(1, sizeof *cache);
+    if (cache == NULL)
+        return sgc_fail_memory(err, sizeof *cache, "a cache");
+    cache->store = store;
+    cache->max_bytes = max_bytes;
+    pthread_mutex_init(&cache->mutex, NULL);
+    *out = cache;
+    return SGC_OK;
+}
+
+/* Drops the entries behind the first `*link` entries. */
+static void drop_from(sgc_manifest_cache *cache, cached **link)
+{
+    while (*link != NULL) {
+        cached *entry = *link;
+        *link = entry->next;
+        cache->bytes -= entry->manifest->arena.total;
+        sgc_manifest_unref(entry->manifest);
+        free(entry);
+    }
+}
+
+void sgc_manifest_cache_free(sgc_manifest_cache *cache)
+{
+    if (cache == NULL)
+        return;
+    drop_from(cache, &cache->entries);
+    pthread_mutex_destroy(&cache->mutex);
+    free(cache);
+}
+
+/* A counted reference to the cached manifest `id`, moved to the front; NULL if absent. */
+static sgc_manifest *lookup(sgc_manifest_cache *cache, const sgc_object_id *id)
+{
+    for (cached **link = &cache->entries; *link != NULL; link = &(*link)->next) {
+        cached *entry = *link;
+        if (sgc_object_id_compare(&entry->manifest->data.id, id) == 0) {
+            *link = entry->next;
+            entry->next = cache->entries;
+            cache->entries = entry;
+            return manifest_ref(entry->manifest);
+        }
+    }
+    return NULL;
+}
+
+/* Keeps `manifest` if that can be done: a cache may forget. */
+static void insert(sgc_manifest_cache *cache, sgc_manifest *manifest)
+{
+    cached *entry = malloc(sizeof *entry);
+    if (entry == NULL)
+        return;
+    *entry = (cached){cache->entries, manifest_ref(manifest)};
+    cache->entries = entry;
+    cache->bytes += manifest->arena.total;
+    size_t kept = 0;
+    cached **link = &cache->entries;
+    while (*link != NULL && (kept += (*link)->manifest->arena.total) <= cache->max_bytes)
+        link = &(*link)->next;
+    drop_from(cache, link);
+}
+
+sgc_status sgc_manifest_cache_get(sgc_manifest_cache *cache, const sgc_manifest_file *file,
+                                  sgc_manifest **out, sgc_error *err)
+{
+    pthread_mutex_lock(&cache->mutex);
+    sgc_manifest *manifest = lookup(cache, &file->id);
+    pthread_mutex_unlock(&cache->mutex);
+    if (manifest == NULL) {
+        SGC_TRY(load(cache->store, file, &manifest, err));
+        pthread_mutex_lock(&cache->mutex);
+        sgc_manifest *other = lookup(cache, &file->id);
+        if (other == NULL)
+            insert(cache, manifest);
+        sgc_manifest_unref(other);
+        pthread_mutex_unlock(&cache->mutex);
+    }
+    *out = manifest;
+    return SGC_OK;
+}
+
+sgc_status sgc_manifest_store(sgc_object_store *store, sgc_manifest_data *data,
+                              sgc_manifest_file *file, sgc_error *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < data->array_count; i++)
+        count += data->arrays[i].count;
+    if (count == 0 || count > LARGEST_COUNT)
+        return sgc_fail(err, SGC_UNSUPPORTED, "a manifest of %zu references", count);
+    SGC_TRY(sgc_object_id_random(&data->id, err));
+    sgc_buffer payload = {0}, bytes = {0};
+    sgc_status status = sgc_manifest_encode(data, &payload, err);
+    if (status == SGC_OK)
+        status = sgc_envelope_wrap(SGC_FILE_MANIFEST, SPEC_VERSION, payload.data, payload.size,
+                                   &bytes, err);
+    if (status == SGC_OK) {
+        char key[KEY_SIZE];
+        format_key(&data->id, key);
+        status = store->put(store, key, bytes.data, bytes.size, SGC_PUT_ALWAYS, NULL, err);
+    }
+    if (status == SGC_OK)
+        *file = (sgc_manifest_file){data->id, bytes.size, (uint32_t)count};
+    sgc_buffer_free(&payload);
+    sgc_buffer_free(&bytes);
+    return status;
+}

@@ -1,0 +1,238 @@
+#include "store/icechunk/split.h"
+
+#include <stdlib.h>
+
+void sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node)
+{
+    *split = (sgc_split){.repository = repository, .node = node};
+    for (size_t d = 0; d < node->dimension_count; d++) {
+        const sgc_dimension *dimension = &node->dimensions[d];
+        split->window_length[d] = sgc_repository_split(repository, dimension->name);
+        split->window_count[d] = dimension->num_chunks / split->window_length[d] + 1;
+    }
+}
+
+void sgc_split_free(sgc_split *split)
+{
+    for (size_t i = 0; i < split->loaded_count; i++)
+        sgc_manifest_unref(split->loaded[i]);
+    free(split->loaded);
+    free(split->entries);
+    *split = (sgc_split){0};
+}
+
+/* Windows are numbered in row-major order. */
+static uint64_t window_of(const sgc_split *split, const uint32_t *coordinates)
+{
+    uint64_t window = 0;
+    for (size_t d = 0; d < split->node->dimension_count; d++)
+        window = window * split->window_count[d] + coordinates[d] / split->window_length[d];
+    return window;
+}
+
+static sgc_status add(sgc_split *split, const sgc_split_entry *entry, sgc_error *err)
+{
+    if (split->count == split->capacity) {
+        const size_t capacity = split->capacity ? split->capacity * 2 : 256;
+        sgc_split_entry *entries = realloc(split->entries, capacity * sizeof *entries);
+        if (entries == NULL)
+            return sgc_fail_memory(err, capacity * sizeof *entries, "a manifest");
+        split->entries = entries;
+        split->capacity = capacity;
+    }
+    split->entries[split->count++] = *entry;
+    return SGC_OK;
+}
+
+sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates, const sgc_chunk_ref *ref,
+                            sgc_error *err)
+{
+    sgc_split_entry entry = {.window = window_of(split, coordinates),
+                             .is_change = true,
+                             .order = split->count,
+                             .ref = *ref};
+    memcpy(entry.coordinates, coordinates,
+           split->node->dimension_count * sizeof *entry.coordinates);
+    return add(split, &entry, err);
+}
+
+/* Adds all references of a stored manifest. */
+static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
+                             const sgc_manifest_ref *stored, sgc_error *err)
+{
+    sgc_manifest **loaded =
+        realloc(split->loaded, (split->loaded_count + 1) * sizeof *split->loaded);
+    if (loaded == NULL)
+        return sgc_fail_memory(err, sizeof *loaded, "a manifest");
+    split->loaded = loaded;
+    sgc_manifest *manifest;
+    SGC_TRY(sgc_repository_manifest(split->repository, base, &stored->id, &manifest, err));
+    split->loaded[split->loaded_count++] = manifest;
+    const sgc_array_manifest *array = sgc_manifest_find_array(manifest, &split->node->id);
+    const size_t dimensions = split->node->dimension_count;
+    if (array == NULL || array->count == 0)
+        return SGC_OK;
+    if (array->dimension_count != dimensions)
+        return sgc_fail(err, SGC_CORRUPT, "%s: a manifest has other dimensions", split->node->path);
+    for (size_t i = 0; i < array->count; i++) {
+        const uint32_t *coordinates = array->coordinates + i * dimensions;
+        bool inside = true;
+        for (size_t d = 0; d < dimensions; d++)
+            inside = inside && coordinates[d] < split->node->dimensions[d].num_chunks;
+        if (!inside)
+            continue; /* left over from a shrunk array (format guide 11) */
+        sgc_split_entry entry = {.window = window_of(split, coordinates), .ref = array->refs[i]};
+        memcpy(entry.coordinates, coordinates, dimensions * sizeof *coordinates);
+        SGC_TRY(add(split, &entry, err));
+    }
+    return SGC_OK;
+}
+
+/* True, with its number, when a stored manifest lies in one window. */
+static bool single_window(const sgc_split *split, const sgc_manifest_ref *stored, uint64_t *window)
+{
+    uint32_t first[SGC_MAX_DIMENSIONS];
+    for (size_t d = 0; d < split->node->dimension_count; d++) {
+        const sgc_extent extent = stored->extents[d];
+        if (extent.to <= extent.from || extent.from / split->window_length[d] !=
+                                            (extent.to - 1) / split->window_length[d])
+            return false;
+        first[d] = extent.from;
+    }
+    *window = window_of(split, first);
+    return true;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Gives the sorted windows of all entries so far. */
+static sgc_status touched_windows(const sgc_split *split, sgc_arena *arena, uint64_t **windows,
+                                  sgc_error *err)
+{
+    *windows = sgc_arena_alloc(arena, split->count, sizeof **windows);
+    if (*windows == NULL)
+        return sgc_fail_memory(err, split->count * sizeof **windows, "a manifest");
+    for (size_t i = 0; i < split->count; i++)
+        (*windows)[i] = split->entries[i].window;
+    qsort(*windows, split->count, sizeof **windows, compare_numbers);
+    return SGC_OK;
+}
+
+/* Keeps the stored manifests of untouched windows and adds the references of all others. */
+static sgc_status gather(sgc_split *split, const sgc_snapshot_data *base, sgc_arena *arena,
+                         sgc_error *err)
+{
+    const sgc_node *node = split->node;
+    uint64_t window, *touched;
+    for (size_t i = 0; i < node->manifest_count; i++)
+        if (!single_window(split, &node->manifests[i], &window))
+            SGC_TRY(add_stored(split, base, &node->manifests[i], err));
+    SGC_TRY(touched_windows(split, arena, &touched, err));
+    const size_t touched_count = split->count;
+    for (size_t i = 0; i < node->manifest_count; i++) {
+        if (!single_window(split, &node->manifests[i], &window))
+            continue;
+        if (bsearch(&window, touched, touched_count, sizeof *touched, compare_numbers) != NULL)
+            SGC_TRY(add_stored(split, base, &node->manifests[i], err));
+        else
+            split->manifests[split->manifest_count++] = node->manifests[i];
+    }
+    return SGC_OK;
+}
+
+/* By window, then coordinates; of one chunk, what wins comes last. */
+static int compare_entries(const void *a, const void *b, void *dimension_count)
+{
+    const sgc_split_entry *left = a, *right = b;
+    if (left->window != right->window)
+        return left->window < right->window ? -1 : 1;
+    for (size_t d = 0; d < *(const size_t *)dimension_count; d++)
+        if (left->coordinates[d] != right->coordinates[d])
+            return left->coordinates[d] < right->coordinates[d] ? -1 : 1;
+    if (left->is_change != right->is_change)
+        return left->is_change ? 1 : -1;
+    return left->order < right->order ? -1 : left->order > right->order;
+}
+
+static bool same_chunk(const sgc_split *split, const sgc_split_entry *a, const sgc_split_entry *b)
+{
+    return memcmp(a->coordinates, b->coordinates,
+                  split->node->dimension_count * sizeof *a->coordinates) == 0;
+}
+
+/* Removes what is overridden and what is deleted. */
+static void reduce(sgc_split *split)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < split->count; i++) {
+        const sgc_split_entry *entry = &split->entries[i];
+        const bool overridden = i + 1 < split->count && same_chunk(split, entry, entry + 1);
+        if (!overridden && entry->ref.kind != SGC_CHUNK_NONE)
+            split->entries[n++] = *entry;
+    }
+    split->count = n;
+}
+
+/* Writes one manifest of `count` entries that share a window. */
+static sgc_status write_window(sgc_split *split, const sgc_split_entry *entries, size_t count,
+                               sgc_arena *arena, sgc_error *err)
+{
+    const size_t dimensions = split->node->dimension_count;
+    uint32_t *coordinates = sgc_arena_alloc(arena, count, dimensions * sizeof *coordinates);
+    sgc_chunk_ref *refs = sgc_arena_alloc(arena, count, sizeof *refs);
+    sgc_extent *extents = sgc_arena_alloc(arena, dimensions, sizeof *extents);
+    if (coordinates == NULL || refs == NULL || extents == NULL)
+        return sgc_fail_memory(err, count * sizeof *refs, "a manifest");
+    for (size_t i = 0; i < count; i++) {
+        refs[i] = entries[i].ref;
+        for (size_t d = 0; d < dimensions; d++) {
+            const uint32_t c = entries[i].coordinates[d];
+            coordinates[i * dimensions + d] = c;
+            if (i == 0 || c < extents[d].from)
+                extents[d].from = c;
+            if (i == 0 || c + 1 > extents[d].to)
+                extents[d].to = c + 1;
+        }
+    }
+    const sgc_array_manifest array = {split->node->id, dimensions, count, coordinates, refs};
+    sgc_manifest_data data = {.array_count = 1, .arrays = &array};
+    sgc_manifest_file *file = &split->files[split->file_count];
+    SGC_TRY(sgc_manifest_store(sgc_repository_store(split->repository), &data, file, err));
+    split->file_count++;
+    split->manifests[split->manifest_count++] = (sgc_manifest_ref){file->id, extents};
+    return SGC_OK;
+}
+
+sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base, sgc_arena *arena,
+                           sgc_error *err)
+{
+    const size_t stored = split->node->manifest_count;
+    split->manifests = sgc_arena_alloc(arena, stored, sizeof *split->manifests);
+    if (split->manifests == NULL)
+        return sgc_fail_memory(err, stored * sizeof *split->manifests, "a commit");
+    SGC_TRY(gather(split, base, arena, err));
+    size_t dimensions = split->node->dimension_count;
+    qsort_r(split->entries, split->count, sizeof *split->entries, compare_entries, &dimensions);
+    reduce(split);
+
+    /* There are at most as many new manifests as entries. */
+    const size_t most = split->manifest_count + split->count;
+    sgc_manifest_ref *manifests = sgc_arena_alloc(arena, most, sizeof *manifests);
+    split->files = sgc_arena_alloc(arena, split->count, sizeof *split->files);
+    if (manifests == NULL || split->files == NULL)
+        return sgc_fail_memory(err, most * sizeof *manifests, "a commit");
+    if (split->manifest_count > 0)
+        memcpy(manifests, split->manifests, split->manifest_count * sizeof *manifests);
+    split->manifests = manifests;
+    for (size_t start = 0, end; start < split->count; start = end) {
+        for (end = start + 1; end < split->count &&
+                              split->entries[end].window == split->entries[start].window;)
+            end++;
+        SGC_TRY(write_window(split, split->entries + start, end - start, arena, err));
+    }
+    return SGC_OK;
+}

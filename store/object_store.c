@@ -1,0 +1,22 @@
+#include "store/object_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void sgc_object_clear(sgc_object *object)
+{
+    free(object->data);
+    *object = (sgc_object){0};
+}
+
+void sgc_object_store_free(sgc_object_store *store)
+{
+    if (store != NULL)
+        store->free(store);
+}
+
+bool sgc_object_store_name_is_hidden(const char *name)
+{
+    const char *hash = strrchr(name, '#');
+    return hash != NULL && hash[1] != '\0' && strspn(hash + 1, "0123456789") == strlen(hash + 1);
+}
