@@ -29,6 +29,14 @@ static inline bool sgc_rect_equal(sgc_rect a, sgc_rect b)
     return a.x == b.x && a.y == b.y && a.width == b.width && a.height == b.height;
 }
 
+/* True when `inner` is not empty and lies in `outer`. */
+static inline bool sgc_rect_contains(sgc_rect outer, sgc_rect inner)
+{
+    return !sgc_rect_is_empty(inner) && inner.x >= outer.x && inner.y >= outer.y &&
+           inner.x + inner.width <= outer.x + outer.width &&
+           inner.y + inner.height <= outer.y + outer.height;
+}
+
 /* The common part; empty when there is none. */
 sgc_rect sgc_rect_intersect(sgc_rect a, sgc_rect b);
 /* The smallest rectangle around both; an empty one does not count. */

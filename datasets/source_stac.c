@@ -126,12 +126,13 @@ static sgc_status fetch_page(const stac_source *source, const char *url, const c
     const sgc_status status = sgc_http_perform(source->http, &request, cancel, &response, err);
     cJSON_free(text);
     SGC_TRY(status);
-    *page = cJSON_ParseWithLength((const char *)response.data, response.size);
-    const bool good = cJSON_IsArray(member(*page, "features"));
+    cJSON *json = cJSON_ParseWithLength((const char *)response.data, response.size);
     sgc_http_response_clear(&response);
-    if (good)
+    if (cJSON_IsArray(member(json, "features"))) {
+        *page = json;
         return SGC_OK;
-    cJSON_Delete(*page);
+    }
+    cJSON_Delete(json);
     return sgc_fail(err, SGC_CORRUPT, "%s answered a search with something that is no list of items",
                     source->search);
 }

@@ -1,7 +1,7 @@
-/* An analytic terrain, for trying things out and for tests: fractal value noise on integer lattices.
+/* An analytic terrain, for trying things out and for tests: ridged gradient noise on integer lattices.
  *
- * All arithmetic is exact or in IEEE doubles in a fixed order, so that every machine, and a second writing
- * of the formula in another language, gets the same bits. */
+ * All arithmetic is in IEEE doubles in a fixed order, so that every machine, and a second writing of the
+ * formula in another language, gets the same bits. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "datasets/source.h"
 
 enum {
-    OCTAVES = 12,
+    OCTAVES = 11,
     CONTINENT_OCTAVES = 3,
     LONGEST_WAVE = 32768, /* pixels; halves with each octave */
     PATCHES = 40,         /* along each side of the grid */
@@ -20,18 +20,54 @@ enum {
 
 const char *const sgc_source_synthetic_keys[] = {"kind", NULL};
 
-static double lattice_value(uint32_t x, uint32_t y, uint32_t octave)
+/* The gradient of the noise at a lattice point. */
+typedef struct gradient {
+    double x, y;
+} gradient;
+
+static gradient gradient_at(uint32_t x, uint32_t y, uint32_t octave)
 {
+    static const gradient choices[] = {{1, .375},   {.375, 1},   {-.375, 1}, {-1, .375},
+                                       {-1, -.375}, {-.375, -1}, {.375, -1}, {1, -.375}};
     uint32_t h = x * 0x8da6b343u ^ y * 0xd8163841u ^ octave * 0xcb1ab31fu;
     h ^= h >> 16;
     h *= 0x7feb352du;
     h ^= h >> 15;
     h *= 0x846ca68bu;
     h ^= h >> 16;
-    return h * 0x1p-31 - 1.0;
+    return choices[h >> 29];
 }
 
-static double smooth(double t)
+/* A lattice cell with its four gradients, kept from pixel to pixel. */
+typedef struct cell {
+    double x, y; /* of its corner; NaN before the first use */
+    gradient top_left, top_right, bottom_left, bottom_right;
+} cell;
+
+static void enter_cell(cell *c, double x, double y, uint32_t octave)
+{
+    const uint32_t ix = (uint32_t)(int64_t)x, iy = (uint32_t)(int64_t)y;
+    c->x = x;
+    c->y = y;
+    c->top_left = gradient_at(ix, iy, octave);
+    c->top_right = gradient_at(ix + 1, iy, octave);
+    c->bottom_left = gradient_at(ix, iy + 1, octave);
+    c->bottom_right = gradient_at(ix + 1, iy + 1, octave);
+}
+
+/* floor() for what fits 64 bits, without a call into the mathematical library. */
+static double round_down(double value)
+{
+    const double whole = (double)(int64_t)value;
+    return whole > value ? whole - 1 : whole;
+}
+
+static double clamp(double value, double smallest, double largest)
+{
+    return value < smallest ? smallest : value > largest ? largest : value;
+}
+
+static double ease(double t)
 {
     return t * t * t * (t * (t * 6 - 15) + 10);
 }
@@ -41,88 +77,70 @@ static double lerp(double a, double b, double s)
     return a + s * (b - a);
 }
 
-/* Where `position`, in pixels, falls between the lattice points of an octave. */
-static void locate(double position, int octave, uint32_t *cell, double *weight)
+static double dot(gradient g, double x, double y)
 {
-    const double u = position / (LONGEST_WAVE >> octave);
-    *cell = (uint32_t)floor(u);
-    *weight = smooth(u - floor(u));
+    return g.x * x + g.y * y;
 }
 
-/* The columns of a window, located once for all its rows. */
-typedef struct columns {
-    size_t count;
-    uint32_t *cells; /* OCTAVES x count */
-    double *weights; /* OCTAVES x count */
-} columns;
-
-static void noise_row(const columns *c, double y, int octave, double *out)
+/* The noise of one octave at a position in pixels. */
+static double noise(cell *c, double x, double y, int octave)
 {
-    const uint32_t *cells = c->cells + (size_t)octave * c->count;
-    const double *weights = c->weights + (size_t)octave * c->count;
-    uint32_t row;
-    double weight;
-    locate(y, octave, &row, &weight);
-    for (size_t i = 0; i < c->count;) {
-        const uint32_t cell = cells[i], o = (uint32_t)octave;
-        const double top_left = lattice_value(cell, row, o);
-        const double top_right = lattice_value(cell + 1, row, o);
-        const double bottom_left = lattice_value(cell, row + 1, o);
-        const double bottom_right = lattice_value(cell + 1, row + 1, o);
-        for (; i < c->count && cells[i] == cell; i++)
-            out[i] = lerp(lerp(top_left, top_right, weights[i]),
-                          lerp(bottom_left, bottom_right, weights[i]), weight);
+    const double u = x / (LONGEST_WAVE >> octave), v = y / (LONGEST_WAVE >> octave);
+    const double left = round_down(u), top = round_down(v);
+    if (!(c->x == left && c->y == top))
+        enter_cell(c, left, top, (uint32_t)octave);
+    const double tx = u - left, ty = v - top, sx = ease(tx);
+    return lerp(lerp(dot(c->top_left, tx, ty), dot(c->top_right, tx - 1, ty), sx),
+                lerp(dot(c->bottom_left, tx, ty - 1), dot(c->bottom_right, tx - 1, ty - 1), sx),
+                ease(ty));
+}
+
+/* Where the continents are: positive on land. */
+static double continents(cell *cells, double x, double y)
+{
+    return (noise(&cells[0], x, y, 0) + 0.5 * noise(&cells[1], x, y, 1) +
+            0.25 * noise(&cells[2], x, y, 2)) *
+           1.5;
+}
+
+static double mountains(cell *cells, double x, double y)
+{
+    double total = 0, weight = 1;
+    for (int octave = CONTINENT_OCTAVES; octave < OCTAVES; octave++) {
+        /* No two octaves share their axes. */
+        const double turned = (0.8 * x - 0.6 * y) + 100000;
+        y = 0.6 * x + 0.8 * y;
+        x = turned;
+        double ridge = clamp(1 - fabs(noise(&cells[octave], x, y, octave)) * 1.6, 0, 1);
+        ridge = ridge * ridge * weight;
+        weight = clamp(ridge * 1.8, 0, 1);
+        total = total + ridge / (1 << (octave - CONTINENT_OCTAVES));
     }
+    return total;
 }
 
-static double height(double base, double mountains)
+static double terrain(cell *cells, double x, double y)
 {
-    const double m = fmin(fmax(base + 0.25, 0), 1);
-    const double h = base * 700 + m * m * (mountains * 2000) - 150;
-    return floor(fmax(h, 0) * 128 + 0.5) / 128;
+    const double base = continents(cells, x, y);
+    const double m = clamp(base + 0.25, 0, 1);
+    const double h = base * 900 + m * m * (mountains(cells, x, y) * 2200) - 150;
+    return round_down((h > 0 ? h : 0) * 128 + 0.5) / 128;
 }
 
-/* One row of terrain; `scratch` has room for 3 rows. */
-static void terrain_row(const columns *c, double y, double *scratch, double *out)
+static void init_cells(cell cells[OCTAVES])
 {
-    double *noise = scratch, *base = scratch + c->count, *mountains = scratch + 2 * c->count;
-    for (size_t i = 0; i < c->count; i++)
-        base[i] = mountains[i] = 0;
-    for (int octave = 0; octave < OCTAVES; octave++) {
-        noise_row(c, y, octave, noise);
-        if (octave < CONTINENT_OCTAVES) {
-            const double weight = ldexp(1, -octave);
-            for (size_t i = 0; i < c->count; i++)
-                base[i] += weight * noise[i];
-        } else {
-            const double weight = ldexp(1, CONTINENT_OCTAVES - octave);
-            for (size_t i = 0; i < c->count; i++) {
-                const double ridge = 1 - fabs(noise[i]);
-                mountains[i] += weight * ridge * ridge;
-            }
-        }
-    }
-    for (size_t i = 0; i < c->count; i++)
-        out[i] = height(base[i], mountains[i]);
+    for (int octave = 0; octave < OCTAVES; octave++)
+        cells[octave].x = NAN;
 }
 
 /* ---- patches ---- */
 
-/* The sea has no patches. */
+/* The deep sea has no patches. */
 static bool patch_exists(int row, int column)
 {
-    double base = 0;
-    for (int octave = 0; octave < CONTINENT_OCTAVES; octave++) {
-        uint32_t x, y;
-        double wx, wy;
-        locate(PITCH * column + PITCH / 2, octave, &x, &wx);
-        locate(PITCH * row + PITCH / 2, octave, &y, &wy);
-        const uint32_t o = (uint32_t)octave;
-        base += ldexp(1, -octave) *
-                lerp(lerp(lattice_value(x, y, o), lattice_value(x + 1, y, o), wx),
-                     lerp(lattice_value(x, y + 1, o), lattice_value(x + 1, y + 1, o), wx), wy);
-    }
-    return base >= -0.45;
+    cell cells[OCTAVES];
+    init_cells(cells);
+    return continents(cells, PITCH * column + PITCH / 2, PITCH * row + PITCH / 2) >= -0.45;
 }
 
 /* Tells overlapping patches apart. */
@@ -141,6 +159,7 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
 {
     (void)self;
     (void)cancel;
+    const sgc_rect whole = {0, 0, PATCHES * PITCH, PATCHES * PITCH};
     const int r0 = clamp_patch((rect.y - MARGIN) / PITCH - 1);
     const int r1 = clamp_patch((rect.y + rect.height + MARGIN) / PITCH);
     const int c0 = clamp_patch((rect.x - MARGIN) / PITCH - 1);
@@ -151,8 +170,9 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
         return sgc_fail_memory(err, most * sizeof *list.patches, "patches");
     for (int r = r0; r <= r1; r++) {
         for (int c = c0; c <= c1; c++) {
-            const sgc_rect extent = {PITCH * c - MARGIN, PITCH * r - MARGIN, PITCH + 2 * MARGIN,
-                                     PITCH + 2 * MARGIN};
+            const sgc_rect extent = sgc_rect_intersect(
+                whole, (sgc_rect){PITCH * c - MARGIN, PITCH * r - MARGIN, PITCH + 2 * MARGIN,
+                                  PITCH + 2 * MARGIN});
             if (sgc_rect_is_empty(sgc_rect_intersect(extent, rect)) || !patch_exists(r, c))
                 continue;
             sgc_patch *patch = &list.patches[list.count];
@@ -169,62 +189,28 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
     return SGC_OK;
 }
 
-static sgc_status locate_columns(sgc_rect rect, int64_t factor, columns *c, sgc_error *err)
-{
-    c->count = (size_t)rect.width;
-    c->cells = malloc(OCTAVES * c->count * sizeof *c->cells);
-    c->weights = malloc(OCTAVES * c->count * sizeof *c->weights);
-    if (c->cells == NULL || c->weights == NULL)
-        return sgc_fail_memory(err, OCTAVES * c->count * sizeof *c->weights, "terrain");
-    for (int octave = 0; octave < OCTAVES; octave++)
-        for (size_t i = 0; i < c->count; i++) {
-            const size_t at = (size_t)octave * c->count + i;
-            const double x = ((double)(rect.x + (int64_t)i) + 0.5) * (double)factor;
-            locate(x, octave, &c->cells[at], &c->weights[at]);
-        }
-    return SGC_OK;
-}
-
-static sgc_status draw(const sgc_patch *patch, int64_t factor, sgc_rect rect, const columns *c,
-                       float *pixels, const sgc_cancel *cancel, sgc_error *err)
-{
-    int row, column;
-    if (sscanf(patch->id, "%d_%d", &row, &column) != 2)
-        return sgc_fail(err, SGC_INVALID, "\"%s\" is no patch of this source", patch->id);
-    const double tag = patch_tag(row, column);
-    double *buffer = malloc(4 * c->count * sizeof *buffer);
-    if (buffer == NULL)
-        return sgc_fail_memory(err, 4 * c->count * sizeof *buffer, "terrain");
-    double *values = buffer + 3 * c->count;
-    sgc_status status = SGC_OK;
-    for (int64_t j = 0; j < rect.height; j++) {
-        if (sgc_cancel_requested(cancel)) {
-            status = sgc_fail(err, SGC_CANCELLED, "cancelled");
-            break;
-        }
-        terrain_row(c, ((double)(rect.y + j) + 0.5) * (double)factor, buffer, values);
-        for (size_t i = 0; i < c->count; i++)
-            pixels[(size_t)j * c->count + i] = (float)(values[i] + tag);
-    }
-    free(buffer);
-    return status;
-}
-
 static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, size_t band,
                                  int64_t factor, sgc_rect rect, void *pixels, uint8_t *valid,
                                  const sgc_cancel *cancel, sgc_error *err)
 {
     (void)self;
     (void)band;
-    columns c = {0};
-    sgc_status status = locate_columns(rect, factor, &c, err);
-    if (status == SGC_OK)
-        status = draw(patch, factor, rect, &c, pixels, cancel, err);
-    if (status == SGC_OK)
-        memset(valid, 1, (size_t)(rect.width * rect.height));
-    free(c.cells);
-    free(c.weights);
-    return status;
+    int row, column;
+    if (sscanf(patch->id, "%d_%d", &row, &column) != 2)
+        return sgc_fail(err, SGC_INVALID, "\"%s\" is no patch of this source", patch->id);
+    const double tag = patch_tag(row, column), f = (double)factor;
+    float *out = pixels;
+    cell cells[OCTAVES];
+    init_cells(cells);
+    for (int64_t j = 0; j < rect.height; j++) {
+        if (sgc_cancel_requested(cancel))
+            return sgc_fail(err, SGC_CANCELLED, "cancelled");
+        const double y = ((double)(rect.y + j) + 0.5) * f;
+        for (int64_t i = 0; i < rect.width; i++)
+            *out++ = (float)(terrain(cells, ((double)(rect.x + i) + 0.5) * f, y) + tag);
+    }
+    memset(valid, 1, (size_t)(rect.width * rect.height));
+    return SGC_OK;
 }
 
 static sgc_http_counters synthetic_counters(sgc_source *self)

@@ -117,6 +117,15 @@ GDALRasterBand *SGCBand::GetOverview(int index)
     return overview != nullptr ? overview->GetRasterBand(nBand) : nullptr;
 }
 
+CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSize, int bufYSize,
+                           GDALDataType /* bufType */, SGC_OPTIONS /* options */)
+{
+    // A resampled read may go to another level: what it says about this one is not known.
+    if (xSize == bufXSize && ySize == bufYSize)
+        dataset_->Handle()->Announce(dataset_->Level(), {xOff, yOff, xSize, ySize});
+    return CE_None;
+}
+
 // Straight into the caller's buffer where it has our form, else through strips.
 CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
                          GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)

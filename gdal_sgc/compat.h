@@ -7,9 +7,9 @@
 #define SGC_GDAL_AT_LEAST(major, minor) (GDAL_VERSION_NUM >= GDAL_COMPUTE_VERSION(major, minor, 0))
 
 #if SGC_GDAL_AT_LEAST(3, 13)
-#define SGC_METADATA CSLConstList // the result of GetMetadata()
+#define SGC_OPTIONS CSLConstList // of AdviseRead()
 #else
-#define SGC_METADATA char **
+#define SGC_OPTIONS char **
 #endif
 
 #ifndef BANDMAP_TYPE

@@ -752,21 +752,43 @@ static sgc_status check_budget(uint64_t chunks, uint64_t bytes, uint64_t allowed
                     (unsigned long long)chunks, chunks == 1 ? "" : "s", needed, left);
 }
 
+/* The window to load for a read of `rect` in an announced window: `rect`, as wide as announced, and on
+ * downwards until there is enough to do for all workers. */
+static sgc_rect load_ahead(const sgc_level *level, sgc_rect rect, sgc_rect announced)
+{
+    enum { ENOUGH_CHUNKS = 16 };
+    const sgc_rect across = sgc_level_chunks(level, announced), first = sgc_level_chunks(level, rect);
+    int64_t rows = first.height;
+    while (rows * across.width < ENOUGH_CHUNKS && first.y + rows < across.y + across.height)
+        rows++;
+    const sgc_rect band = {announced.x, rect.y, announced.width,
+                           (first.y + rows) * level->chunk_height - rect.y};
+    return sgc_rect_intersect(band, announced);
+}
+
 static sgc_status load_missing(sgc_cube *cube, size_t level, sgc_rect rect,
                                const sgc_policy *policy, uint64_t *bytes, sgc_error *err)
 {
-    const sgc_rect chunks = sgc_level_chunks(&cube->levels[level], rect);
+    const bool known = sgc_rect_contains(policy->announced, rect);
+    const sgc_rect budgeted = known ? policy->announced : rect;
+    const sgc_rect window =
+        known ? load_ahead(&cube->levels[level], rect, policy->announced) : rect;
+    sgc_missing all = {0};
     sgc_view *view;
-    sgc_position *positions;
-    size_t count;
+    sgc_position *positions = NULL;
+    size_t count = 0;
     sgc_cube_view(cube, &view);
-    sgc_status status =
-        sgc_view_incomplete(cube, view, level, chunks, &positions, &count, err);
+    sgc_status status = view_missing(cube, view, level, budgeted, &all, err);
+    if (status == SGC_OK)
+        status = check_budget(all.chunks, all.bytes, policy->max_bytes, err);
+    if (status == SGC_OK)
+        status = sgc_view_incomplete(cube, view, level,
+                                     sgc_level_chunks(&cube->levels[level], window), &positions,
+                                     &count, err);
     sgc_view_unref(view);
     SGC_TRY(status);
-    *bytes = estimate(cube, level, positions, count);
-    status = check_budget(count, *bytes, policy->max_bytes, err);
-    if (status == SGC_OK && count > 0)
+    *bytes += estimate(cube, level, positions, count);
+    if (count > 0)
         status = sgc_load(cube, level, positions, count, rect, policy, err);
     free(positions);
     return status;

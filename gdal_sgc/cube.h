@@ -44,6 +44,8 @@ typedef struct sgc_policy {
     uint64_t max_bytes;     /* estimated, for this read */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
+    sgc_rect announced; /* what will be read, this window included; empty: nothing was said. The budget
+                         * is checked for all of it, and loading goes ahead in it */
 } sgc_policy;
 
 typedef struct sgc_ensured {

@@ -28,6 +28,13 @@ SGCHandle::~SGCHandle()
     sgc_connection_free(connection_);
 }
 
+void SGCHandle::Announce(size_t level, const sgc_rect &rect)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    announced_.resize(std::max(announced_.size(), level + 1));
+    announced_[level] = rect;
+}
+
 namespace
 {
 
@@ -58,6 +65,8 @@ CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc pr
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         policy.max_bytes = connection_->max_download - std::min(connection_->max_download, downloaded_);
+        if (level < announced_.size())
+            policy.announced = announced_[level];
     }
     sgc_ensured ensured = {};
     sgc_error error = {""};

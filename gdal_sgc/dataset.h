@@ -32,6 +32,9 @@ class SGCHandle
         return *connection_;
     }
 
+    // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
+    void Announce(size_t level, const sgc_rect &rect);
+
     // Ensures the window and gives the view to read it from. Failures are reported.
     CPLErr Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress, void *progressData,
                   sgc_view **view);
@@ -45,6 +48,7 @@ class SGCHandle
     std::mutex mutex_{};
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
     bool warned_ = false;
+    std::vector<sgc_rect> announced_{}; // by level
 };
 
 class SGCBand;
@@ -108,6 +112,8 @@ class SGCBand final : public GDALRasterBand
     double GetOffset(int *success) override;
     int GetOverviewCount() override;
     GDALRasterBand *GetOverview(int index) override;
+    CPLErr AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSize, int bufYSize,
+                      GDALDataType bufType, SGC_OPTIONS options) override;
 
     // Reads a window at native size from a view that has it.
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,

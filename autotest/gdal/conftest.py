@@ -2,8 +2,10 @@
 
 SGC_BUILD_DIR   directory with gdal_SGC.so and the sgc command (default: build/release)
 SGC_TEST_CACHE  directory for the tiles that the local server makes, kept between runs
+SGC_SHARED      directory of the project's shared data (default: ../shared); tests that need it skip without
 """
 from collections import Counter
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,8 +21,10 @@ BUILD_DIR = Path(os.environ.get("SGC_BUILD_DIR", ROOT / "build" / "release")).re
 TILES = Path(os.environ.get("SGC_TEST_CACHE")
              or Path(tempfile.gettempdir()) / ("sgc-test-cache-%d" % os.getuid())) / "arcticdem-32m"
 
+SHARED = Path(os.environ.get("SGC_SHARED", ROOT.parent / "shared")).resolve()
+
 for name in [n for n in os.environ if n.startswith("SGC_")]:
-    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE"):
+    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE", "SGC_SHARED", "SGC_TEST_QGIS", "SGC_INTEROP_PYTHON"):
         del os.environ[name]
 os.environ["GDAL_DRIVER_PATH"] = str(BUILD_DIR)  # GDAL looks for plugins once, when it is imported
 os.environ["PATH"] = "%s%s%s" % (BUILD_DIR, os.pathsep, os.environ.get("PATH", os.defpath))
@@ -65,6 +69,31 @@ def config():
     yield set_options
     for key, value in before.items():
         gdal.SetThreadLocalConfigOption(key, value)
+
+
+@pytest.fixture(scope="session")
+def failure():
+    """failure(call, …) calls what must fail and returns the message of its one CE_Failure."""
+
+    def collect_failure(call, *args, **options):
+        failures = []
+
+        def collect(severity, number, message):
+            if severity >= gdal.CE_Failure:
+                failures.append(message)
+
+        gdal.DontUseExceptions()
+        gdal.PushErrorHandler(collect)
+        try:
+            result = call(*args, **options)
+        finally:
+            gdal.PopErrorHandler()
+            gdal.UseExceptions()
+        assert result is None, "did not fail: %r" % result
+        assert len(failures) == 1, failures
+        return failures[0]
+
+    return collect_failure
 
 
 @pytest.fixture
@@ -215,3 +244,29 @@ def files_of():
                 for p in sorted(Path(directory).rglob("*")) if p.is_file()}
 
     return state
+
+
+@pytest.fixture(scope="session")
+def contents_of():
+    """contents_of(directory): each directory, and each file with a hash of its bytes, under it."""
+
+    def state(directory):
+        return {str(p.relative_to(directory)):
+                hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "not a file"
+                for p in sorted(Path(directory).rglob("*"))}
+
+    return state
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """shared(name, …) is a file or directory of the project's shared data; skips where it is absent."""
+
+    def find(*names):
+        path = SHARED.joinpath(*names)
+        if not path.exists():
+            pytest.skip("there is no %s: set SGC_SHARED to the directory of the shared data"
+                        % Path("shared").joinpath(*names))
+        return path
+
+    return find

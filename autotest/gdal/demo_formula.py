@@ -20,8 +20,9 @@ PATCH_STEP = 2500
 PATCH_BUFFER = 100
 
 LONGEST_WAVE = 32768.0
-CONTINENT_HEIGHT = 700.0
-MOUNTAIN_HEIGHT = 2000.0
+OCTAVES = 11
+CONTINENT_HEIGHT = 900.0
+MOUNTAIN_HEIGHT = 2200.0
 MOUNTAIN_FOOT = 0.25
 SEA_DEPTH = 150.0
 DEEP_SEA = -0.45
@@ -45,15 +46,23 @@ def hash32(ix, iy, octave):
     return h
 
 
-def lattice(ix, iy, octave):
-    return hash32(ix, iy, octave) * 2.0 ** -31 - 1.0
+GRADIENTS = np.array([(1, .375), (.375, 1), (-.375, 1), (-1, .375),
+                      (-1, -.375), (-.375, -1), (.375, -1), (1, -.375)])
 
 
-def cell_and_ease(coordinate, octave):
-    u = coordinate / (LONGEST_WAVE / 2.0 ** octave)
-    cell = np.floor(u)
-    t = u - cell
-    return cell.astype(np.int64), t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
+def gradients(ix, iy, octave):
+    """The x and y parts of the gradients of a box of lattice points around all of (ix, iy), and the
+    position of each of these points and of its next row in the flattened box."""
+    left, top = ix.min(), iy.min()
+    columns, rows = ix.max() - left + 2, iy.max() - top + 2
+    box = hash32(np.arange(left, left + columns)[None, :], np.arange(top, top + rows)[:, None], octave)
+    chosen = GRADIENTS[box >> np.uint32(29)]
+    return (np.ascontiguousarray(chosen[..., 0]).ravel(), np.ascontiguousarray(chosen[..., 1]).ravel(),
+            (iy - top) * columns + (ix - left), columns)
+
+
+def ease(t):
+    return t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 
 
 def lerp(a, b, s):
@@ -61,30 +70,40 @@ def lerp(a, b, s):
 
 
 def noise(x, y, octave):
-    """The octave's noise on the product of the vectors `x` and `y`."""
-    ix, sx = cell_and_ease(x, octave)
-    iy, sy = cell_and_ease(y, octave)
-    # Along x once for each lattice row, whatever the number of pixel rows between two of them.
-    lattice_rows, position = np.unique(np.concatenate([iy, iy + 1]), return_inverse=True)
-    along_x = lerp(lattice(ix[None, :], lattice_rows[:, None], octave),
-                   lattice(ix[None, :] + 1, lattice_rows[:, None], octave), sx[None, :])
-    return lerp(along_x[position[:iy.size]], along_x[position[iy.size:]], sy[:, None])
+    """The octave's gradient noise at the points of the equally shaped arrays `x` and `y`."""
+    wave = LONGEST_WAVE / 2.0 ** octave
+    u, v = x / wave, y / wave
+    left, top = np.floor(u), np.floor(v)
+    tx, ty = u - left, v - top
+    gx, gy, at, below = gradients(left.astype(np.int64), top.astype(np.int64), octave)
+
+    def corner(right, down):
+        index = at + (right + down * below)
+        return gx[index] * (tx - right) + gy[index] * (ty - down)
+
+    sx = ease(tx)
+    return lerp(lerp(corner(0, 0), corner(1, 0), sx), lerp(corner(0, 1), corner(1, 1), sx), ease(ty))
 
 
 def base(x, y):
-    return noise(x, y, 0) + 0.5 * noise(x, y, 1) + 0.25 * noise(x, y, 2)
+    return (noise(x, y, 0) + 0.5 * noise(x, y, 1) + 0.25 * noise(x, y, 2)) * 1.5
 
 
 def mountains(x, y):
-    total = np.zeros((y.size, x.size))
-    for octave in range(3, 12):
-        ridge = 1.0 - np.abs(noise(x, y, octave))
-        total += 2.0 ** -(octave - 3) * ridge * ridge
+    total = np.zeros(x.shape)
+    weight = np.ones(x.shape)
+    for octave in range(3, OCTAVES):
+        x, y = (0.8 * x - 0.6 * y) + 100000.0, 0.6 * x + 0.8 * y  # no two octaves share their axes
+        ridge = np.maximum(1.0 - np.abs(noise(x, y, octave)) * 1.6, 0.0)
+        ridge = ridge * ridge * weight
+        weight = np.minimum(ridge * 1.8, 1.0)
+        total = total + 2.0 ** -(octave - 3) * ridge
     return total
 
 
 def terrain(x, y):
     """Heights at the product of the vectors `x` and `y`, in full-resolution pixels."""
+    x, y = np.meshgrid(x, y)
     b = base(x, y)
     m = np.minimum(np.maximum(b + MOUNTAIN_FOOT, 0.0), 1.0)
     h = b * CONTINENT_HEIGHT + (m * m) * (mountains(x, y) * MOUNTAIN_HEIGHT) - SEA_DEPTH
@@ -95,7 +114,7 @@ def terrain(x, y):
 def existing_patches():
     """(row, column) of each patch that exists, in ascending order of ids."""
     centre = PATCH_STEP * np.arange(PATCHES) + PATCH_STEP / 2
-    exists = ~(base(centre, centre) < DEEP_SEA)
+    exists = ~(base(*np.meshgrid(centre, centre)) < DEEP_SEA)
     return tuple((int(r), int(c)) for r, c in np.argwhere(exists))
 
 

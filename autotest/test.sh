@@ -1,0 +1,26 @@
+#!/bin/bash
+# Builds and runs every test: the release build, and the C tests under the sanitizers.
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+
+# The libraries of the Python world are for these tests only; they live in the build directory.
+interop=$root/build/interop
+if ! cmp -s autotest/interop/requirements.txt "$interop/requirements.txt"; then
+    rm -rf "$interop"
+    mkdir -p build
+    /usr/bin/python3 -m venv --system-site-packages "$interop"
+    "$interop/bin/pip" install -q --disable-pip-version-check -r autotest/interop/requirements.txt
+    cp autotest/interop/requirements.txt "$interop/"
+fi
+
+export SGC_SHARED=${SGC_SHARED:-$root/../shared}
+export SGC_INTEROP_PYTHON=$interop/bin/python
+export SGC_BUILD_DIR=$root/build/release
+
+for preset in release asan tsan; do
+    build $preset
+    echo "ctest, $preset"
+    ctest --preset $preset
+done
+/usr/bin/python3 -m pytest -q -n "$(nproc)" autotest/gdal
+"$SGC_INTEROP_PYTHON" -m pytest -q autotest/interop
