@@ -18,7 +18,7 @@ export SGC_INTEROP_PYTHON=$interop/bin/python
 export SGC_BUILD_DIR=$root/build/release
 
 for preset in release asan tsan; do
-    build $preset
+    build $preset -DBUILD_TESTING=ON
     echo "ctest, $preset"
     ctest --preset $preset
 done

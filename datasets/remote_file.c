@@ -104,7 +104,10 @@ static sgc_status fetch(sgc_remote_files *files, const char *url, uint64_t first
                                       .range_first = first,
                                       .range_last = last,
                                       .max_size = MAX_REQUEST};
-    return sgc_http_perform(files->http, &request, cancel, response, err);
+    SGC_TRY(sgc_http_perform(files->http, &request, cancel, response, err));
+    if (current_call != NULL)
+        current_call->bytes_received += response->size;
+    return SGC_OK;
 }
 
 /* ---- heads ---- */
@@ -288,6 +291,8 @@ static bool open_name(const char *name, sgc_remote_files **files, file_head **ou
     const sgc_status status = open_head(id, url, files, out, &error);
     if (status != SGC_OK)
         record_failure(status, &error);
+    else if (current_call != NULL)
+        strcpy(current_call->etag, (*out)->response.etag);
     return status == SGC_OK;
 }
 

@@ -38,6 +38,8 @@ typedef struct sgc_remote_call {
     const sgc_cancel *cancel; /* may be NULL */
     sgc_status status;        /* of the first failed request inside, SGC_OK if none failed */
     sgc_error error;
+    uint64_t bytes_received; /* inside */
+    char etag[128];          /* of the last file opened inside; empty when the server gave none */
     struct sgc_remote_call *outer;
 } sgc_remote_call;
 

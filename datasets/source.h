@@ -7,7 +7,6 @@
 
 #include "datasets/cancel.h"
 #include "datasets/definition.h"
-#include "datasets/http.h"
 
 #include "store/error.h"
 
@@ -33,6 +32,12 @@ typedef struct sgc_source_options {
     unsigned max_requests; /* 0: the definition's */
 } sgc_source_options;
 
+/* What a read of one patch has cost. */
+typedef struct sgc_fetch {
+    uint64_t bytes; /* received */
+    char etag[128]; /* of the file; empty when there is none */
+} sgc_fetch;
+
 typedef struct sgc_source sgc_source;
 
 struct sgc_source {
@@ -41,12 +46,10 @@ struct sgc_source {
                        sgc_patch_list *out, sgc_error *err);
     /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of one band:
      * rect.width x rect.height items of the band's type, row by row, and for each 1 where the source
-     * has a value, else 0. SGC_NOT_FOUND: the patch has no such band. */
+     * has a value, else 0; and says what it has cost. SGC_NOT_FOUND: the patch has no such band. */
     sgc_status (*read)(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
-                       sgc_rect rect, void *pixels, uint8_t *valid, const sgc_cancel *cancel,
-                       sgc_error *err);
-    /* What has been fetched so far. */
-    sgc_http_counters (*counters)(sgc_source *self);
+                       sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
+                       const sgc_cancel *cancel, sgc_error *err);
     void (*free)(sgc_source *self);
     bool has_levels;       /* factors other than 1 can be read */
     unsigned max_requests; /* concurrent ones the service bears */

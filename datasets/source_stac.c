@@ -12,6 +12,9 @@
 #include "datasets/remote_file.h"
 #include "datasets/source.h"
 
+#define MULTI_RANGE_OPTION "GDAL_MAX_RAW_BLOCK_CACHE_SIZE"
+#define MULTI_RANGE_BYTES "64000000"
+
 enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PAGES = 10000 };
 
 const char *const sgc_source_stac_keys[] = {"kind",    "api",  "collection",      "limit",
@@ -441,6 +444,9 @@ static sgc_status open_and_read(const char *path, const sgc_patch *patch, const 
 {
     const char *const drivers[] = {"GTiff", NULL};
     const char *const no_siblings[] = {"", NULL};
+    /* GDAL asks for so many compressed bytes at once, and beyond that for one tile after another. */
+    if (CPLGetConfigOption(MULTI_RANGE_OPTION, NULL) == NULL)
+        CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
     GDALDatasetH file = GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL,
                                    no_siblings);
     if (file == NULL)
@@ -452,8 +458,8 @@ static sgc_status open_and_read(const char *path, const sgc_patch *patch, const 
 }
 
 static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
-                            sgc_rect rect, void *pixels, uint8_t *valid, const sgc_cancel *cancel,
-                            sgc_error *err)
+                            sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
+                            const sgc_cancel *cancel, sgc_error *err)
 {
     stac_source *source = (stac_source *)self;
     if (factor != 1)
@@ -475,16 +481,13 @@ static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t ban
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
     free(path);
+    fetch->bytes = call.bytes_received;
+    memcpy(fetch->etag, call.etag, sizeof fetch->etag);
     if (remote == SGC_OK)
         return status;
     /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
     return sgc_fail(err, remote == SGC_NOT_FOUND ? SGC_NETWORK : remote, "patch %s: %s", patch->id,
                     remote_error.message);
-}
-
-static sgc_http_counters stac_counters(sgc_source *self)
-{
-    return sgc_http_get_counters(((stac_source *)self)->http);
 }
 
 static void stac_free(sgc_source *self)
@@ -530,7 +533,7 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_sourc
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
     source->base = (sgc_source){
-        .find = stac_find, .read = stac_read, .counters = stac_counters, .free = stac_free};
+        .find = stac_find, .read = stac_read, .free = stac_free};
     source->definition = definition;
     source->collection = collection;
     source->limit = number_of(definition->source, "limit", DEFAULT_LIMIT);

@@ -191,7 +191,7 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
 
 static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, size_t band,
                                  int64_t factor, sgc_rect rect, void *pixels, uint8_t *valid,
-                                 const sgc_cancel *cancel, sgc_error *err)
+                                 sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err)
 {
     (void)self;
     (void)band;
@@ -209,14 +209,9 @@ static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, size_
         for (int64_t i = 0; i < rect.width; i++)
             *out++ = (float)(terrain(cells, ((double)(rect.x + i) + 0.5) * f, y) + tag);
     }
+    *fetch = (sgc_fetch){0};
     memset(valid, 1, (size_t)(rect.width * rect.height));
     return SGC_OK;
-}
-
-static sgc_http_counters synthetic_counters(sgc_source *self)
-{
-    (void)self;
-    return (sgc_http_counters){0};
 }
 
 static void synthetic_free(sgc_source *self)
@@ -238,7 +233,6 @@ sgc_status sgc_source_synthetic_new(const sgc_definition *definition, sgc_source
     *source = (sgc_source){
         .find = synthetic_find,
         .read = synthetic_read,
-        .counters = synthetic_counters,
         .free = synthetic_free,
         .has_levels = true,
         .max_requests = 4,

@@ -2,7 +2,9 @@
 
 #include <cpl_conv.h>
 #include <cpl_string.h>
+#include <cpl_vsi.h>
 #include <gdal.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -487,8 +489,20 @@ static sgc_cube *enter(sgc_cube *made)
     return cube;
 }
 
+/* The cache of decoded blocks is one for all cubes; whoever opens one may change its size. */
+static void size_block_cache(void)
+{
+    enum { SHARE = 20, MEBIBYTE = 1024 * 1024, MOST_BY_DEFAULT = 512 };
+    const char *chosen = CPLGetConfigOption("SGC_CACHE_SIZE", NULL);
+    const double by_default = fmin((double)CPLGetUsablePhysicalRAM() / SHARE / MEBIBYTE,
+                                   MOST_BY_DEFAULT);
+    const double size = chosen != NULL ? CPLAtof(chosen) : by_default;
+    sgc_block_cache_set_size(size > 0 ? (size_t)(size * MEBIBYTE) : 0);
+}
+
 sgc_status sgc_cube_open(const sgc_connection *connection, sgc_cube **out, sgc_error *err)
 {
+    size_block_cache();
     char *key = make_key(connection);
     if (key == NULL)
         return sgc_fail_memory(err, 0, "a cube");

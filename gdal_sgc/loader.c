@@ -22,7 +22,7 @@
 enum {
     MOST_WORKERS = 64,
     BATCH_SECONDS = 10,
-    BATCH_PATCHES = 200,
+    BATCH_CHUNKS = 100, /* few enough that the commit can name its patches */
     TICK_MILLISECONDS = 100, /* between two looks at progress and cancellation */
     COMPLETE = 1,
     COMPLETE_FOR_NOW = 2, /* an asset was missing that may come (architecture 6.3) */
@@ -40,11 +40,18 @@ typedef struct task {
     bool committed;
 } task;
 
+/* What a patch has cost since the last commit that names it. */
+typedef struct patch_cost {
+    sgc_fetch fetch;
+    double seconds;
+} patch_cost;
+
 typedef struct load {
     sgc_cube *cube;
     size_t level;
     const sgc_policy *policy;
     sgc_patch_list patches;
+    patch_cost *costs; /* one per patch; guarded by the mutex */
     char **configuration; /* of the caller's thread */
     unsigned encode_threads;
     atomic_bool stop; /* fetches end as soon as they can */
@@ -138,6 +145,17 @@ static void workspace_free(workspace *w)
     VSIFree(w->window_valid);
 }
 
+static void add_cost(load *l, const sgc_patch *patch, const sgc_fetch *fetch, double seconds)
+{
+    pthread_mutex_lock(&l->mutex);
+    patch_cost *cost = &l->costs[patch - l->patches.patches];
+    cost->fetch.bytes += fetch->bytes;
+    if (cost->fetch.etag[0] == '\0')
+        memcpy(cost->fetch.etag, fetch->etag, sizeof cost->fetch.etag);
+    cost->seconds += seconds;
+    pthread_mutex_unlock(&l->mutex);
+}
+
 /* Applies one patch to the canvas of one band. *absent is set when the patch has no such band. */
 static sgc_status apply_patch(workspace *w, sgc_canvas *canvas, const sgc_patch *patch, size_t band,
                               bool *absent, sgc_error *err)
@@ -150,8 +168,12 @@ static sgc_status apply_patch(workspace *w, sgc_canvas *canvas, const sgc_patch 
         return SGC_OK;
     const sgc_cancel cancel = {stop_requested, l};
     sgc_source *source = l->cube->source;
+    sgc_fetch fetch = {0};
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
     const sgc_status status = source->read(source, patch, band, factor, window, w->window,
-                                           w->window_valid, &cancel, err);
+                                           w->window_valid, &fetch, &cancel, err);
+    add_cost(l, patch, &fetch, seconds_since(&start));
     if (status == SGC_NOT_FOUND) {
         *absent = true;
         return SGC_OK;
@@ -504,7 +526,17 @@ static sgc_status describe_patch(batch *b, const sgc_patch *patch, sgc_error *er
         SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
         SGC_TRY(sgc_json_quote(&b->metadata, patch->hrefs[0], err));
     }
-    return sgc_buffer_print(&b->metadata, err, "}");
+    pthread_mutex_lock(&b->load->mutex);
+    const patch_cost cost = b->load->costs[patch - b->load->patches.patches];
+    pthread_mutex_unlock(&b->load->mutex);
+    if (cost.fetch.etag[0] != '\0') {
+        SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"etag\":"));
+        SGC_TRY(sgc_json_quote(&b->metadata, cost.fetch.etag, err));
+    }
+    char seconds[32];
+    CPLsnprintf(seconds, sizeof seconds, "%.3f", cost.seconds);
+    return sgc_buffer_print(&b->metadata, err, ",\"bytes\":%llu,\"seconds\":%s}",
+                            (unsigned long long)cost.fetch.bytes, seconds);
 }
 
 /* Adds the patches all of whose chunks are complete now to the list in the root attributes, and names
@@ -596,6 +628,17 @@ static void pause_randomly(int attempt)
     nanosleep(&(struct timespec){.tv_nsec = pause * 1000000}, NULL);
 }
 
+/* How many tasks are finished and not committed. */
+static size_t count_finished(load *l)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&l->mutex);
+    for (size_t i = 0; i < l->task_count; i++)
+        n += l->tasks[i].done && l->tasks[i].complete != 0 && !l->tasks[i].committed;
+    pthread_mutex_unlock(&l->mutex);
+    return n;
+}
+
 /* Takes the finished tasks into the batch and says how many there are. */
 static size_t collect_batch(load *l)
 {
@@ -632,6 +675,11 @@ static sgc_status commit_finished(load *l, sgc_error *err)
         for (size_t b = 0; b < band_count(l); b++)
             sgc_buffer_free(&t->inlined[b]);
     }
+    pthread_mutex_lock(&l->mutex);
+    for (size_t i = 0; i < l->patches.count; i++)
+        if (patch_meets_batch(l, patch_chunks(l, &l->patches.patches[i])))
+            l->costs[i] = (patch_cost){0};
+    pthread_mutex_unlock(&l->mutex);
     return sgc_cube_refresh(l->cube, err);
 }
 
@@ -703,7 +751,8 @@ static void run_round(load *l)
     double fraction;
     while (wait_for_workers(l, &fraction)) {
         tick(l, fraction);
-        if (status == SGC_OK && seconds_since(&last_commit) >= batch_seconds()) {
+        if (status == SGC_OK && (seconds_since(&last_commit) >= batch_seconds() ||
+                                 count_finished(l) >= BATCH_CHUNKS)) {
             status = commit_finished(l, &error);
             clock_gettime(CLOCK_MONOTONIC, &last_commit);
             if (status != SGC_OK)
@@ -812,7 +861,12 @@ static void find_patches(load *l)
     const sgc_cancel cancel = {stop_requested, l};
     sgc_source *source = l->cube->source;
     sgc_error error = {""};
-    const sgc_status status = source->find(source, full, &cancel, &l->patches, &error);
+    sgc_status status = source->find(source, full, &cancel, &l->patches, &error);
+    if (status == SGC_OK) {
+        l->costs = calloc(l->patches.count + 1, sizeof *l->costs);
+        if (l->costs == NULL)
+            status = sgc_fail_memory(&error, l->patches.count * sizeof *l->costs, "patches");
+    }
     if (status != SGC_OK)
         fail_load(l, status, &error);
 }
@@ -853,6 +907,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
     clear_tasks(&l);
     free(l.tasks);
     sgc_patch_list_free(&l.patches);
+    free(l.costs);
     CSLDestroy(l.configuration);
     pthread_cond_destroy(&l.progress);
     pthread_mutex_destroy(&l.mutex);

@@ -1,0 +1,187 @@
+/* The plugin inside GDAL, through GDAL's C API, where the sanitizers can see it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <cpl_conv.h>
+#include <cpl_error.h>
+#include <cpl_string.h>
+#include <gdal.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 64, SIDE = 512, WINDOW_X = 48000, WINDOW_Y = 43200, THREADS = 8 };
+
+static char directory[64];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/sgc-test-XXXXXX");
+    return mkdtemp(directory) == NULL;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return CPLUnlinkTree(directory);
+}
+
+static GDALDatasetH open_cube(void)
+{
+    char name[256];
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory, CHUNK);
+    GDALDatasetH cube = GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_VERBOSE_ERROR, NULL, NULL, NULL);
+    assert_non_null(cube);
+    return cube;
+}
+
+static CPLErr read_square(GDALDatasetH cube, int x, int y, int side, float *pixels)
+{
+    return GDALDatasetRasterIO(cube, GF_Read, x, y, side, side, pixels, side, side, GDT_Float32, 1,
+                               NULL, 0, 0, 0);
+}
+
+/* ---- threads ---- */
+
+typedef struct reader {
+    int number;
+    float *pixels; /* SIDE x SIDE */
+    CPLErr result;
+} reader;
+
+static int offset_of(int number)
+{
+    return number * CHUNK / 2;
+}
+
+static void *read_with_own_handle(void *user)
+{
+    reader *r = user;
+    char name[256];
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory, CHUNK);
+    GDALDatasetH cube = GDALOpen(name, GA_ReadOnly);
+    r->result = cube == NULL ? CE_Failure
+                             : read_square(cube, WINDOW_X + offset_of(r->number), WINDOW_Y, SIDE,
+                                           r->pixels);
+    if (cube != NULL)
+        GDALClose(cube);
+    return NULL;
+}
+
+/* The chunks that all commits together say they have loaded. */
+static int chunks_in_history(void)
+{
+    char command[512], line[256];
+    snprintf(command, sizeof command, "%s log SGC:%s/cube", getenv("SGC_COMMAND"), directory);
+    FILE *log = popen(command, "r");
+    int sum = 0;
+    while (fgets(line, sizeof line, log) != NULL) {
+        const char *load = strstr(line, "Load ");
+        sum += load != NULL ? atoi(load + 5) : 0;
+    }
+    assert_int_equal(pclose(log), 0);
+    return sum;
+}
+
+static void test_threads_fill_each_chunk_once(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    reader readers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        readers[i] = (reader){i, malloc(sizeof(float) * SIDE * SIDE), CE_None};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_with_own_handle, &readers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+
+    const int width = SIDE + offset_of(THREADS - 1);
+    float *whole = malloc(sizeof(float) * (size_t)(width * SIDE));
+    GDALDatasetH cube = open_cube();
+    assert_int_equal(GDALDatasetRasterIO(cube, GF_Read, WINDOW_X, WINDOW_Y, width, SIDE, whole,
+                                         width, SIDE, GDT_Float32, 1, NULL, 0, 0, 0),
+                     CE_None);
+    GDALClose(cube);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(readers[i].result, CE_None);
+        for (int row = 0; row < SIDE; row++)
+            assert_memory_equal(readers[i].pixels + row * SIDE,
+                                whole + row * width + offset_of(i), sizeof(float) * SIDE);
+        free(readers[i].pixels);
+    }
+    free(whole);
+    const int columns = (width + CHUNK - 1) / CHUNK, rows = SIDE / CHUNK;
+    assert_int_equal(chunks_in_history(), columns * rows);
+}
+
+/* ---- cancelling ---- */
+
+static int stop_at_once(double fraction, const char *message, void *user)
+{
+    (void)fraction;
+    (void)message;
+    ++*(int *)user;
+    return FALSE;
+}
+
+static void test_progress_ends_a_read(void **state)
+{
+    (void)state;
+    GDALDatasetH cube = open_cube();
+    int calls = 0;
+    GDALRasterIOExtraArg extra;
+    INIT_RASTERIO_EXTRA_ARG(extra);
+    extra.pfnProgress = stop_at_once;
+    extra.pProgressData = &calls;
+    float *pixels = malloc(sizeof(float) * 2048 * 2048);
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    const CPLErr result =
+        GDALDatasetRasterIOEx(cube, GF_Read, WINDOW_X, WINDOW_Y, 2048, 2048, pixels, 2048, 2048,
+                              GDT_Float32, 1, NULL, 0, 0, 0, &extra);
+    CPLPopErrorHandler();
+    assert_int_equal(result, CE_Failure);
+    assert_int_equal(CPLGetLastErrorNo(), CPLE_UserInterrupt);
+    assert_true(calls > 0);
+    free(pixels);
+    /* Nothing is blocked: the same handle reads on. */
+    float square[CHUNK * CHUNK];
+    assert_int_equal(read_square(cube, WINDOW_X, WINDOW_Y, CHUNK, square), CE_None);
+    GDALClose(cube);
+}
+
+static void test_memory_cube(void **state)
+{
+    (void)state;
+    GDALDatasetH cube = GDALOpen("SGC:mem:a,dataset=Demo,create=yes,chunk_size=64", GA_ReadOnly);
+    assert_non_null(cube);
+    float first[100 * 100], second[100 * 100];
+    assert_int_equal(read_square(cube, WINDOW_X, WINDOW_Y, 100, first), CE_None);
+    assert_int_equal(read_square(cube, WINDOW_X, WINDOW_Y, 100, second), CE_None);
+    assert_memory_equal(first, second, sizeof first);
+    GDALClose(cube);
+}
+
+int main(void)
+{
+    GDALAllRegister();
+    if (GDALGetDriverByName("SGC") == NULL) {
+        fprintf(stderr, "GDAL has not loaded the plugin from GDAL_DRIVER_PATH\n");
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_threads_fill_each_chunk_once, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_progress_ends_a_read, make_directory,
+                                        remove_directory),
+        cmocka_unit_test(test_memory_cube),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    GDALDestroyDriverManager();
+    return failed;
+}
