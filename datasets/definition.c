@@ -15,7 +15,8 @@ typedef struct place {
 } place;
 
 SGC_PRINTF(4, 5)
-static sgc_status fail_at(const place *p, sgc_status status, sgc_error *err, const char *format, ...)
+static sgc_status fail_at(const place *p, sgc_status status, sgc_error *err, const char *format,
+                          ...)
 {
     char text[512];
     va_list args;
@@ -194,8 +195,7 @@ static sgc_status parse_transform(const cJSON *transform, const cJSON *shape, co
     place at = child(p, "proj:transform");
     SGC_TRY(get_numbers(transform, 6, &at, t, err));
     if (t[1] != 0 || t[3] != 0 || !(t[0] > 0) || !(t[4] < 0))
-        return fail_at(&at, SGC_INVALID, err,
-                       "only north-up grids (b = d = 0, a > 0, e < 0)");
+        return fail_at(&at, SGC_INVALID, err, "only north-up grids (b = d = 0, a > 0, e < 0)");
     const double geotransform[6] = {t[2], t[0], 0, t[5], 0, t[4]};
     memcpy(grid->transform, geotransform, sizeof geotransform);
     at = child(p, "proj:shape");
@@ -345,10 +345,10 @@ static sgc_status parse_packing(const cJSON *json, const place *p, sgc_band *ban
 
 static sgc_status parse_band(const cJSON *json, const place *p, sgc_band *band, sgc_error *err)
 {
-    static const char *const keys[] = {"name",         "data_type",     "nodata",
-                                       "unit",         "description",   "raster:scale",
-                                       "raster:offset", "asset",        "band",
-                                       "source_nodata", "resampling",   "statistics", NULL};
+    static const char *const keys[] = {
+        "name",         "data_type",     "nodata", "unit", "description",
+        "raster:scale", "raster:offset", "asset",  "band", "source_nodata",
+        "resampling",   "statistics",    NULL};
     if (!cJSON_IsObject(json))
         return fail_at(p, SGC_INVALID, err, "must be an object");
     SGC_TRY(check_keys(json, keys, p, err));
@@ -490,11 +490,11 @@ static sgc_status check_unsupported(const cJSON *json, const place *p, sgc_error
 static sgc_status parse(const cJSON *json, const place *p, sgc_definition *d, sgc_error *err)
 {
     static const char *const keys[] = {
-        "type",        "version",    "id",        "title",       "description",
-        "license",     "attribution", "proj:code", "proj:wkt2",  "proj:transform",
-        "proj:shape",  "proj:bbox",  "resolution", "chunk_shape", "time",
-        "bands",       "source",     "composite", "resampling",  "fill",
-        "levels",      "bytes_per_pixel", "parameters", "sci:doi", "sci:citation", NULL};
+        "type",         "version",     "id",        "title",           "description", "license",
+        "attribution",  "proj:code",   "proj:wkt2", "proj:transform",  "proj:shape",  "proj:bbox",
+        "resolution",   "chunk_shape", "time",      "bands",           "source",      "composite",
+        "resampling",   "fill",        "levels",    "bytes_per_pixel", "parameters",  "sci:doi",
+        "sci:citation", NULL};
     static const char *const composites[] = {"first", "last", "min", "max", NULL};
     SGC_TRY(check_marker(json, p, err));
     SGC_TRY(check_keys(json, keys, p, err));
@@ -536,9 +536,9 @@ sgc_status sgc_definition_parse(const char *text, const char *name, sgc_definiti
     if (!cJSON_IsObject(json)) {
         const bool parsed = json != NULL;
         cJSON_Delete(json);
-        return parsed ? sgc_fail(err, SGC_INVALID, "%s: must be a JSON object", name)
-                      : sgc_fail(err, SGC_INVALID, "%s:%u: not valid JSON", name,
-                                 line_of(text, end));
+        return parsed
+                   ? sgc_fail(err, SGC_INVALID, "%s: must be a JSON object", name)
+                   : sgc_fail(err, SGC_INVALID, "%s:%u: not valid JSON", name, line_of(text, end));
     }
     sgc_definition *definition = calloc(1, sizeof *definition);
     const place root = {.name = name};
@@ -577,11 +577,27 @@ void sgc_definition_free(sgc_definition *d)
     free(d);
 }
 
-/* Members that may differ between the definition in a cube and the one in use: texts and endpoints. */
-static const char *const free_keys[] = {
-    "title",   "description", "license",         "attribution", "statistics",      "sci:doi",
-    "sci:citation", "bytes_per_pixel", "zarr:attributes", "unit", "api", "items", "index",
-    "limit",   "max_concurrency", "retries", "headers", "chunk_shape", NULL};
+/* Members that may differ between the definition in a cube and the one in use: texts and endpoints.
+ */
+static const char *const free_keys[] = {"title",
+                                        "description",
+                                        "license",
+                                        "attribution",
+                                        "statistics",
+                                        "sci:doi",
+                                        "sci:citation",
+                                        "bytes_per_pixel",
+                                        "zarr:attributes",
+                                        "unit",
+                                        "api",
+                                        "items",
+                                        "index",
+                                        "limit",
+                                        "max_concurrency",
+                                        "retries",
+                                        "headers",
+                                        "chunk_shape",
+                                        NULL};
 
 /* The pointer of the first difference that matters, or NULL. */
 static const char *difference(const cJSON *a, const cJSON *b, const char *pointer,
@@ -597,8 +613,8 @@ static const char *difference(const cJSON *a, const cJSON *b, const char *pointe
     cJSON_ArrayForEach(item, a)
     {
         char key[160], inner[160];
-        const cJSON *other = cJSON_IsObject(a) ? member(b, item->string)
-                                               : cJSON_GetArrayItem(b, index);
+        const cJSON *other =
+            cJSON_IsObject(a) ? member(b, item->string) : cJSON_GetArrayItem(b, index);
         if (cJSON_IsObject(a))
             snprintf(key, sizeof key, "%.90s/%.60s", pointer, item->string);
         else
@@ -626,10 +642,11 @@ sgc_status sgc_definition_check_same(const sgc_definition *theirs, const sgc_def
     const sgc_status status =
         pointer == NULL
             ? SGC_OK
-            : sgc_fail(err, SGC_INVALID,
-                       "the cube was made with another definition of \"%s\" (%s differs): it can be "
-                       "read, but not loaded further",
-                       theirs->id, pointer);
+            : sgc_fail(
+                  err, SGC_INVALID,
+                  "the cube was made with another definition of \"%s\" (%s differs): it can be "
+                  "read, but not loaded further",
+                  theirs->id, pointer);
     cJSON_Delete(a);
     cJSON_Delete(b);
     return status;

@@ -25,12 +25,12 @@ typedef struct sgc_band {
     char *data_type;   /* Zarr's name */
     GDALDataType type; /* of pixels in memory; Byte for bool */
     bool is_bool;
-    double nodata; /* NaN, or a value of the type; of bool: 0 */
+    double nodata;            /* NaN, or a value of the type; of bool: 0 */
     char *unit, *description; /* NULL when absent */
     bool has_scale;
     double scale, offset;
-    char *asset;      /* key of the item's asset */
-    int source_band;  /* 1-based */
+    char *asset;     /* key of the item's asset */
+    int source_band; /* 1-based */
     bool has_source_nodata;
     double source_nodata;
     char *attributes; /* JSON object: "zarr:attributes", or NULL */
@@ -53,21 +53,22 @@ typedef struct sgc_definition {
 } sgc_definition;
 
 /* Gives the definition in `text`; free with sgc_definition_free(). `name` begins the message of any
- * error: one line with the JSON pointer of the offending member. SGC_UNSUPPORTED for what the format has
- * and this build cannot do. */
+ * error: one line with the JSON pointer of the offending member. SGC_UNSUPPORTED for what the
+ * format has and this build cannot do. */
 SGC_CHECKED sgc_status sgc_definition_parse(const char *text, const char *name,
                                             sgc_definition **out, sgc_error *err);
 void sgc_definition_free(sgc_definition *definition);
 
-/* SGC_INVALID, naming the difference, when loading with `mine` would mix two products in a cube that
- * was made with `theirs` (architecture 6.16). */
+/* SGC_INVALID, naming the difference, when loading with `mine` would mix two products in a cube
+ * that was made with `theirs` (architecture 6.16). */
 SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
                                                  const sgc_definition *mine, sgc_error *err);
 
 /* Estimated bytes to download for one pixel of all bands. */
 double sgc_definition_bytes_per_pixel(const sgc_definition *definition);
 
-/* The candidate (of a NULL-terminated list) nearest to `word` in spelling; NULL when none is near. */
+/* The candidate (of a NULL-terminated list) nearest to `word` in spelling; NULL when none is near.
+ */
 const char *sgc_nearest_word(const char *word, const char *const *candidates);
 
 SGC_END_C

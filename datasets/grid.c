@@ -34,8 +34,8 @@ sgc_rect sgc_rect_unite(sgc_rect a, sgc_rect b)
                       larger(a.y + a.height, b.y + b.height) - y};
 }
 
-/* The first pixel of a level whose centre is at or behind the edge `full` of full-resolution pixels:
- * the smallest i with (i + 1/2) * factor >= full. */
+/* The first pixel of a level whose centre is at or behind the edge `full` of full-resolution
+ * pixels: the smallest i with (i + 1/2) * factor >= full. */
 static int64_t edge_at_level(int64_t full, int64_t factor)
 {
     const int64_t doubled = 2 * full - factor, step = 2 * factor;
@@ -105,9 +105,9 @@ sgc_status sgc_grid_lonlat_bounds(const sgc_grid *grid, sgc_rect rect, double bo
                                   sgc_error *err)
 {
     const double *t = grid->transform;
-    const double in[4] = {t[0] + (double)rect.x * t[1], t[3] + (double)(rect.y + rect.height) * t[5],
-                          t[0] + (double)(rect.x + rect.width) * t[1],
-                          t[3] + (double)rect.y * t[5]};
+    const double in[4] = {
+        t[0] + (double)rect.x * t[1], t[3] + (double)(rect.y + rect.height) * t[5],
+        t[0] + (double)(rect.x + rect.width) * t[1], t[3] + (double)rect.y * t[5]};
     OGRSpatialReferenceH from = OSRNewSpatialReference(NULL), to = OSRNewSpatialReference(NULL);
     double out[4];
     sgc_status status = SGC_OK;

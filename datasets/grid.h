@@ -42,19 +42,21 @@ sgc_rect sgc_rect_intersect(sgc_rect a, sgc_rect b);
 /* The smallest rectangle around both; an empty one does not count. */
 sgc_rect sgc_rect_unite(sgc_rect a, sgc_rect b);
 
-/* The pixels of level `factor` whose centres lie in `full`, a rectangle of full-resolution pixels. */
+/* The pixels of level `factor` whose centres lie in `full`, a rectangle of full-resolution pixels.
+ */
 sgc_rect sgc_rect_at_level(sgc_rect full, int64_t factor);
 
-/* The grid reduced by `factor`, same origin; the last row and column may reach beyond the full grid. */
+/* The grid reduced by `factor`, same origin; the last row and column may reach beyond the full
+ * grid. */
 sgc_grid sgc_grid_at_level(const sgc_grid *full, int64_t factor);
 
-/* The grid around `bbox` (left, bottom, right, top) with pixel edges at multiples of the resolution, to
- * the last bit as odc-geo derives it (datasets guide 1.1). */
+/* The grid around `bbox` (left, bottom, right, top) with pixel edges at multiples of the
+ * resolution, to the last bit as odc-geo derives it (datasets guide 1.1). */
 SGC_CHECKED sgc_status sgc_grid_from_bbox(const double bbox[4], const double resolution[2],
                                           sgc_grid *grid, sgc_error *err);
 
-/* The bounds of `rect` in degrees, edges densified: west, south, east, north. West is greater than east
- * when the antimeridian is crossed; a pole inside yields all longitudes. */
+/* The bounds of `rect` in degrees, edges densified: west, south, east, north. West is greater than
+ * east when the antimeridian is crossed; a pole inside yields all longitudes. */
 SGC_CHECKED sgc_status sgc_grid_lonlat_bounds(const sgc_grid *grid, sgc_rect rect, double bounds[4],
                                               sgc_error *err);
 

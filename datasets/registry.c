@@ -34,8 +34,7 @@ static sgc_status find_file(const char *id, sgc_definition **out, sgc_error *err
             const char *dot = strrchr(files[k], '.');
             if (dot != NULL && EQUAL(dot, ".json") && strlen(id) == (size_t)(dot - files[k]) &&
                 EQUALN(files[k], id, strlen(id)))
-                status =
-                    parse_file(CPLFormFilename(directories[i], files[k], NULL), out, err);
+                status = parse_file(CPLFormFilename(directories[i], files[k], NULL), out, err);
         }
         CSLDestroy(files);
     }

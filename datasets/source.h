@@ -45,8 +45,9 @@ struct sgc_source {
     sgc_status (*find)(sgc_source *self, sgc_rect rect, const sgc_cancel *cancel,
                        sgc_patch_list *out, sgc_error *err);
     /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of one band:
-     * rect.width x rect.height items of the band's type, row by row, and for each 1 where the source
-     * has a value, else 0; and says what it has cost. SGC_NOT_FOUND: the patch has no such band. */
+     * rect.width x rect.height items of the band's type, row by row, and for each 1 where the
+     * source has a value, else 0; and says what it has cost. SGC_NOT_FOUND: the patch has no such
+     * band. */
     sgc_status (*read)(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
                        sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
                        const sgc_cancel *cancel, sgc_error *err);

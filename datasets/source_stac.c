@@ -59,9 +59,9 @@ static cJSON *ring(double west, double south, double east, double north)
     return rings;
 }
 
-/* The rectangle around a place in degrees. Footprints of items are drawn with straight edges between
- * their corners, which cut up to some kilometres off the true outline, so the area is widened; what
- * does not meet the wanted pixels is dropped by its own grid afterwards. */
+/* The rectangle around a place in degrees. Footprints of items are drawn with straight edges
+ * between their corners, which cut up to some kilometres off the true outline, so the area is
+ * widened; what does not meet the wanted pixels is dropped by its own grid afterwards. */
 static cJSON *search_area(const double bounds[4])
 {
     enum { METRES_PER_DEGREE = 111000, WIDENING = 5000 };
@@ -93,7 +93,8 @@ static cJSON *search_area(const double bounds[4])
     return area;
 }
 
-static sgc_status search_body(const stac_source *source, sgc_rect rect, cJSON **body, sgc_error *err)
+static sgc_status search_body(const stac_source *source, sgc_rect rect, cJSON **body,
+                              sgc_error *err)
 {
     double bounds[4];
     SGC_TRY(sgc_grid_lonlat_bounds(&source->definition->grid, rect, bounds, err));
@@ -136,8 +137,8 @@ static sgc_status fetch_page(const stac_source *source, const char *url, const c
         return SGC_OK;
     }
     cJSON_Delete(json);
-    return sgc_fail(err, SGC_CORRUPT, "%s answered a search with something that is no list of items",
-                    source->search);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s answered a search with something that is no list of items", source->search);
 }
 
 /* The link to the next page, or NULL (datasets guide 3.1). */
@@ -215,8 +216,10 @@ static sgc_status check_item_crs(const stac_source *source, const cJSON *propert
     }
     if (code == NULL || EQUAL(code, source->definition->crs))
         return SGC_OK;
-    return sgc_fail(err, SGC_UNSUPPORTED, "item %s is in %.32s, the cube in %.32s; this build does "
-                    "not reproject", id, code, source->definition->crs);
+    return sgc_fail(err, SGC_UNSUPPORTED,
+                    "item %s is in %.32s, the cube in %.32s; this build does "
+                    "not reproject",
+                    id, code, source->definition->crs);
 }
 
 static sgc_status copy_hrefs(const stac_source *source, const cJSON *assets, sgc_patch *patch,
@@ -380,8 +383,8 @@ static void mark_valid(const sgc_band *band, const void *pixels, size_t count, b
     const int size = GDALGetDataTypeSizeBytes(band->type);
     for (size_t i = 0; i < count; i++) {
         double value;
-        GDALCopyWords((const char *)pixels + i * (size_t)size, band->type, 0, &value, GDT_Float64, 0,
-                      1);
+        GDALCopyWords((const char *)pixels + i * (size_t)size, band->type, 0, &value, GDT_Float64,
+                      0, 1);
         valid[i] = !isnan(value) && !(has_nodata && value == nodata);
     }
 }
@@ -444,11 +447,12 @@ static sgc_status open_and_read(const char *path, const sgc_patch *patch, const 
 {
     const char *const drivers[] = {"GTiff", NULL};
     const char *const no_siblings[] = {"", NULL};
-    /* GDAL asks for so many compressed bytes at once, and beyond that for one tile after another. */
+    /* GDAL asks for so many compressed bytes at once, and beyond that for one tile after another.
+     */
     if (CPLGetConfigOption(MULTI_RANGE_OPTION, NULL) == NULL)
         CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
-    GDALDatasetH file = GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL,
-                                   no_siblings);
+    GDALDatasetH file =
+        GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
     if (file == NULL)
         return sgc_fail(err, SGC_CORRUPT, "patch %s: not a GeoTIFF: %s", patch->id,
                         CPLGetLastErrorMsg());
@@ -475,8 +479,8 @@ static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t ban
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
-    sgc_status status = open_and_read(path, patch, &source->definition->bands[band], window, pixels,
-                                      valid, err);
+    sgc_status status =
+        open_and_read(path, patch, &source->definition->bands[band], window, pixels, valid, err);
     sgc_error remote_error = {""};
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
@@ -532,8 +536,7 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_sourc
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
-    source->base = (sgc_source){
-        .find = stac_find, .read = stac_read, .free = stac_free};
+    source->base = (sgc_source){.find = stac_find, .read = stac_read, .free = stac_free};
     source->definition = definition;
     source->collection = collection;
     source->limit = number_of(definition->source, "limit", DEFAULT_LIMIT);

@@ -1,7 +1,8 @@
-/* An analytic terrain, for trying things out and for tests: ridged gradient noise on integer lattices.
+/* An analytic terrain, for trying things out and for tests: ridged gradient noise on integer
+ * lattices.
  *
- * All arithmetic is in IEEE doubles in a fixed order, so that every machine, and a second writing of the
- * formula in another language, gets the same bits. */
+ * All arithmetic is in IEEE doubles in a fixed order, so that every machine, and a second writing
+ * of the formula in another language, gets the same bits. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,9 +171,9 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
         return sgc_fail_memory(err, most * sizeof *list.patches, "patches");
     for (int r = r0; r <= r1; r++) {
         for (int c = c0; c <= c1; c++) {
-            const sgc_rect extent = sgc_rect_intersect(
-                whole, (sgc_rect){PITCH * c - MARGIN, PITCH * r - MARGIN, PITCH + 2 * MARGIN,
-                                  PITCH + 2 * MARGIN});
+            const sgc_rect extent =
+                sgc_rect_intersect(whole, (sgc_rect){PITCH * c - MARGIN, PITCH * r - MARGIN,
+                                                     PITCH + 2 * MARGIN, PITCH + 2 * MARGIN});
             if (sgc_rect_is_empty(sgc_rect_intersect(extent, rect)) || !patch_exists(r, c))
                 continue;
             sgc_patch *patch = &list.patches[list.count];

@@ -136,12 +136,13 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
     const size_t rowBytes = static_cast<size_t>(rect.width) * static_cast<size_t>(size);
     sgc_error error = {""};
     sgc_status status = SGC_OK;
-    if (bufType == eDataType && pixelSpace == size && lineSpace == static_cast<GSpacing>(rowBytes)) {
+    if (bufType == eDataType && pixelSpace == size &&
+        lineSpace == static_cast<GSpacing>(rowBytes)) {
         status =
             sgc_cube_read(cube, view, dataset_->Level(), channel_, rect, data, threads, &error);
     } else {
-        const int64_t rows = std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1,
-                                                 rect.height);
+        const int64_t rows =
+            std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, rect.height);
         const Scratch strip(static_cast<size_t>(rows), rowBytes);
         if (strip.Get() == nullptr)
             return CE_Failure;
@@ -197,7 +198,8 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
     };
     std::vector<int64_t> columns(static_cast<size_t>(bufXSize));
     for (int i = 0; i < bufXSize; i++)
-        columns[static_cast<size_t>(i)] = pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
+        columns[static_cast<size_t>(i)] =
+            pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
 
     sgc_view *view = nullptr;
     if (dataset_->Handle()->Ensure(dataset_->Level(), rect, extra.pfnProgress, extra.pProgressData,

@@ -21,8 +21,8 @@ typedef struct sgc_canvas {
 /* True when no patch can change a pixel of `window` any more. */
 bool sgc_canvas_is_full(const sgc_canvas *canvas, sgc_rect window);
 
-/* Applies the pixels of a patch in `window`, which lies inside the canvas: window.width x window.height
- * items and validities. Patches come in the order of their ids. */
+/* Applies the pixels of a patch in `window`, which lies inside the canvas: window.width x
+ * window.height items and validities. Patches come in the order of their ids. */
 void sgc_canvas_apply(sgc_canvas *canvas, sgc_rect window, const void *pixels,
                       const uint8_t *valid);
 

@@ -41,8 +41,8 @@ static const struct {
     [DOWNLOAD] = {"DOWNLOAD", "boolean", "Whether a read may download what it needs", NULL},
     [ON_MISSING] = {"ON_MISSING", "string-select:FAIL,NODATA",
                     "What a chunk means that is not complete and will not be downloaded", "FAIL"},
-    [MAX_DOWNLOAD] = {"MAX_DOWNLOAD", "string",
-                      "Most bytes this handle may download, like 500MB", "10GB"},
+    [MAX_DOWNLOAD] = {"MAX_DOWNLOAD", "string", "Most bytes this handle may download, like 500MB",
+                      "10GB"},
     [BRANCH] = {"BRANCH", "string", "Branch to read", "main"},
     [TAG] = {"TAG", "string", "Tag to read", NULL},
     [SNAPSHOT] = {"SNAPSHOT", "string", "Snapshot to read", NULL},
@@ -111,7 +111,9 @@ static bool separates(const char *at)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
 }
 
 /* Gives the percent-decoded text. */
@@ -242,7 +244,7 @@ static sgc_status parse_size(const char *text, uint64_t *out, sgc_error *err)
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"", 1},     {"B", 1},     {"KB", 1e3}, {"MB", 1e6},           {"GB", 1e9},
+    } units[] = {{"", 1},      {"B", 1},      {"KB", 1e3},      {"MB", 1e6},          {"GB", 1e9},
                  {"TB", 1e12}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}};
     if (text == NULL)
         return SGC_OK;
@@ -256,7 +258,8 @@ static sgc_status parse_size(const char *text, uint64_t *out, sgc_error *err)
             return SGC_OK;
         }
     }
-    return sgc_fail(err, SGC_INVALID, "MAX_DOWNLOAD=%.64s: must be a size like 500MB or 10GB", text);
+    return sgc_fail(err, SGC_INVALID, "MAX_DOWNLOAD=%.64s: must be a size like 500MB or 10GB",
+                    text);
 }
 
 /* The processors this process may use. */
@@ -328,8 +331,8 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
     c->chunk_size = chunk_size;
     c->compression_level = (int)level;
     if (values[CHANNELS] != NULL)
-        c->channels = CSLTokenizeString2(values[CHANNELS], ",",
-                                         CSLT_STRIPLEADSPACES | CSLT_STRIPENDSPACES);
+        c->channels =
+            CSLTokenizeString2(values[CHANNELS], ",", CSLT_STRIPLEADSPACES | CSLT_STRIPENDSPACES);
     c->source_url = values[SOURCE_URL];
     values[SOURCE_URL] = NULL;
     return SGC_OK;
@@ -356,9 +359,9 @@ static sgc_status make_absolute(const char *place, char **out, sgc_error *err)
     char *directory = place[0] == '/' || STARTS_WITH(place, "mem:") ? NULL : CPLGetCurrentDir();
     sgc_buffer path = {0};
     const char *relative = STARTS_WITH(place, "./") ? place + 2 : place;
-    const sgc_status status =
-        directory != NULL ? sgc_buffer_print(&path, err, "%s/%s", directory, relative)
-                          : sgc_buffer_print(&path, err, "%s", place);
+    const sgc_status status = directory != NULL
+                                  ? sgc_buffer_print(&path, err, "%s/%s", directory, relative)
+                                  : sgc_buffer_print(&path, err, "%s", place);
     CPLFree(directory);
     if (status != SGC_OK)
         return status;
@@ -379,8 +382,9 @@ static sgc_status default_directory(sgc_buffer *path, sgc_error *err)
         return sgc_buffer_print(path, err, "%s/sgc", data);
     if (home != NULL && home[0] == '/')
         return sgc_buffer_print(path, err, "%s/.local/share/sgc", home);
-    return sgc_fail(err, SGC_INVALID,
-                    "there is no home directory to keep cubes in: set SGC_CUBE_DIR, or name a place");
+    return sgc_fail(
+        err, SGC_INVALID,
+        "there is no home directory to keep cubes in: set SGC_CUBE_DIR, or name a place");
 }
 
 /* A dataset id: the cube has its default place and may be made there. */

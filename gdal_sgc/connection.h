@@ -1,4 +1,5 @@
-/* What a user typed: the connection string, open options and configuration options, as one struct. */
+/* What a user typed: the connection string, open options and configuration options, as one struct.
+ */
 #ifndef SGC_CONNECTION_H
 #define SGC_CONNECTION_H
 
@@ -26,13 +27,13 @@ typedef struct sgc_connection {
     bool missing_is_nodata;
     uint64_t max_download; /* bytes */
     sgc_ref_choice ref_choice;
-    char *ref; /* name of the branch or tag, or id of the snapshot */
+    char *ref;       /* name of the branch or tag, or id of the snapshot */
     char **channels; /* NULL-terminated; NULL: the default */
     unsigned num_threads;
-    unsigned max_requests;   /* 0: the definition's */
-    int64_t chunk_size;      /* at creation; 0: the definition's */
-    int compression_level;   /* at creation */
-    char *source_url;        /* NULL: the definition's */
+    unsigned max_requests; /* 0: the definition's */
+    int64_t chunk_size;    /* at creation; 0: the definition's */
+    int compression_level; /* at creation */
+    char *source_url;      /* NULL: the definition's */
     bool locking;
 } sgc_connection;
 

@@ -1,8 +1,9 @@
 /* A cube: a repository, the definition of the dataset in it, and its levels.
  *
- * One sgc_cube is shared by all handles of a process that open the same place and reference in the same
- * way. A read first ensures that the chunks under its window are complete, which may download, and then
- * reads from the view that this returned, which never changes. All functions are thread-safe. */
+ * One sgc_cube is shared by all handles of a process that open the same place and reference in the
+ * same way. A read first ensures that the chunks under its window are complete, which may download,
+ * and then reads from the view that this returned, which never changes. All functions are
+ * thread-safe. */
 #ifndef SGC_CUBE_H
 #define SGC_CUBE_H
 
@@ -31,7 +32,8 @@ const char *sgc_cube_place(const sgc_cube *cube);
 size_t sgc_cube_level_count(const sgc_cube *cube);
 const sgc_level *sgc_cube_level(const sgc_cube *cube, size_t level);
 
-/* Called by the thread that reads, at least 5 times a second while it waits; false ends the read. */
+/* Called by the thread that reads, at least 5 times a second while it waits; false ends the read.
+ */
 typedef struct sgc_progress {
     bool (*report)(void *user, double fraction);
     void *user;
@@ -44,19 +46,19 @@ typedef struct sgc_policy {
     uint64_t max_bytes;     /* estimated, for this read */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
-    sgc_rect announced; /* what will be read, this window included; empty: nothing was said. The budget
-                         * is checked for all of it, and loading goes ahead in it */
+    sgc_rect announced; /* what will be read, this window included; empty: nothing was said. The
+                         * budget is checked for all of it, and loading goes ahead in it */
 } sgc_policy;
 
 typedef struct sgc_ensured {
-    sgc_view *view; /* release with sgc_view_unref(); NULL: the cube is not made yet */
+    sgc_view *view;           /* release with sgc_view_unref(); NULL: the cube is not made yet */
     uint64_t missing_chunks;  /* served as nodata */
     uint64_t estimated_bytes; /* that were allowed to be downloaded */
 } sgc_ensured;
 
-/* Makes the chunks under `rect` of a level complete as far as the policy allows, or fails: SGC_BUDGET
- * when they must not be downloaded, and whatever a fetch failed with. Finished chunks are committed in
- * any case. */
+/* Makes the chunks under `rect` of a level complete as far as the policy allows, or fails:
+ * SGC_BUDGET when they must not be downloaded, and whatever a fetch failed with. Finished chunks
+ * are committed in any case. */
 SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect,
                                        const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
 
@@ -67,8 +69,8 @@ typedef struct sgc_missing {
 SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, size_t level, sgc_rect rect,
                                         sgc_missing *out, sgc_error *err);
 
-/* Reads `rect` of a channel into rect.width x rect.height items of the channel's type. `view` is what
- * sgc_cube_ensure() gave, NULL included; what is not stored reads as nodata. */
+/* Reads `rect` of a channel into rect.width x rect.height items of the channel's type. `view` is
+ * what sgc_cube_ensure() gave, NULL included; what is not stored reads as nodata. */
 SGC_CHECKED sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level,
                                      size_t band, sgc_rect rect, void *buffer, unsigned num_threads,
                                      sgc_error *err);

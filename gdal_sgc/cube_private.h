@@ -1,4 +1,4 @@
-/* What cube.c and loader.c share. */
+/* What the files of the cube and the loader share. */
 #ifndef SGC_CUBE_PRIVATE_H
 #define SGC_CUBE_PRIVATE_H
 
@@ -31,9 +31,9 @@ struct sgc_cube {
 
     pthread_mutex_t refreshing; /* held while a thread adopts the tip; taken before `mutex` */
     pthread_mutex_t mutex;      /* guards the rest */
-    pthread_cond_t loaded; /* a load has ended */
-    bool loading;          /* a thread loads; the others wait for it */
-    sgc_object_store *store; /* until the repository exists, which takes it */
+    pthread_cond_t loaded;      /* a load has ended */
+    bool loading;               /* a thread loads; the others wait for it */
+    sgc_object_store *store;    /* until the repository exists, which takes it */
     sgc_repository *repository;
     sgc_view *view; /* NULL until the cube is made */
 };
@@ -49,9 +49,16 @@ struct sgc_view {
 
 sgc_view *sgc_view_ref(sgc_view *view);
 
-/* Gives what the cube holds at `snapshot`. The caller is the thread that loads. */
-SGC_CHECKED sgc_status sgc_view_of(sgc_cube *cube, sgc_snapshot *snapshot, sgc_view **out,
-                                   sgc_error *err);
+/* Waits for a condition, at most so many milliseconds; like all such waits it may end early. */
+void sgc_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, long milliseconds);
+
+/* Gives what the cube holds at `snapshot` of `repository`, of which it takes a reference. */
+SGC_CHECKED sgc_status sgc_view_new(sgc_cube *cube, sgc_repository *repository,
+                                    sgc_snapshot *snapshot, sgc_view **out, sgc_error *err);
+
+/* Looks up the snapshot that the cube's reference names. */
+SGC_CHECKED sgc_status sgc_cube_resolve(const sgc_cube *cube, sgc_repository *repository,
+                                        sgc_object_id *id, sgc_error *err);
 
 /* Gives the current view; *out is NULL while the cube is not made. */
 void sgc_cube_view(sgc_cube *cube, sgc_view **out);
@@ -64,16 +71,18 @@ typedef struct sgc_position {
     int32_t row, column;
 } sgc_position;
 
-/* Gives (free with free()) the positions under `chunks` (columns, rows) that are not complete in every
- * channel; `view` may be NULL. */
+/* Gives (free with free()) the positions under `chunks` (columns, rows) that are not complete in
+ * every channel; `view` may be NULL. */
 SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
                                            sgc_rect chunks, sgc_position **positions, size_t *count,
                                            sgc_error *err);
 
-/* Sees to it that the repository and the nodes of a level exist. The caller is the thread that loads. */
+/* Sees to it that the repository and the nodes of a level exist. The caller is the thread that
+ * loads. */
 SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, sgc_error *err);
 
-/* Completes the positions and commits them, in batches. The caller is the thread that loads (loader.c). */
+/* Completes the positions and commits them, in batches. The caller is the thread that loads
+ * (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                                 size_t count, sgc_rect wanted, const sgc_policy *policy,
                                 sgc_error *err);

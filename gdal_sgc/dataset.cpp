@@ -10,9 +10,8 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
 {
     std::shared_ptr<SGCHandle> handle(new SGCHandle());
     sgc_error error = {""};
-    sgc_status status =
-        sgc_connection_parse(name, const_cast<const char *const *>(openOptions),
-                             &handle->connection_, &error);
+    sgc_status status = sgc_connection_parse(name, const_cast<const char *const *>(openOptions),
+                                             &handle->connection_, &error);
     if (status == SGC_OK)
         status = sgc_cube_open(handle->connection_, &handle->cube_, &error);
     if (status != SGC_OK) {
@@ -64,7 +63,8 @@ CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc pr
     policy.progress = progress != nullptr ? &report : nullptr;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        policy.max_bytes = connection_->max_download - std::min(connection_->max_download, downloaded_);
+        policy.max_bytes =
+            connection_->max_download - std::min(connection_->max_download, downloaded_);
         if (level < announced_.size())
             policy.announced = announced_[level];
     }
@@ -120,8 +120,9 @@ static std::vector<size_t> ChooseChannels(const SGCHandle &handle)
             std::string known;
             for (size_t k = 0; k < definition->band_count; k++)
                 known += std::string(k > 0 ? ", " : "") + definition->bands[k].name;
-            CPLError(CE_Failure, CPLE_IllegalArg, "SGC: CHANNELS: %s has no channel \"%s\" (it has %s)",
-                     definition->id, names[i], known.c_str());
+            CPLError(CE_Failure, CPLE_IllegalArg,
+                     "SGC: CHANNELS: %s has no channel \"%s\" (it has %s)", definition->id,
+                     names[i], known.c_str());
             return {};
         }
         result.push_back(b);
@@ -203,8 +204,10 @@ void SGCDataset::DescribeCube()
     char snapshot[SGC_OBJECT_ID_TEXT + 1];
     sgc_cube_snapshot(handle_->Cube(), snapshot);
     const std::pair<const char *, const char *> items[] = {
-        {"DATASET", definition->id},           {"TITLE", definition->title},
-        {"LICENSE", definition->license},      {"ATTRIBUTION", definition->attribution},
+        {"DATASET", definition->id},
+        {"TITLE", definition->title},
+        {"LICENSE", definition->license},
+        {"ATTRIBUTION", definition->attribution},
         {"SNAPSHOT", snapshot[0] ? snapshot : nullptr},
     };
     for (const auto &item : items)

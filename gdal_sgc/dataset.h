@@ -12,8 +12,8 @@
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
 void SGCReport(sgc_status status, const sgc_error &error);
 
-// One opening of a cube: the cube and what the user said when opening it. Shared by the datasets of all
-// levels.
+// One opening of a cube: the cube and what the user said when opening it. Shared by the datasets of
+// all levels.
 class SGCHandle
 {
   public:

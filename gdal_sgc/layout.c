@@ -220,8 +220,7 @@ static sgc_status put_only_chunk(sgc_repository *repository, sgc_session *sessio
     const uint32_t first[SGC_ZARR_MAX_DIMENSIONS] = {0};
     sgc_buffer encoded = {0};
     sgc_chunk_ref ref;
-    sgc_status status =
-        sgc_array_write_chunk(repository, metadata, data, 1, &encoded, &ref, err);
+    sgc_status status = sgc_array_write_chunk(repository, metadata, data, 1, &encoded, &ref, err);
     if (status == SGC_OK)
         status = sgc_session_set_chunk(session, path, first, &ref, err);
     sgc_buffer_free(&encoded);
@@ -468,8 +467,8 @@ sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer 
     sgc_buffer longer = {0}, inner = {0};
     sgc_status status = sgc_buffer_append(&longer, list.text, end, err);
     if (status == SGC_OK)
-        status = sgc_buffer_print(&longer, err, "%s%.*s]", end > 1 ? ", " : "", (int)ids.size,
-                                  ids.text);
+        status =
+            sgc_buffer_print(&longer, err, "%s%.*s]", end > 1 ? ", " : "", (int)ids.size, ids.text);
     if (status == SGC_OK)
         status = sgc_json_replace(attributes, "loaded_patches",
                                   (sgc_span){(const char *)longer.data, longer.size}, &inner, err);

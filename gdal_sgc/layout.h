@@ -1,5 +1,5 @@
-/* How a cube lies in its repository: the Zarr documents that the Python package writes (datasets guide
- * 1.4–1.6), and our group /sgc with what is complete (architecture 6.1, 6.3). */
+/* How a cube lies in its repository: the Zarr documents that the Python package writes (datasets
+ * guide 1.4–1.6), and our group /sgc with what is complete (architecture 6.1, 6.3). */
 #ifndef SGC_LAYOUT_H
 #define SGC_LAYOUT_H
 
@@ -27,8 +27,8 @@ sgc_rect sgc_level_chunk_rect(const sgc_level *level, int64_t row, int64_t colum
 /* The chunks that meet `rect`, which lies inside the level: columns, rows. */
 sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect);
 
-/* Lists the levels of a cube whose full resolution has such chunks; without `has_levels` that is the only
- * one. Returns their number, at most SGC_MOST_LEVELS. */
+/* Lists the levels of a cube whose full resolution has such chunks; without `has_levels` that is
+ * the only one. Returns their number, at most SGC_MOST_LEVELS. */
 size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
                          int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS]);
 
@@ -52,7 +52,8 @@ SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_defi
                                             const sgc_level *level, int compression_level,
                                             sgc_error *err);
 
-/* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND without. */
+/* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND
+ * without. */
 SGC_CHECKED sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition,
                                                   sgc_error *err);
 

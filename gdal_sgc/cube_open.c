@@ -1,0 +1,339 @@
+/* Opening cubes, and the registry of those that are open. */
+#include <cpl_conv.h>
+#include <cpl_string.h>
+#include <cpl_vsi.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/registry.h"
+#include "gdal_sgc/cube_private.h"
+
+static struct {
+    pthread_mutex_t mutex;
+    sgc_cube *cubes;
+} registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void free_cube(sgc_cube *cube)
+{
+    if (cube == NULL)
+        return;
+    sgc_view_unref(cube->view);
+    sgc_source_free(cube->source);
+    sgc_repository_free(cube->repository);
+    sgc_object_store_free(cube->store);
+    sgc_definition_free(cube->definition);
+    pthread_mutex_destroy(&cube->mutex);
+    pthread_mutex_destroy(&cube->refreshing);
+    pthread_cond_destroy(&cube->loaded);
+    free(cube->key);
+    free(cube->place);
+    free(cube->ref);
+    free(cube->source_url);
+    free(cube);
+}
+
+static char *make_key(const sgc_connection *c)
+{
+    sgc_buffer key = {0};
+    if (sgc_buffer_print(&key, NULL, "%s\n%d %s\n%s\n%s\n%d %u %lld %d %d", c->place, c->ref_choice,
+                         c->ref, c->dataset != NULL ? c->dataset : "",
+                         c->source_url != NULL ? c->source_url : "", c->create, c->max_requests,
+                         (long long)c->chunk_size, c->compression_level, c->locking) != SGC_OK)
+        sgc_buffer_free(&key);
+    return (char *)key.data;
+}
+
+/* The first key of a listing that a repository would not have. */
+static sgc_status check_listed(void *user, const char *key, sgc_error *err)
+{
+    (void)user;
+    static const char *const known[] = {"config.yaml", "snapshots/", "transactions/",
+                                        "manifests/",  "chunks/",    "refs/"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(key, known[i], strlen(known[i])) == 0)
+            return SGC_OK;
+    return sgc_fail(err, SGC_INVALID, "%s", key);
+}
+
+/* A cube may be made in a place that is empty, or where somebody began to make one and was killed.
+ */
+static sgc_status check_empty(const sgc_cube *cube, bool create, sgc_error *err)
+{
+    sgc_error found = {""};
+    const sgc_status status = cube->store->list(cube->store, "", check_listed, NULL, &found);
+    if (status == SGC_INVALID)
+        return sgc_fail(err, status,
+                        "%s is not a cube, and not empty (it has %s): name another place",
+                        cube->place, found.message);
+    if (status != SGC_OK)
+        return sgc_fail(err, status, "%s", found.message);
+    return create ? SGC_OK
+                  : sgc_fail(err, SGC_NOT_FOUND,
+                             "%s holds no cube; to make one, add dataset=… and create=yes",
+                             cube->place);
+}
+
+/* Reads the definition that the cube carries. */
+static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
+                                  sgc_definition **out, sgc_error *err)
+{
+    const sgc_node *root = sgc_snapshot_find(snapshot, "/");
+    sgc_span span;
+    const sgc_status found = sgc_layout_find_definition(root, &span, err);
+    if (found == SGC_NOT_FOUND)
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "%s is an Icechunk repository, but SGC has not made it: this build cannot "
+                        "open it as a cube",
+                        cube->place);
+    SGC_TRY(found);
+    char *text = strndup(span.text, span.size);
+    if (text == NULL)
+        return sgc_fail_memory(err, span.size, "a definition");
+    const sgc_status status = sgc_definition_parse(text, cube->place, out, err);
+    free(text);
+    return status;
+}
+
+/* Uses what the user has installed or named; what the cube says about itself decides layout, never
+ * where to connect (architecture 6.16). Takes `theirs`. */
+static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, const char *dataset,
+                                    sgc_error *err)
+{
+    sgc_definition *mine;
+    cube->definition = theirs;
+    const sgc_status found = sgc_registry_find(dataset != NULL ? dataset : theirs->id, &mine,
+                                               dataset != NULL ? err : NULL);
+    if (found != SGC_OK && dataset != NULL)
+        return found;
+    if (found != SGC_OK) {
+        sgc_fail(&cube->no_load, SGC_INVALID,
+                 "the dataset \"%s\" is not known here: name its definition file with DATASET to "
+                 "download",
+                 theirs->id);
+        return SGC_OK;
+    }
+    if (strcmp(mine->id, theirs->id) != 0) {
+        const sgc_status status =
+            sgc_fail(err, SGC_INVALID, "%s holds the dataset \"%s\", not \"%s\"", cube->place,
+                     theirs->id, mine->id);
+        sgc_definition_free(mine);
+        return status;
+    }
+    if (sgc_definition_check_same(theirs, mine, &cube->no_load) != SGC_OK) {
+        sgc_definition_free(mine);
+        return SGC_OK;
+    }
+    cube->definition = mine;
+    sgc_definition_free(theirs);
+    return SGC_OK;
+}
+
+static sgc_status set_levels(sgc_cube *cube, int64_t chunk_width, int64_t chunk_height,
+                             sgc_error *err)
+{
+    sgc_source *probe;
+    const sgc_source_options options = {.url = cube->source_url,
+                                        .max_requests = cube->max_requests};
+    SGC_TRY(sgc_source_new(cube->definition, &options, &probe, err));
+    cube->source = probe;
+    cube->level_count = sgc_layout_levels(cube->definition, chunk_width, chunk_height,
+                                          probe->has_levels, cube->levels);
+    return SGC_OK;
+}
+
+/* The chunks of the cube as it was made. */
+static sgc_status stored_chunks(const sgc_cube *cube, const sgc_snapshot *snapshot, int64_t *width,
+                                int64_t *height, sgc_error *err)
+{
+    char path[SGC_PATH_SIZE];
+    snprintf(path, sizeof path, "/%.250s", cube->definition->bands[0].name);
+    const sgc_node *node = sgc_snapshot_find(snapshot, path);
+    sgc_array_metadata metadata;
+    if (node == NULL || !node->is_array)
+        return sgc_fail(err, SGC_CORRUPT, "%s has no array %s", cube->place, path);
+    const sgc_status status = sgc_array_metadata_parse((const char *)node->user_data,
+                                                       node->user_data_size, &metadata, err);
+    if (status != SGC_OK)
+        return sgc_fail_in(err, status, "%s: array %s", cube->place, path);
+    const bool good = metadata.dimension_count == 2;
+    *height = (int64_t)metadata.chunk_shape[0];
+    *width = (int64_t)metadata.chunk_shape[1];
+    sgc_array_metadata_clear(&metadata);
+    return good ? SGC_OK
+                : sgc_fail(err, SGC_CORRUPT, "%s: array %s is not two-dimensional", cube->place,
+                           path);
+}
+
+static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const char *dataset,
+                            sgc_error *err)
+{
+    sgc_definition *theirs;
+    int64_t width, height;
+    SGC_TRY(read_definition(cube, snapshot, &theirs, err));
+    SGC_TRY(choose_definition(cube, theirs, dataset, err));
+    SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
+    SGC_TRY(set_levels(cube, width, height, err));
+    return sgc_view_new(cube, cube->repository, sgc_snapshot_ref(snapshot), &cube->view, err);
+}
+
+static sgc_status open_empty(sgc_cube *cube, const sgc_connection *c, sgc_error *err)
+{
+    if (c->ref_choice != SGC_CHOOSE_BRANCH || strcmp(c->ref, "main") != 0)
+        return sgc_fail(err, SGC_NOT_FOUND, "%s is empty: it has no \"%s\" yet", c->place, c->ref);
+    if (c->dataset == NULL)
+        return sgc_fail(err, SGC_INVALID,
+                        "%s is empty: say what it shall hold, like dataset=ArcticDEM32m", c->place);
+    SGC_TRY(sgc_registry_find(c->dataset, &cube->definition, err));
+    if (c->chunk_size > 0)
+        cube->definition->chunk_width = cube->definition->chunk_height = c->chunk_size;
+    return set_levels(cube, cube->definition->chunk_width, cube->definition->chunk_height, err);
+}
+
+static sgc_status open_store(const sgc_connection *c, sgc_object_store **out, sgc_error *err)
+{
+    if (strncmp(c->place, "mem:", 4) == 0)
+        return sgc_object_store_memory_new(out, err);
+    const sgc_local_options options = {.no_locking = !c->locking};
+    return sgc_object_store_local_new(c->place, &options, out, err);
+}
+
+static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *err)
+{
+    SGC_TRY(open_store(c, &cube->store, err));
+    sgc_status status = sgc_repository_open(cube->store, NULL, &cube->repository, err);
+    if (status == SGC_NOT_FOUND) {
+        SGC_TRY(check_empty(cube, c->create, err));
+        return open_empty(cube, c, err);
+    }
+    SGC_TRY(status);
+    cube->store = NULL;
+    sgc_object_id id;
+    sgc_snapshot *snapshot;
+    SGC_TRY(sgc_cube_resolve(cube, cube->repository, &id, err));
+    SGC_TRY(sgc_repository_snapshot(cube->repository, &id, &snapshot, err));
+    /* A root snapshot has no nodes: somebody made the repository and was killed before the cube. */
+    const bool made = sgc_snapshot_get(snapshot)->node_count > 0;
+    if (made)
+        status = open_made(cube, snapshot, c->dataset, err);
+    else if (c->create)
+        status = open_empty(cube, c, err);
+    else
+        status = sgc_fail(err, SGC_NOT_FOUND,
+                          "%s holds an empty repository; to make a cube of it, add dataset=… and "
+                          "create=yes",
+                          cube->place);
+    sgc_snapshot_unref(snapshot);
+    return status;
+}
+
+static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **out, sgc_error *err)
+{
+    sgc_cube *cube = calloc(1, sizeof *cube);
+    if (cube == NULL)
+        return sgc_fail_memory(err, sizeof *cube, "a cube");
+    pthread_mutex_init(&cube->mutex, NULL);
+    pthread_mutex_init(&cube->refreshing, NULL);
+    pthread_cond_init(&cube->loaded, NULL);
+    cube->references = 1;
+    cube->ref_choice = c->ref_choice;
+    cube->max_requests = c->max_requests;
+    cube->compression_level = c->compression_level;
+    cube->key = strdup(key);
+    cube->place = strdup(c->place);
+    cube->ref = strdup(c->ref);
+    cube->source_url = c->source_url != NULL ? strdup(c->source_url) : NULL;
+    sgc_status status = SGC_OK;
+    if (cube->key == NULL || cube->place == NULL || cube->ref == NULL ||
+        (c->source_url != NULL && cube->source_url == NULL))
+        status = sgc_fail_memory(err, strlen(key), "a cube");
+    if (status == SGC_OK)
+        status = open_cube(cube, c, err);
+    if (status != SGC_OK) {
+        free_cube(cube);
+        return status;
+    }
+    *out = cube;
+    return SGC_OK;
+}
+
+/* A counted reference to the open cube of that key, or NULL. The registry's mutex is held. */
+static sgc_cube *find_open(const char *key)
+{
+    sgc_cube *cube = registry.cubes;
+    while (cube != NULL && strcmp(cube->key, key) != 0)
+        cube = cube->next;
+    if (cube != NULL)
+        cube->references++;
+    return cube;
+}
+
+/* Enters `made`, unless another thread was first: then `made` is dropped. */
+static sgc_cube *enter(sgc_cube *made)
+{
+    pthread_mutex_lock(&registry.mutex);
+    sgc_cube *cube = find_open(made->key);
+    if (cube == NULL) {
+        made->next = registry.cubes;
+        registry.cubes = made;
+    }
+    pthread_mutex_unlock(&registry.mutex);
+    if (cube == NULL)
+        return made;
+    free_cube(made);
+    return cube;
+}
+
+/* The cache of decoded blocks is one for all cubes; whoever opens one may change its size. */
+static void size_block_cache(void)
+{
+    enum { SHARE = 20, MEBIBYTE = 1024 * 1024, MOST_BY_DEFAULT = 512 };
+    const char *chosen = CPLGetConfigOption("SGC_CACHE_SIZE", NULL);
+    const double by_default =
+        fmin((double)CPLGetUsablePhysicalRAM() / SHARE / MEBIBYTE, MOST_BY_DEFAULT);
+    const double size = chosen != NULL ? CPLAtof(chosen) : by_default;
+    sgc_block_cache_set_size(size > 0 ? (size_t)(size * MEBIBYTE) : 0);
+}
+
+sgc_status sgc_cube_open(const sgc_connection *connection, sgc_cube **out, sgc_error *err)
+{
+    size_block_cache();
+    char *key = make_key(connection);
+    if (key == NULL)
+        return sgc_fail_memory(err, 0, "a cube");
+    pthread_mutex_lock(&registry.mutex);
+    sgc_cube *cube = find_open(key);
+    pthread_mutex_unlock(&registry.mutex);
+    sgc_status status = SGC_OK;
+    if (cube != NULL) {
+        status = sgc_cube_refresh(cube, err);
+        if (status != SGC_OK)
+            sgc_cube_unref(cube);
+    } else {
+        status = new_cube(connection, key, &cube, err);
+        if (status == SGC_OK)
+            cube = enter(cube);
+    }
+    free(key);
+    if (status == SGC_OK)
+        *out = cube;
+    return status;
+}
+
+void sgc_cube_unref(sgc_cube *cube)
+{
+    if (cube == NULL)
+        return;
+    pthread_mutex_lock(&registry.mutex);
+    const bool last = --cube->references == 0;
+    if (last) {
+        sgc_cube **link = &registry.cubes;
+        while (*link != cube)
+            link = &(*link)->next;
+        *link = cube->next;
+    }
+    pthread_mutex_unlock(&registry.mutex);
+    if (last)
+        free_cube(cube);
+}
