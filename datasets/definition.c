@@ -516,8 +516,7 @@ static sgc_status parse(const cJSON *json, const place *p, sgc_definition *d, sg
     if (bytes != NULL && (!cJSON_IsNumber(bytes) || !(bytes->valuedouble > 0)))
         return fail_at(&at, SGC_INVALID, err, "must be a positive number");
     d->bytes_per_pixel = bytes != NULL ? bytes->valuedouble : 0;
-    d->text = cJSON_PrintUnformatted(json);
-    return d->text != NULL ? SGC_OK : sgc_fail_memory(err, 0, "a definition");
+    return SGC_OK;
 }
 
 static unsigned line_of(const char *text, const char *at)
@@ -542,9 +541,13 @@ sgc_status sgc_definition_parse(const char *text, const char *name, sgc_definiti
     }
     sgc_definition *definition = calloc(1, sizeof *definition);
     const place root = {.name = name};
-    const sgc_status status = definition != NULL
-                                  ? parse(json, &root, definition, err)
-                                  : sgc_fail_memory(err, sizeof *definition, "a definition");
+    sgc_status status = SGC_OK;
+    if (definition == NULL || (definition->text = strdup(text)) == NULL)
+        status = sgc_fail_memory(err, strlen(text), "a definition");
+    if (status == SGC_OK) {
+        cJSON_Minify(definition->text); /* unlike printing anew, this keeps every digit */
+        status = parse(json, &root, definition, err);
+    }
     cJSON_Delete(json);
     if (status != SGC_OK) {
         sgc_definition_free(definition);
@@ -573,7 +576,7 @@ void sgc_definition_free(sgc_definition *d)
     free(d->attribution);
     free(d->crs);
     cJSON_Delete(d->source);
-    cJSON_free(d->text);
+    free(d->text);
     free(d);
 }
 

@@ -16,7 +16,8 @@ enum {
     LONGEST_WAVE = 32768, /* pixels; halves with each octave */
     PATCHES = 40,         /* along each side of the grid */
     PITCH = 2500,         /* pixels from patch to patch */
-    MARGIN = 100,         /* by which a patch reaches beyond its pitch on each side */
+    SIDE = PATCHES * PITCH,
+    MARGIN = 100, /* by which a patch reaches beyond its pitch on each side */
 };
 
 const char *const sgc_source_synthetic_keys[] = {"kind", NULL};
@@ -141,7 +142,7 @@ static bool patch_exists(int row, int column)
 {
     cell cells[OCTAVES];
     init_cells(cells);
-    return continents(cells, PITCH * column + PITCH / 2, PITCH * row + PITCH / 2) >= -0.45;
+    return continents(cells, (column + 0.5) * PITCH, (row + 0.5) * PITCH) >= -0.45;
 }
 
 /* Tells overlapping patches apart. */
@@ -150,9 +151,9 @@ static double patch_tag(int row, int column)
     return (7 * row + 3 * column) % 8 / 8.0;
 }
 
-static int clamp_patch(int64_t index)
+static int64_t clamp_patch(int64_t index)
 {
-    return (int)(index < 0 ? 0 : index >= PATCHES ? PATCHES - 1 : index);
+    return index < 0 ? 0 : index >= PATCHES ? PATCHES - 1 : index;
 }
 
 static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_cancel *cancel,
@@ -160,25 +161,26 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
 {
     (void)self;
     (void)cancel;
-    const sgc_rect whole = {0, 0, PATCHES * PITCH, PATCHES * PITCH};
-    const int r0 = clamp_patch((rect.y - MARGIN) / PITCH - 1);
-    const int r1 = clamp_patch((rect.y + rect.height + MARGIN) / PITCH);
-    const int c0 = clamp_patch((rect.x - MARGIN) / PITCH - 1);
-    const int c1 = clamp_patch((rect.x + rect.width + MARGIN) / PITCH);
+    const sgc_rect whole = {0, 0, SIDE, SIDE};
+    const int64_t r0 = clamp_patch((rect.y - MARGIN) / PITCH - 1);
+    const int64_t r1 = clamp_patch((rect.y + rect.height + MARGIN) / PITCH);
+    const int64_t c0 = clamp_patch((rect.x - MARGIN) / PITCH - 1);
+    const int64_t c1 = clamp_patch((rect.x + rect.width + MARGIN) / PITCH);
     const size_t most = (size_t)((r1 - r0 + 1) * (c1 - c0 + 1));
     sgc_patch_list list = {.patches = calloc(most, sizeof *list.patches), .band_count = 1};
     if (list.patches == NULL)
         return sgc_fail_memory(err, most * sizeof *list.patches, "patches");
-    for (int r = r0; r <= r1; r++) {
-        for (int c = c0; c <= c1; c++) {
+    for (int64_t r = r0; r <= r1; r++) {
+        for (int64_t c = c0; c <= c1; c++) {
             const sgc_rect extent =
                 sgc_rect_intersect(whole, (sgc_rect){PITCH * c - MARGIN, PITCH * r - MARGIN,
                                                      PITCH + 2 * MARGIN, PITCH + 2 * MARGIN});
-            if (sgc_rect_is_empty(sgc_rect_intersect(extent, rect)) || !patch_exists(r, c))
+            if (sgc_rect_is_empty(sgc_rect_intersect(extent, rect)) ||
+                !patch_exists((int)r, (int)c))
                 continue;
             sgc_patch *patch = &list.patches[list.count];
             patch->rect = extent;
-            if (asprintf(&patch->id, "%02d_%02d", r, c) < 0) {
+            if (asprintf(&patch->id, "%02d_%02d", (int)r, (int)c) < 0) {
                 patch->id = NULL;
                 sgc_patch_list_free(&list);
                 return sgc_fail_memory(err, 6, "a patch");
@@ -224,10 +226,10 @@ sgc_status sgc_source_synthetic_new(const sgc_definition *definition, sgc_source
                                     sgc_error *err)
 {
     if (definition->band_count != 1 || definition->bands[0].type != GDT_Float32 ||
-        definition->grid.width > PATCHES * PITCH || definition->grid.height > PATCHES * PITCH)
+        definition->grid.width > SIDE || definition->grid.height > SIDE)
         return sgc_fail(err, SGC_INVALID,
                         "%s: the synthetic source has one float32 band of at most %d x %d pixels",
-                        definition->id, PATCHES * PITCH, PATCHES * PITCH);
+                        definition->id, SIDE, SIDE);
     sgc_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");

@@ -8,7 +8,7 @@ namespace
 {
 
 constexpr int WISHED_BLOCK = 720;
-constexpr size_t STRIP_BYTES = 8 * 1024 * 1024;
+constexpr size_t STRIP_BYTES = size_t{8} << 20;
 
 // The divisor of a chunk's side nearest to the wished size.
 int BlockSide(int64_t chunk)

@@ -114,9 +114,9 @@ static sgc_status make_repository(sgc_cube *cube, sgc_error *err)
 {
     if (cube->repository != NULL)
         return SGC_OK;
-    const uint32_t side = sgc_layout_split(cube->definition, &cube->levels[0]);
-    const sgc_split_rule rules[] = {{"time", 1}, {"y", side}, {"x", side}};
-    const sgc_repository_options options = {rules, 3};
+    sgc_split_rule rules[SGC_SPLIT_RULES];
+    sgc_layout_split_rules(cube->definition, &cube->levels[0], rules);
+    const sgc_repository_options options = {rules, SGC_SPLIT_RULES};
     sgc_repository *repository;
     sgc_status status = sgc_repository_create(cube->store, &options, &repository, err);
     if (status == SGC_EXISTS)

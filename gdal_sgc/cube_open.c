@@ -175,6 +175,9 @@ static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const char *
     SGC_TRY(choose_definition(cube, theirs, dataset, err));
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
     SGC_TRY(set_levels(cube, width, height, err));
+    sgc_split_rule rules[SGC_SPLIT_RULES];
+    sgc_layout_split_rules(cube->definition, &cube->levels[0], rules);
+    SGC_TRY(sgc_repository_set_split_rules(cube->repository, rules, SGC_SPLIT_RULES, err));
     return sgc_view_new(cube, cube->repository, sgc_snapshot_ref(snapshot), &cube->view, err);
 }
 

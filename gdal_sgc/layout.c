@@ -54,15 +54,18 @@ size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
     return count;
 }
 
-uint32_t sgc_layout_split(const sgc_definition *definition, const sgc_level *level)
+void sgc_layout_split_rules(const sgc_definition *definition, const sgc_level *full,
+                            sgc_split_rule rules[SGC_SPLIT_RULES])
 {
     enum { SMALLEST = 16, LARGEST = 128, MOST_MANIFESTS = 100000 };
-    const double nx = (double)sgc_level_columns(level), ny = (double)sgc_level_rows(level);
+    const double nx = (double)sgc_level_columns(full), ny = (double)sgc_level_rows(full);
     uint32_t side = SMALLEST;
     while (side < LARGEST &&
            (double)definition->band_count * ceil(ny / side) * ceil(nx / side) > MOST_MANIFESTS)
         side *= 2;
-    return side;
+    rules[0] = (sgc_split_rule){"time", 1};
+    rules[1] = (sgc_split_rule){"y", side};
+    rules[2] = (sgc_split_rule){"x", side};
 }
 
 void sgc_layout_channel_path(const sgc_definition *definition, const sgc_level *level, size_t band,
@@ -81,6 +84,28 @@ void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE])
 }
 
 /* ---- documents ---- */
+
+enum { NUMBER_SIZE = 32 };
+
+/* As Python prints floats: the shortest text that is the same double, and never without a point.
+ * cJSON rounds to 15 digits where that is nearly the same, in which grids would drift. */
+static void print_number(double value, char text[NUMBER_SIZE])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        CPLsnprintf(text, NUMBER_SIZE, "%.*g", digits, value);
+        if (CPLAtof(text) == value)
+            break;
+    }
+    if (strpbrk(text, ".en") == NULL)
+        strcat(text, ".0");
+}
+
+static void add_number(cJSON *object, const char *key, double value)
+{
+    char text[NUMBER_SIZE];
+    print_number(value, text);
+    cJSON_AddRawToObject(object, key, text);
+}
 
 static sgc_status put_document(sgc_session *session, const char *path,
                                const sgc_array_metadata *metadata, const char *fill_value,
@@ -134,8 +159,8 @@ static cJSON *channel_attributes(const sgc_band *band)
         if (band->unit != NULL)
             cJSON_AddStringToObject(attributes, "units", band->unit);
         if (band->has_scale) {
-            cJSON_AddNumberToObject(attributes, "scale_factor", band->scale);
-            cJSON_AddNumberToObject(attributes, "add_offset", band->offset);
+            add_number(attributes, "scale_factor", band->scale);
+            add_number(attributes, "add_offset", band->offset);
         }
     }
     if (isnan(band->nodata))
@@ -255,7 +280,7 @@ static sgc_status put_axis(sgc_repository *repository, sgc_session *session, cha
         values[i] = (double)i * step + (origin + step / 2);
     cJSON *attributes = cJSON_CreateObject();
     cJSON_AddStringToObject(attributes, "units", units);
-    cJSON_AddNumberToObject(attributes, "resolution", step);
+    add_number(attributes, "resolution", step);
     cJSON_AddStringToObject(attributes, "crs", crs);
     cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
     char path[8];
@@ -286,7 +311,7 @@ static sgc_status put_axes(sgc_repository *repository, sgc_session *session,
 static void add_parameter(cJSON *attributes, OGRSpatialReferenceH crs, const char *cf,
                           const char *wkt)
 {
-    cJSON_AddNumberToObject(attributes, cf, OSRGetNormProjParm(crs, wkt, 0, NULL));
+    add_number(attributes, cf, OSRGetNormProjParm(crs, wkt, 0, NULL));
 }
 
 /* The CF parameters of the projections that CF knows and cubes use; crs_wkt says the rest. */
@@ -321,53 +346,72 @@ static void add_projection(cJSON *attributes, OGRSpatialReferenceH crs)
     }
 }
 
-static void add_name(cJSON *attributes, OGRSpatialReferenceH crs, const char *cf, const char *node)
+static void add_text(cJSON *attributes, const char *cf, const cJSON *json, const char *fallback)
 {
-    const char *name = OSRGetAttrValue(crs, node, 0);
-    if (name != NULL)
-        cJSON_AddStringToObject(attributes, cf, name);
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "name"));
+    if (name != NULL || fallback != NULL)
+        cJSON_AddStringToObject(attributes, cf, name != NULL ? name : fallback);
 }
 
-/* As pyproj's to_cf() and odc-geo write it. */
-static cJSON *crs_attributes(const sgc_definition *definition, OGRSpatialReferenceH crs)
+/* Names as the current registry gives them, which OSR's own accessors do not. */
+static void add_names(cJSON *attributes, OGRSpatialReferenceH crs)
 {
-    static const char *const wkt_options[] = {"FORMAT=WKT2_2019", "MULTILINE=NO", NULL};
-    cJSON *attributes = cJSON_CreateObject();
+    char *text = NULL;
+    if (OSRExportToPROJJSON(crs, &text, NULL) != OGRERR_NONE)
+        return;
+    cJSON *json = cJSON_Parse(text);
+    CPLFree(text);
+    const cJSON *base = cJSON_GetObjectItemCaseSensitive(json, "base_crs");
+    const cJSON *geographic = base != NULL ? base : json;
+    const cJSON *datum = cJSON_GetObjectItemCaseSensitive(geographic, "datum_ensemble");
+    if (datum == NULL)
+        datum = cJSON_GetObjectItemCaseSensitive(geographic, "datum");
+    add_text(attributes, "reference_ellipsoid_name",
+             cJSON_GetObjectItemCaseSensitive(datum, "ellipsoid"), NULL);
+    add_text(attributes, "prime_meridian_name",
+             cJSON_GetObjectItemCaseSensitive(datum, "prime_meridian"), "Greenwich");
+    add_text(attributes, "geographic_crs_name", geographic, NULL);
+    add_text(attributes, "horizontal_datum_name", datum, NULL);
+    if (base != NULL)
+        add_text(attributes, "projected_crs_name", json, NULL);
+    cJSON_Delete(json);
+}
+
+static void add_wkt(cJSON *attributes, OGRSpatialReferenceH crs)
+{
+    static const char *const options[] = {"FORMAT=WKT2_2019", "MULTILINE=NO", NULL};
     char *wkt = NULL;
-    OSRExportToWktEx(crs, &wkt, wkt_options);
+    OSRExportToWktEx(crs, &wkt, options);
     cJSON_AddStringToObject(attributes, "spatial_ref", wkt != NULL ? wkt : "");
     cJSON_AddStringToObject(attributes, "crs_wkt", wkt != NULL ? wkt : "");
     CPLFree(wkt);
-    cJSON_AddNumberToObject(attributes, "semi_major_axis", OSRGetSemiMajor(crs, NULL));
-    cJSON_AddNumberToObject(attributes, "semi_minor_axis", OSRGetSemiMinor(crs, NULL));
-    cJSON_AddNumberToObject(attributes, "inverse_flattening", OSRGetInvFlattening(crs, NULL));
-    add_name(attributes, crs, "reference_ellipsoid_name", "SPHEROID");
-    char *meridian = NULL;
-    cJSON_AddNumberToObject(attributes, "longitude_of_prime_meridian",
-                            OSRGetPrimeMeridian(crs, &meridian));
-    add_name(attributes, crs, "prime_meridian_name", "PRIMEM");
-    add_name(attributes, crs, "geographic_crs_name", "GEOGCS");
-    add_name(attributes, crs, "horizontal_datum_name", "DATUM");
-    if (OSRIsProjected(crs)) {
-        add_name(attributes, crs, "projected_crs_name", "PROJCS");
+}
+
+static void add_geotransform(cJSON *attributes, const double transform[6])
+{
+    char numbers[6][NUMBER_SIZE], text[6 * NUMBER_SIZE];
+    for (int i = 0; i < 6; i++)
+        print_number(transform[i], numbers[i]);
+    snprintf(text, sizeof text, "%s %s %s %s %s %s", numbers[0], numbers[1], numbers[2], numbers[3],
+             numbers[4], numbers[5]);
+    cJSON_AddStringToObject(attributes, "GeoTransform", text);
+}
+
+/* As pyproj's to_cf() and odc-geo write it. */
+static void add_crs_attributes(cJSON *attributes, const sgc_definition *definition,
+                               OGRSpatialReferenceH crs)
+{
+    add_wkt(attributes, crs);
+    add_number(attributes, "semi_major_axis", OSRGetSemiMajor(crs, NULL));
+    add_number(attributes, "semi_minor_axis", OSRGetSemiMinor(crs, NULL));
+    add_number(attributes, "inverse_flattening", OSRGetInvFlattening(crs, NULL));
+    add_number(attributes, "longitude_of_prime_meridian", OSRGetPrimeMeridian(crs, NULL));
+    add_names(attributes, crs);
+    if (OSRIsProjected(crs))
         add_projection(attributes, crs);
-    } else {
+    else
         cJSON_AddStringToObject(attributes, "grid_mapping_name", "latitude_longitude");
-    }
-    sgc_buffer text = {0};
-    for (int i = 0; i < 6; i++) {
-        char *number = cJSON_PrintUnformatted(
-            &(cJSON){.type = cJSON_Number, .valuedouble = definition->grid.transform[i]});
-        const char *point = number != NULL && strpbrk(number, ".e") == NULL ? ".0" : "";
-        if (sgc_buffer_print(&text, NULL, "%s%s%s", i > 0 ? " " : "", number != NULL ? number : "",
-                             point) != SGC_OK)
-            break;
-        cJSON_free(number);
-    }
-    cJSON_AddStringToObject(attributes, "GeoTransform",
-                            text.data != NULL ? (const char *)text.data : "");
-    sgc_buffer_free(&text);
-    return attributes;
+    add_geotransform(attributes, definition->grid.transform);
 }
 
 static sgc_status put_crs(sgc_repository *repository, sgc_session *session,
@@ -381,7 +425,8 @@ static sgc_status put_crs(sgc_repository *repository, sgc_session *session,
     };
     const char *code = OSRGetAuthorityCode(crs, NULL);
     const int32_t value = code != NULL ? atoi(code) : 0;
-    cJSON *attributes = crs_attributes(definition, crs);
+    cJSON *attributes = cJSON_CreateObject();
+    add_crs_attributes(attributes, definition, crs);
     sgc_status status = put_document(session, "/spatial_ref", &metadata, "0", attributes, err);
     if (status == SGC_OK)
         status = put_only_chunk(repository, session, "/spatial_ref", &metadata, &value, err);

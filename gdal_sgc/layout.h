@@ -32,8 +32,10 @@ sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect);
 size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
                          int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS]);
 
-/* The side of the windows that manifests are split into (architecture 6.8). */
-uint32_t sgc_layout_split(const sgc_definition *definition, const sgc_level *level);
+/* The windows that manifests are split into (architecture 6.8). */
+enum { SGC_SPLIT_RULES = 3 };
+void sgc_layout_split_rules(const sgc_definition *definition, const sgc_level *full,
+                            sgc_split_rule rules[SGC_SPLIT_RULES]);
 
 /* The paths of a channel's array, and of the array of what is complete, at a level. */
 enum { SGC_PATH_SIZE = 320 };

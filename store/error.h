@@ -1,11 +1,12 @@
 /* Errors as values.
  *
- * Every function that can fail returns an sgc_status and takes a caller-owned sgc_error, last, that may
- * be NULL. On failure its message says what, where and what to do; out-parameters are untouched. On
- * success the error is untouched. Nothing is global, so errors are as thread-safe as their owners.
+ * Every function that can fail returns an sgc_status and takes a caller-owned sgc_error, last, that
+ * may be NULL. On failure its message says what, where and what to do; out-parameters are
+ * untouched. On success the error is untouched. Nothing is global, so errors are as thread-safe as
+ * their owners.
  *
- * Words of ownership, used verbatim in all headers: *borrows* (valid while the parent lives), *takes*,
- * *gives* (free with the named function), *copies*. */
+ * Words of ownership, used verbatim in all headers: *borrows* (valid while the parent lives),
+ * *takes*, *gives* (free with the named function), *copies*. */
 #ifndef SGC_ERROR_H
 #define SGC_ERROR_H
 
@@ -54,18 +55,17 @@ typedef struct sgc_error {
 sgc_status sgc_fail(sgc_error *err, sgc_status status, const char *format, ...) SGC_PRINTF(3, 4);
 
 /* Puts "text: " in front of a message that a callee wrote, and returns `status`. */
-sgc_status sgc_fail_in(sgc_error *err, sgc_status status, const char *format, ...)
-    SGC_PRINTF(3, 4);
+sgc_status sgc_fail_in(sgc_error *err, sgc_status status, const char *format, ...) SGC_PRINTF(3, 4);
 
 /* The failure of an allocation of `size` bytes for `what`. */
 sgc_status sgc_fail_memory(sgc_error *err, unsigned long long size, const char *what);
 
 /* Returns from the calling function when `call` fails. */
-#define SGC_TRY(call)                                                                              \
-    do {                                                                                           \
-        const sgc_status sgc_try_ = (call);                                                        \
-        if (sgc_try_ != SGC_OK)                                                                    \
-            return sgc_try_;                                                                       \
+#define SGC_TRY(call)                       \
+    do {                                    \
+        const sgc_status sgc_try_ = (call); \
+        if (sgc_try_ != SGC_OK)             \
+            return sgc_try_;                \
     } while (0)
 
 SGC_END_C

@@ -5,6 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+void *sgc_list_grow(void *items, size_t count, size_t *capacity, size_t item_size)
+{
+    enum { FIRST_CAPACITY = 16 };
+    if (count < *capacity)
+        return items;
+    const size_t wanted = *capacity > 0 ? *capacity * 2 : FIRST_CAPACITY;
+    size_t bytes;
+    void *grown = sgc_multiply(wanted, item_size, &bytes) ? realloc(items, bytes) : NULL;
+    if (grown != NULL)
+        *capacity = wanted;
+    return grown;
+}
+
 sgc_status sgc_buffer_reserve(sgc_buffer *buffer, size_t extra, sgc_error *err)
 {
     if (extra <= buffer->capacity - buffer->size)

@@ -16,6 +16,10 @@ static inline bool sgc_multiply(size_t a, size_t b, size_t *product)
     return !__builtin_mul_overflow(a, b, product);
 }
 
+/* Makes room for one more item in a malloc'ed list of `count` items and returns where the list is
+ * now; NULL, with the list as it was, when there is no memory. */
+void *sgc_list_grow(void *items, size_t count, size_t *capacity, size_t item_size);
+
 /* Bytes that grow. Zero-initialise; release with sgc_buffer_free(). */
 typedef struct sgc_buffer {
     unsigned char *data;

@@ -1,8 +1,8 @@
 /* Where a repository's files are: five verbs over a location.
  *
- * Keys are relative, '/'-separated, non-empty, without "." or ".." segments. All verbs may be called from
- * several threads at once. After a successful put the object is durable and whole: no reader ever sees a
- * part of it, no crash leaves one. */
+ * Keys are relative, '/'-separated, non-empty, without "." or ".." segments. All verbs may be
+ * called from several threads at once. After a successful put the object is durable and whole: no
+ * reader ever sees a part of it, no crash leaves one. */
 #ifndef SGC_OBJECT_STORE_H
 #define SGC_OBJECT_STORE_H
 
@@ -40,8 +40,8 @@ struct sgc_object_store {
     sgc_status (*get)(sgc_object_store *self, const char *key, uint64_t offset, uint64_t length,
                       sgc_object *out, sgc_error *err);
     /* `previous` is read only with SGC_PUT_IF_UNCHANGED. Conditional puts of one key exclude each
-     * other among all processes that use the location through this library. No permission or no space:
-     * SGC_IO, with nothing changed. */
+     * other among all processes that use the location through this library. No permission or no
+     * space: SGC_IO, with nothing changed. */
     sgc_status (*put)(sgc_object_store *self, const char *key, const void *data, size_t size,
                       sgc_put_condition condition, const sgc_object *previous, sgc_error *err);
     /* Missing object: SGC_OK. */
@@ -49,10 +49,10 @@ struct sgc_object_store {
     /* All keys under `prefix` ("" or ending in '/'), in any order. A missing place has none. */
     sgc_status (*list)(sgc_object_store *self, const char *prefix, sgc_list_fn fn, void *user,
                        sgc_error *err);
-    /* Tries to take, or releases, the exclusive lock number `offset` (1 … INT64_MAX; 0 is the store's
-     * own) and says in *taken whether it has it now. Never waits. Locks exclude other handles on the
-     * location, not other threads on this one; the death of a process releases its locks. May be NULL
-     * where the location cannot lock. */
+    /* Tries to take, or releases, the exclusive lock number `offset` (1 … INT64_MAX; 0 is the
+     * store's own) and says in *taken whether it has it now. Never waits. Locks exclude other
+     * handles on the location, not other threads on this one; the death of a process releases its
+     * locks. May be NULL where the location cannot lock. */
     sgc_status (*lock)(sgc_object_store *self, int64_t offset, bool *taken, sgc_error *err);
     void (*unlock)(sgc_object_store *self, int64_t offset);
     void (*free)(sgc_object_store *self);
@@ -73,8 +73,8 @@ SGC_CHECKED sgc_status sgc_object_store_memory_new(sgc_object_store **out, sgc_e
 
 void sgc_object_store_free(sgc_object_store *store);
 
-/* True when `name`, the first segment of a key, is a staging or lock file that no listing shows: it ends
- * in '#' and digits (format guide 16.1). */
+/* True when `name`, a segment of a key, is that of a staging or lock file, which directories hide
+ * from listings: it ends in '#' and digits (format guide 16.1). */
 bool sgc_object_store_name_is_hidden(const char *name);
 
 SGC_END_C

@@ -1,5 +1,6 @@
-/* Objects as files of a directory (format guide 16.2): staged beside the target, fsynced, renamed or
- * linked, the directory fsynced. Conditional puts compare contents, never times, under the lock. */
+/* Objects as files of a directory (format guide 16.2): staged beside the target, fsynced, renamed
+ * or linked, the directory fsynced. Conditional puts compare contents, never times, under the lock.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,38 +55,9 @@ static sgc_status sync_directory(const char *path, sgc_error *err)
         return fail_errno(err, "open", path);
     const int result = fsync(fd);
     close(fd);
-    /* Some file systems cannot sync a directory and say EINVAL; their renames are as durable as they
-     * get. */
+    /* Some file systems cannot sync a directory and say EINVAL; their renames are as durable as
+     * they get. */
     return result != 0 && errno != EINVAL ? fail_errno(err, "sync", path) : SGC_OK;
-}
-
-/* Makes `path` and its missing parents, each durable before anything is put into it. */
-static sgc_status make_directory(char *path, sgc_error *err)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) {
-        struct stat info;
-        if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
-            errno = ENOTDIR;
-            return fail_errno(err, "use", path);
-        }
-        return SGC_OK;
-    }
-    if (errno != ENOENT)
-        return fail_errno(err, "create", path);
-    char *slash = strrchr(path, '/');
-    if (slash == NULL || slash == path)
-        return fail_errno(err, "create", path);
-    *slash = '\0';
-    sgc_status status = make_directory(path, err);
-    *slash = '/';
-    if (status == SGC_OK && mkdir(path, 0777) != 0 && errno != EEXIST)
-        return fail_errno(err, "create", path);
-    if (status != SGC_OK)
-        return status;
-    *slash = '\0';
-    status = sync_directory(path, err);
-    *slash = '/';
-    return status;
 }
 
 /* Calls `use` on the directory part of `path`. */
@@ -101,6 +73,30 @@ static sgc_status with_parent(char *path, sgc_status (*use)(char *, sgc_error *)
 static sgc_status sync_path(char *path, sgc_error *err)
 {
     return sync_directory(path, err);
+}
+
+/* Makes `path` and its missing parents, each durable before anything is put into it. */
+static sgc_status make_directory(char *path, sgc_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    int result = mkdir(path, 0777);
+    if (result != 0 && errno == ENOENT && slash != NULL && slash != path) {
+        SGC_TRY(with_parent(path, make_directory, err));
+        result = mkdir(path, 0777);
+    }
+    if (result == 0) {
+        if (slash == NULL || slash == path)
+            return sync_directory(slash == NULL ? "." : "/", err);
+        return with_parent(path, sync_path, err);
+    }
+    if (errno != EEXIST)
+        return fail_errno(err, "create", path);
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
+        errno = ENOTDIR;
+        return fail_errno(err, "use", path);
+    }
+    return SGC_OK;
 }
 
 static sgc_status read_all(int fd, const char *path, uint64_t offset, unsigned char *data,
@@ -277,8 +273,8 @@ static void local_unlock(sgc_object_store *self, int64_t offset)
     pthread_mutex_unlock(&store->mutex);
 }
 
-/* Polls for the publish lock: whoever holds it renames one small file and lets go. The mutex is held, so
- * that threads on this handle publish one at a time too. */
+/* Polls for the publish lock: whoever holds it renames one small file and lets go. The mutex is
+ * held, so that threads on this handle publish one at a time too. */
 static sgc_status take_publish_lock(local_store *store, sgc_error *err)
 {
     if (!store->locking)
@@ -301,8 +297,7 @@ static sgc_status check_unchanged(local_store *store, const char *key, const sgc
         return sgc_fail(err, SGC_CONFLICT, "%s/%s was removed by somebody else", store->root, key);
     if (status != SGC_OK)
         return status;
-    const bool same =
-        now.size == previous->size && memcmp(now.data, previous->data, now.size) == 0;
+    const bool same = now.size == previous->size && memcmp(now.data, previous->data, now.size) == 0;
     sgc_object_clear(&now);
     return same ? SGC_OK
                 : sgc_fail(err, SGC_CONFLICT, "%s/%s was changed by somebody else", store->root,
@@ -351,17 +346,16 @@ static sgc_status publish_conditionally(local_store *store, const char *key, con
 }
 
 static sgc_status local_put(sgc_object_store *self, const char *key, const void *data, size_t size,
-                            sgc_put_condition condition, const sgc_object *previous,
-                            sgc_error *err)
+                            sgc_put_condition condition, const sgc_object *previous, sgc_error *err)
 {
     local_store *store = (local_store *)self;
     char *path, *staging = NULL;
     SGC_TRY(path_of(store, key, &path, err));
     sgc_status status = stage(store, path, data, size, &staging, err);
     if (status == SGC_OK) {
-        status = condition == SGC_PUT_ALWAYS ? replace(staging, path, err)
-                                             : publish_conditionally(store, key, staging, path,
-                                                                     condition, previous, err);
+        status = condition == SGC_PUT_ALWAYS
+                     ? replace(staging, path, err)
+                     : publish_conditionally(store, key, staging, path, condition, previous, err);
         unlink(staging);
         free(staging);
     }
@@ -417,8 +411,8 @@ static sgc_status list_directory(local_store *store, const char *key, sgc_list_f
     return status;
 }
 
-static sgc_status local_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn,
-                             void *user, sgc_error *err)
+static sgc_status local_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn, void *user,
+                             sgc_error *err)
 {
     return list_directory((local_store *)self, prefix, fn, user, err);
 }

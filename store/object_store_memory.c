@@ -77,16 +77,12 @@ static bool same(const sgc_object *a, const sgc_object *b)
 static sgc_status insert(memory_store *store, size_t at, const char *key, unsigned char *data,
                          size_t size, sgc_error *err)
 {
-    if (store->count == store->capacity) {
-        const size_t capacity = store->capacity ? store->capacity * 2 : 64;
-        entry *entries = realloc(store->entries, capacity * sizeof *entries);
-        if (entries == NULL) {
-            free(data);
-            return sgc_fail_memory(err, capacity * sizeof *entries, "an object store");
-        }
-        store->entries = entries;
-        store->capacity = capacity;
+    entry *entries = sgc_list_grow(store->entries, store->count, &store->capacity, sizeof *entries);
+    if (entries == NULL) {
+        free(data);
+        return sgc_fail_memory(err, sizeof *entries, "an object store");
     }
+    store->entries = entries;
     char *name = strdup(key);
     if (name == NULL) {
         free(data);

@@ -1,7 +1,7 @@
 /* Definitions: what is refused, with which words and where; what may differ (datasets guide 6). */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -62,7 +62,8 @@ static void test_refused_with_pointer(void **state)
         {"[100, 200]", "[3600, 600000]", "/chunk_shape: "},
         {"[100, 200]", "[65536, 65536]", "/chunk_shape: 65536 x 65536 x 8 bytes exceeds 2 GiB"},
         {"EPSG:3413", "EPSG:99999", "/proj:code: unknown CRS \"EPSG:99999\""},
-        {"\"float32\"", "\"uint8\", \"nodata\": -9999", "/bands/0/nodata: -9999 does not fit uint8"},
+        {"\"float32\"", "\"uint8\", \"nodata\": -9999",
+         "/bands/0/nodata: -9999 does not fit uint8"},
         {"\"float32\"", "\"uint8\"", "/bands/0/nodata: required"},
         {"\"float32\"", "\"complex64\"", "/bands/0/data_type: "},
         {"{\"name\": \"dem\", \"data_type\": \"float32\"}",

@@ -1,7 +1,7 @@
 /* The plugin inside GDAL, through GDAL's C API, where the sanitizers can see it. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -35,7 +35,8 @@ static int remove_directory(void **state)
 static GDALDatasetH open_cube(void)
 {
     char name[256];
-    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory, CHUNK);
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory,
+             CHUNK);
     GDALDatasetH cube = GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_VERBOSE_ERROR, NULL, NULL, NULL);
     assert_non_null(cube);
     return cube;
@@ -64,11 +65,12 @@ static void *read_with_own_handle(void *user)
 {
     reader *r = user;
     char name[256];
-    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory, CHUNK);
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory,
+             CHUNK);
     GDALDatasetH cube = GDALOpen(name, GA_ReadOnly);
-    r->result = cube == NULL ? CE_Failure
-                             : read_square(cube, WINDOW_X + offset_of(r->number), WINDOW_Y, SIDE,
-                                           r->pixels);
+    r->result = cube == NULL
+                    ? CE_Failure
+                    : read_square(cube, WINDOW_X + offset_of(r->number), WINDOW_Y, SIDE, r->pixels);
     if (cube != NULL)
         GDALClose(cube);
     return NULL;
@@ -111,8 +113,8 @@ static void test_threads_fill_each_chunk_once(void **state)
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(readers[i].result, CE_None);
         for (int row = 0; row < SIDE; row++)
-            assert_memory_equal(readers[i].pixels + row * SIDE,
-                                whole + row * width + offset_of(i), sizeof(float) * SIDE);
+            assert_memory_equal(readers[i].pixels + row * SIDE, whole + row * width + offset_of(i),
+                                sizeof(float) * SIDE);
         free(readers[i].pixels);
     }
     free(whole);

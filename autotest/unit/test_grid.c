@@ -1,7 +1,7 @@
 /* Grids to the last bit (datasets guide 1.1, 1.2) and the arithmetic of levels. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

@@ -1,5 +1,6 @@
 #include "store/icechunk/codec.h"
 
+#include <cstdint>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -161,8 +162,8 @@ sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_erro
         std::vector<fb::Offset<ice::ChunkRef>> refs;
         refs.reserve(a.count);
         for (size_t k = 0; k < a.count; k++)
-            refs.push_back(encode_ref(b, a.coordinates + k * a.dimension_count, a.dimension_count,
-                                      a.refs[k]));
+            refs.push_back(
+                encode_ref(b, a.coordinates + k * a.dimension_count, a.dimension_count, a.refs[k]));
         arrays.push_back(ice::CreateArrayManifest(b, flat(a.node), b.CreateVector(refs)));
     }
     b.Finish(ice::CreateManifest(b, flat(m.id), b.CreateVector(arrays)), kIdentifier);
@@ -244,6 +245,13 @@ sgc_node_id plain(const ice::ObjectId8 &id)
     return result;
 }
 
+/* The verifier looks at the alignment of a vector's length, not at that of its elements. */
+template <class T> void check_aligned(const fb::Vector<const T *> &structs)
+{
+    if (structs.size() > 0 && reinterpret_cast<uintptr_t>(structs.Data()) % alignof(T) != 0)
+        corrupt("misaligned structs");
+}
+
 /* Fills node.dimensions from whichever of the two shapes the file has. */
 void decode_shape(const ice::ArrayNodeData &array, sgc_arena *arena, sgc_node &node)
 {
@@ -251,6 +259,7 @@ void decode_shape(const ice::ArrayNodeData &array, sgc_arena *arena, sgc_node &n
     node.dimension_count = v2 != nullptr ? v2->size() : array.shape()->size();
     if (node.dimension_count > SGC_MAX_DIMENSIONS)
         throw Failure{SGC_UNSUPPORTED, "an array with more than 16 dimensions"};
+    check_aligned(*array.shape());
     auto *dimensions = allocate<sgc_dimension>(arena, node.dimension_count);
     for (unsigned i = 0; i < node.dimension_count; i++) {
         sgc_dimension &d = dimensions[i];
@@ -323,6 +332,7 @@ void decode_manifest_files(const ice::Snapshot &flat_snapshot, sgc_arena *arena,
 {
     const auto *v2 = flat_snapshot.manifest_files_v2();
     const auto *v1 = flat_snapshot.manifest_files();
+    check_aligned(*v1);
     out->manifest_file_count = v2 != nullptr ? v2->size() : v1->size();
     auto *files = allocate<sgc_manifest_file>(arena, out->manifest_file_count);
     for (unsigned i = 0; i < out->manifest_file_count; i++) {

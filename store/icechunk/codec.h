@@ -42,7 +42,7 @@ typedef struct sgc_manifest_ref {
 
 typedef struct sgc_node {
     sgc_node_id id;
-    const char *path; /* absolute */
+    const char *path;               /* absolute */
     const unsigned char *user_data; /* zarr.json, verbatim */
     size_t user_data_size;
     bool is_array;

@@ -1,5 +1,5 @@
-/* The header and compression around snapshots, manifests, transaction logs and the repo info (format
- * guide 3). */
+/* The header and compression around snapshots, manifests, transaction logs and the repo info
+ * (format guide 3). */
 #ifndef SGC_ENVELOPE_H
 #define SGC_ENVELOPE_H
 
@@ -21,8 +21,8 @@ SGC_CHECKED sgc_status sgc_envelope_wrap(sgc_file_kind kind, int spec_version, c
                                          size_t size, sgc_buffer *file, sgc_error *err);
 
 /* Puts the payload of `file` into the empty buffer `payload`. SGC_CORRUPT unless the file has the
- * expected kind, a known version, one zstd frame and nothing behind it. Payloads are at most 2 GiB, as
- * FlatBuffers can address. */
+ * expected kind, a known version, one zstd frame and nothing behind it. Payloads are at most 2 GiB,
+ * as FlatBuffers can address. */
 SGC_CHECKED sgc_status sgc_envelope_unwrap(sgc_file_kind kind, const void *file, size_t size,
                                            int *spec_version, sgc_buffer *payload, sgc_error *err);
 

@@ -2,25 +2,17 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "store/icechunk/envelope.h"
+#include "store/icechunk/metadata_file.h"
 
-enum { SPEC_VERSION = 1, KEY_SIZE = 64, SMALLEST_FILE = 39, LARGEST_COUNT = 10 * 1000 * 1000 };
+enum { SMALLEST_FILE = 40, LARGEST_COUNT = 10 * 1000 * 1000 };
 
 struct sgc_manifest {
     atomic_uint references;
     sgc_arena arena;
     sgc_manifest_data data;
 };
-
-static void format_key(const sgc_object_id *id, char key[KEY_SIZE])
-{
-    char text[SGC_OBJECT_ID_TEXT + 1];
-    sgc_object_id_format(id, text);
-    snprintf(key, KEY_SIZE, "manifests/%s", text);
-}
 
 static sgc_manifest *manifest_ref(sgc_manifest *manifest)
 {
@@ -70,42 +62,46 @@ const sgc_chunk_ref *sgc_manifest_find_ref(const sgc_array_manifest *array,
     return NULL;
 }
 
-static sgc_status decode(const sgc_object *file, sgc_manifest *manifest, sgc_error *err)
+static sgc_status decode(const sgc_buffer *payload, const sgc_object_id *id, sgc_manifest *manifest,
+                         sgc_error *err)
 {
+    SGC_TRY(
+        sgc_manifest_decode(payload->data, payload->size, &manifest->arena, &manifest->data, err));
+    return sgc_object_id_compare(&manifest->data.id, id) == 0
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT, "the file holds another manifest");
+}
+
+static sgc_status read_and_decode(sgc_object_store *store, const sgc_manifest_file *file,
+                                  sgc_manifest *manifest, sgc_error *err)
+{
+    if (file->size_bytes < SMALLEST_FILE || file->size_bytes == SGC_TO_END) {
+        sgc_fail(err, SGC_CORRUPT, "cannot have %llu bytes", (unsigned long long)file->size_bytes);
+        return sgc_metadata_file_fail(store, SGC_FILE_MANIFEST, &file->id, SGC_CORRUPT, err);
+    }
     sgc_buffer payload = {0};
-    int version;
-    sgc_status status = sgc_envelope_unwrap(SGC_FILE_MANIFEST, file->data, file->size, &version,
-                                            &payload, err);
-    if (status == SGC_OK)
-        status = sgc_manifest_decode(payload.data, payload.size, &manifest->arena, &manifest->data,
-                                     err);
+    sgc_status status = sgc_metadata_file_read(store, SGC_FILE_MANIFEST, &file->id,
+                                               file->size_bytes, &payload, err);
+    if (status == SGC_OK) {
+        status = decode(&payload, &file->id, manifest, err);
+        if (status != SGC_OK)
+            sgc_metadata_file_fail(store, SGC_FILE_MANIFEST, &file->id, status, err);
+    }
     sgc_buffer_free(&payload);
     return status;
 }
 
-static sgc_status load(sgc_object_store *store, const sgc_manifest_file *info, sgc_manifest **out,
+static sgc_status load(sgc_object_store *store, const sgc_manifest_file *file, sgc_manifest **out,
                        sgc_error *err)
 {
-    char key[KEY_SIZE];
-    format_key(&info->id, key);
-    if (info->size_bytes < SMALLEST_FILE)
-        return sgc_fail(err, SGC_CORRUPT, "%s/%s: cannot have %llu bytes", store->name, key,
-                        (unsigned long long)info->size_bytes);
-    sgc_object file = {0};
-    SGC_TRY(store->get(store, key, 0, info->size_bytes, &file, err));
     sgc_manifest *manifest = calloc(1, sizeof *manifest);
-    if (manifest == NULL) {
-        sgc_object_clear(&file);
+    if (manifest == NULL)
         return sgc_fail_memory(err, sizeof *manifest, "a manifest");
-    }
     atomic_init(&manifest->references, 1);
-    sgc_status status = decode(&file, manifest, err);
-    sgc_object_clear(&file);
-    if (status == SGC_OK && sgc_object_id_compare(&manifest->data.id, &info->id) != 0)
-        status = sgc_fail(err, SGC_CORRUPT, "the file holds another manifest");
+    const sgc_status status = read_and_decode(store, file, manifest, err);
     if (status != SGC_OK) {
         sgc_manifest_unref(manifest);
-        return sgc_fail_in(err, status, "%s/%s", store->name, key);
+        return status;
     }
     *out = manifest;
     return SGC_OK;
@@ -216,19 +212,13 @@ sgc_status sgc_manifest_store(sgc_object_store *store, sgc_manifest_data *data,
     if (count == 0 || count > LARGEST_COUNT)
         return sgc_fail(err, SGC_UNSUPPORTED, "a manifest of %zu references", count);
     SGC_TRY(sgc_object_id_random(&data->id, err));
-    sgc_buffer payload = {0}, bytes = {0};
+    sgc_buffer payload = {0};
+    uint64_t size;
     sgc_status status = sgc_manifest_encode(data, &payload, err);
     if (status == SGC_OK)
-        status = sgc_envelope_wrap(SGC_FILE_MANIFEST, SPEC_VERSION, payload.data, payload.size,
-                                   &bytes, err);
-    if (status == SGC_OK) {
-        char key[KEY_SIZE];
-        format_key(&data->id, key);
-        status = store->put(store, key, bytes.data, bytes.size, SGC_PUT_ALWAYS, NULL, err);
-    }
+        status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &data->id, &payload, &size, err);
     if (status == SGC_OK)
-        *file = (sgc_manifest_file){data->id, bytes.size, (uint32_t)count};
+        *file = (sgc_manifest_file){data->id, size, (uint32_t)count};
     sgc_buffer_free(&payload);
-    sgc_buffer_free(&bytes);
     return status;
 }

@@ -20,7 +20,8 @@ const sgc_array_manifest *sgc_manifest_find_array(const sgc_manifest *manifest,
 const sgc_chunk_ref *sgc_manifest_find_ref(const sgc_array_manifest *array,
                                            const uint32_t *coordinates);
 
-/* Loaded manifests of one store, kept within `max_bytes`, the longest unused go first. Thread-safe. */
+/* Loaded manifests of one store, kept within `max_bytes`, the longest unused go first. Thread-safe.
+ */
 typedef struct sgc_manifest_cache sgc_manifest_cache;
 
 SGC_CHECKED sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,

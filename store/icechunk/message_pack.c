@@ -18,8 +18,7 @@ static sgc_status put_length(sgc_buffer *out, unsigned fix, size_t fix_limit, un
 {
     if (length <= fix_limit)
         return put(out, fix | (unsigned)length, 0, 0, err);
-    return length <= UINT16_MAX ? put(out, tag16, length, 2, err)
-                                : put(out, tag32, length, 4, err);
+    return length <= UINT16_MAX ? put(out, tag16, length, 2, err) : put(out, tag32, length, 4, err);
 }
 
 static sgc_status put_text(sgc_buffer *out, const char *text, sgc_error *err)

@@ -10,8 +10,7 @@
 
 SGC_BEGIN_C
 
-SGC_CHECKED sgc_status sgc_message_pack_encode(const cJSON *value, sgc_buffer *out,
-                                               sgc_error *err);
+SGC_CHECKED sgc_status sgc_message_pack_encode(const cJSON *value, sgc_buffer *out, sgc_error *err);
 
 SGC_END_C
 

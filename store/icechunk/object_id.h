@@ -26,8 +26,8 @@ SGC_CHECKED sgc_status sgc_node_id_random(sgc_node_id *id, sgc_error *err);
 
 void sgc_object_id_format(const sgc_object_id *id, char text[SGC_OBJECT_ID_TEXT + 1]);
 
-/* Reads `length` characters, of either case and with Crockford's aliases; SGC_INVALID if they are no
- * id. */
+/* Reads `length` characters, of either case and with Crockford's aliases; SGC_INVALID if they are
+ * no id. */
 SGC_CHECKED sgc_status sgc_object_id_parse(const char *text, size_t length, sgc_object_id *id,
                                            sgc_error *err);
 

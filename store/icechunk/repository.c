@@ -28,22 +28,31 @@ struct sgc_repository {
     size_t rule_count;
 };
 
-static sgc_status copy_rules(const sgc_repository_options *options, sgc_repository *repository,
-                             sgc_error *err)
+/* A name goes into YAML and a regular expression as it is. */
+static bool is_plain(const char *name)
 {
-    const size_t count = options != NULL ? options->split_rule_count : 0;
-    if (count == 0)
-        return SGC_OK;
-    repository->rules = calloc(count, sizeof *repository->rules);
-    if (repository->rules == NULL)
-        return sgc_fail_memory(err, count * sizeof *repository->rules, "rules");
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    const size_t length = strlen(name);
+    return length > 0 && length <= LONGEST_RULE_NAME && strspn(name, letters) == length;
+}
+
+sgc_status sgc_repository_set_split_rules(sgc_repository *repository, const sgc_split_rule *rules,
+                                          size_t count, sgc_error *err)
+{
+    split_rule *copies = calloc(count + 1, sizeof *copies);
+    if (copies == NULL)
+        return sgc_fail_memory(err, count * sizeof *copies, "rules");
     for (size_t i = 0; i < count; i++) {
-        const sgc_split_rule *rule = &options->split_rules[i];
-        if (strlen(rule->dimension) > LONGEST_RULE_NAME || rule->chunks == 0)
-            return sgc_fail(err, SGC_INVALID, "bad rule for splitting manifests");
-        strcpy(repository->rules[i].dimension, rule->dimension);
-        repository->rules[i].chunks = rule->chunks;
+        if (!is_plain(rules[i].dimension) || rules[i].chunks == 0) {
+            free(copies);
+            return sgc_fail(err, SGC_INVALID, "bad rule for splitting manifests: \"%.64s\" by %u",
+                            rules[i].dimension, rules[i].chunks);
+        }
+        strcpy(copies[i].dimension, rules[i].dimension);
+        copies[i].chunks = rules[i].chunks;
     }
+    free(repository->rules);
+    repository->rules = copies;
     repository->rule_count = count;
     return SGC_OK;
 }
@@ -55,7 +64,10 @@ static sgc_status make(sgc_object_store *store, const sgc_repository_options *op
     sgc_repository *repository = calloc(1, sizeof *repository);
     if (repository == NULL)
         return sgc_fail_memory(err, sizeof *repository, "a repository");
-    sgc_status status = copy_rules(options, repository, err);
+    sgc_status status = SGC_OK;
+    if (options != NULL)
+        status = sgc_repository_set_split_rules(repository, options->split_rules,
+                                                options->split_rule_count, err);
     if (status == SGC_OK)
         status = sgc_manifest_cache_new(store, MANIFEST_CACHE_BYTES, &repository->manifests, err);
     if (status != SGC_OK) {
@@ -112,7 +124,8 @@ static sgc_status write_config(const sgc_repository *repository, sgc_error *err)
         return SGC_OK;
     sgc_buffer text = {0};
     sgc_status status = sgc_buffer_print(
-        &text, err, "manifest:\n  preload: null\n  splitting:\n    split_sizes:\n    - - any_array\n");
+        &text, err,
+        "manifest:\n  preload: null\n  splitting:\n    split_sizes:\n    - - any_array\n");
     for (size_t i = 0; status == SGC_OK && i < repository->rule_count; i++)
         status = sgc_buffer_print(&text, err,
                                   "      %s - condition: !DimensionName ^%s$\n"
@@ -121,14 +134,14 @@ static sgc_status write_config(const sgc_repository *repository, sgc_error *err)
                                   repository->rules[i].chunks);
     sgc_object_store *store = repository->store;
     if (status == SGC_OK)
-        status = store->put(store, "config.yaml", text.data, text.size, SGC_PUT_IF_ABSENT, NULL,
-                            err);
+        status =
+            store->put(store, "config.yaml", text.data, text.size, SGC_PUT_IF_ABSENT, NULL, err);
     sgc_buffer_free(&text);
     return status == SGC_EXISTS ? SGC_OK : status;
 }
 
-/* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known id,
- * and two creators write the same one but for its time. */
+/* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known
+ * id, and two creators write the same one but for its time. */
 static sgc_status initialise(sgc_repository *repository, sgc_error *err)
 {
     sgc_object_id tip;
@@ -227,10 +240,9 @@ sgc_status sgc_repository_find_chunk(sgc_repository *repository, const sgc_snaps
     sgc_manifest *manifest;
     SGC_TRY(sgc_repository_manifest(repository, snapshot, &node->manifests[i].id, &manifest, err));
     const sgc_array_manifest *array = sgc_manifest_find_array(manifest, &node->id);
-    const sgc_chunk_ref *found =
-        array != NULL && array->dimension_count == node->dimension_count
-            ? sgc_manifest_find_ref(array, coordinates)
-            : NULL;
+    const sgc_chunk_ref *found = array != NULL && array->dimension_count == node->dimension_count
+                                     ? sgc_manifest_find_ref(array, coordinates)
+                                     : NULL;
     if (found == NULL) {
         sgc_manifest_unref(manifest);
         return SGC_OK;

@@ -39,9 +39,15 @@ SGC_CHECKED sgc_status sgc_repository_open(sgc_object_store *store,
 SGC_CHECKED sgc_status sgc_repository_create(sgc_object_store *store,
                                              const sgc_repository_options *options,
                                              sgc_repository **out, sgc_error *err);
-/* SGC_UNSUPPORTED when `store` holds a repository of spec 2, perhaps since a migration a moment ago. */
+/* SGC_UNSUPPORTED when `store` holds a repository of spec 2, perhaps since a migration a moment
+ * ago. */
 SGC_CHECKED sgc_status sgc_repository_check_version(sgc_object_store *store, sgc_error *err);
 void sgc_repository_free(sgc_repository *repository);
+
+/* Replaces the rules; copies. To be called before other threads know the repository. */
+SGC_CHECKED sgc_status sgc_repository_set_split_rules(sgc_repository *repository,
+                                                      const sgc_split_rule *rules, size_t count,
+                                                      sgc_error *err);
 
 sgc_object_store *sgc_repository_store(const sgc_repository *repository);
 /* The window length for dimension `name`, or UINT32_MAX. */
@@ -61,8 +67,8 @@ SGC_CHECKED sgc_status sgc_repository_manifest(sgc_repository *repository,
                                                const sgc_object_id *id, sgc_manifest **out,
                                                sgc_error *err);
 
-/* Finds the chunk of `node` at `coordinates`: ref->kind is SGC_CHUNK_NONE when it is not stored. When
- * *keep becomes non-NULL, `ref` borrows from it; release it with sgc_manifest_unref(). */
+/* Finds the chunk of `node` at `coordinates`: ref->kind is SGC_CHUNK_NONE when it is not stored.
+ * When *keep becomes non-NULL, `ref` borrows from it; release it with sgc_manifest_unref(). */
 SGC_CHECKED sgc_status sgc_repository_find_chunk(sgc_repository *repository,
                                                  const sgc_snapshot_data *snapshot,
                                                  const sgc_node *node, const uint32_t *coordinates,
@@ -74,8 +80,8 @@ SGC_CHECKED sgc_status sgc_repository_read_chunk(sgc_repository *repository,
                                                  const sgc_chunk_ref *ref, uint64_t offset,
                                                  uint64_t length, sgc_object *out, sgc_error *err);
 
-/* Writes a new chunk object and describes it; sizes up to 512 become inline references, which borrow
- * `data`. Size 0 is SGC_INVALID. */
+/* Writes a new chunk object and describes it; sizes up to 512 become inline references, which
+ * borrow `data`. Size 0 is SGC_INVALID. */
 SGC_CHECKED sgc_status sgc_repository_write_chunk(sgc_repository *repository, const void *data,
                                                   size_t size, sgc_chunk_ref *ref, sgc_error *err);
 

@@ -1,15 +1,12 @@
 #include "store/icechunk/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/icechunk/clock.h"
-#include "store/icechunk/envelope.h"
 #include "store/icechunk/message_pack.h"
+#include "store/icechunk/metadata_file.h"
 #include "store/icechunk/split.h"
 #include "store/zarr/metadata.h"
-
-enum { SPEC_VERSION = 1, KEY_SIZE = 64 };
 
 /* Official writers refuse to commit on top of a snapshot this far in their future. */
 static const uint64_t clock_tolerance = 600 * UINT64_C(1000000);
@@ -107,7 +104,9 @@ static bool node_exists(const sgc_session *session, const char *path, bool *is_a
 static sgc_status check_path(const sgc_session *session, const char *path, sgc_error *err)
 {
     const size_t length = strlen(path);
-    if (path[0] != '/' || (length > 1 && path[length - 1] == '/') || strstr(path, "//") != NULL)
+    const char *name = strrchr(path, '/');
+    if (path[0] != '/' || (length > 1 && path[length - 1] == '/') || strstr(path, "//") != NULL ||
+        strcmp(name, "/.") == 0 || strcmp(name, "/..") == 0)
         return sgc_fail(err, SGC_INVALID, "\"%s\" is not the path of a node", path);
     if (length == 1)
         return SGC_OK;
@@ -147,14 +146,11 @@ static sgc_status get_change(sgc_session *session, const char *path, bool may_cr
         if (made.node.path == NULL)
             return sgc_fail_memory(err, strlen(path), "a path");
     }
-    if (session->change_count == session->change_capacity) {
-        const size_t capacity = session->change_capacity ? session->change_capacity * 2 : 16;
-        change *changes = realloc(session->changes, capacity * sizeof *changes);
-        if (changes == NULL)
-            return sgc_fail_memory(err, capacity * sizeof *changes, "a transaction");
-        session->changes = changes;
-        session->change_capacity = capacity;
-    }
+    change *changes = sgc_list_grow(session->changes, session->change_count,
+                                    &session->change_capacity, sizeof *changes);
+    if (changes == NULL)
+        return sgc_fail_memory(err, sizeof *changes, "a transaction");
+    session->changes = changes;
     memmove(session->changes + at + 1, session->changes + at,
             (session->change_count - at) * sizeof *session->changes);
     session->changes[at] = made;
@@ -210,14 +206,27 @@ static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata 
     return SGC_OK;
 }
 
-static bool same_shape(const sgc_node *node, const sgc_array_metadata *metadata)
+/* The references of `node`, unless it is quite new, must keep their meaning. */
+static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metadata *metadata,
+                                    sgc_error *err)
 {
-    if (!node->is_array || node->dimension_count != metadata->dimension_count)
-        return false;
-    for (size_t d = 0; d < node->dimension_count; d++)
-        if (node->dimensions[d].array_length != metadata->shape[d])
-            return false;
-    return true;
+    if (node->user_data == NULL)
+        return SGC_OK;
+    if (!node->is_array)
+        return sgc_fail(err, SGC_INVALID, "%s is a group, not an array", node->path);
+    sgc_array_metadata old;
+    const sgc_status status =
+        sgc_array_metadata_parse((const char *)node->user_data, node->user_data_size, &old, err);
+    if (status != SGC_OK)
+        return sgc_fail_in(err, status, "%s", node->path);
+    const bool same = old.type == metadata->type &&
+                      old.dimension_count == metadata->dimension_count &&
+                      memcmp(old.shape, metadata->shape, sizeof old.shape) == 0 &&
+                      memcmp(old.chunk_shape, metadata->chunk_shape, sizeof old.chunk_shape) == 0;
+    sgc_array_metadata_clear(&old);
+    return same ? SGC_OK
+                : sgc_fail(err, SGC_UNSUPPORTED,
+                           "%s: shape, chunks and data type of an array cannot change", node->path);
 }
 
 sgc_status sgc_session_put_array(sgc_session *session, const char *path, const void *json,
@@ -227,9 +236,9 @@ sgc_status sgc_session_put_array(sgc_session *session, const char *path, const v
     SGC_TRY(sgc_array_metadata_parse(json, size, &metadata, err));
     change *c;
     sgc_status status = get_change(session, path, true, &c, err);
-    if (status == SGC_OK && !c->is_new && !same_shape(&c->node, &metadata))
-        status = sgc_fail(err, SGC_UNSUPPORTED, "%s: the shape of an array cannot change", path);
-    if (status == SGC_OK && c->is_new)
+    if (status == SGC_OK)
+        status = check_same_layout(&c->node, &metadata, err);
+    if (status == SGC_OK)
         status = set_dimensions(session, &metadata, &c->node, err);
     if (status == SGC_OK)
         status = set_json(session, c, json, size, err);
@@ -257,14 +266,11 @@ sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
         if (made.ref.inline_data == NULL)
             return sgc_fail_memory(err, ref->length, "a chunk");
     }
-    if (c->chunk_count == c->chunk_capacity) {
-        const size_t capacity = c->chunk_capacity ? c->chunk_capacity * 2 : 16;
-        chunk_change *chunks = realloc(c->chunks, capacity * sizeof *chunks);
-        if (chunks == NULL)
-            return sgc_fail_memory(err, capacity * sizeof *chunks, "a transaction");
-        c->chunks = chunks;
-        c->chunk_capacity = capacity;
-    }
+    chunk_change *chunks =
+        sgc_list_grow(c->chunks, c->chunk_count, &c->chunk_capacity, sizeof *chunks);
+    if (chunks == NULL)
+        return sgc_fail_memory(err, sizeof *chunks, "a transaction");
+    c->chunks = chunks;
     c->chunks[c->chunk_count++] = made;
     return SGC_OK;
 }
@@ -321,10 +327,10 @@ static sgc_status merge_nodes(building *b, sgc_error *err)
         return sgc_fail_memory(err, base->node_count * sizeof *nodes, "a commit");
     size_t n = 0, i = 0, k = 0;
     while (i < base->node_count || k < session->change_count) {
-        const int order = i == base->node_count          ? 1
-                          : k == session->change_count ? -1
-                                                       : strcmp(base->nodes[i].path,
-                                                                session->changes[k].node.path);
+        const int order = i == base->node_count ? 1
+                          : k == session->change_count
+                              ? -1
+                              : strcmp(base->nodes[i].path, session->changes[k].node.path);
         if (order < 0) {
             nodes[n++] = base->nodes[i++];
         } else {
@@ -518,20 +524,12 @@ static sgc_status write_log(building *b, sgc_error *err)
         .updated_chunk_count = chunk_lists,
         .updated_chunks = chunks,
     };
-    sgc_buffer payload = {0}, file = {0};
+    sgc_buffer payload = {0};
     sgc_status status = sgc_transaction_log_encode(&log, &payload, err);
     if (status == SGC_OK)
-        status = sgc_envelope_wrap(SGC_FILE_TRANSACTION_LOG, SPEC_VERSION, payload.data,
-                                   payload.size, &file, err);
-    if (status == SGC_OK) {
-        char text[SGC_OBJECT_ID_TEXT + 1], key[KEY_SIZE];
-        sgc_object_id_format(&b->snapshot.id, text);
-        snprintf(key, sizeof key, "transactions/%s", text);
-        sgc_object_store *store = sgc_repository_store(session->repository);
-        status = store->put(store, key, file.data, file.size, SGC_PUT_ALWAYS, NULL, err);
-    }
+        status = sgc_metadata_file_write(sgc_repository_store(session->repository),
+                                         SGC_FILE_TRANSACTION_LOG, &log.id, &payload, NULL, err);
     sgc_buffer_free(&payload);
-    sgc_buffer_free(&file);
     return status;
 }
 
@@ -552,10 +550,19 @@ static sgc_status build_and_publish(building *b, const char *metadata, sgc_error
     return sgc_branch_move(store, session->branch, &b->snapshot.parent, &b->snapshot.id, err);
 }
 
+/* False also after changes that were refused. */
+static bool has_changes(const sgc_session *session)
+{
+    for (size_t i = 0; i < session->change_count; i++)
+        if (session->changes[i].has_new_json || session->changes[i].chunk_count > 0)
+            return true;
+    return false;
+}
+
 sgc_status sgc_session_commit(sgc_session *session, const char *message, const char *metadata,
                               sgc_object_id *id, sgc_error *err)
 {
-    if (session->change_count == 0)
+    if (!has_changes(session))
         return sgc_fail(err, SGC_INVALID, "nothing to commit");
     building b = {
         .session = session,

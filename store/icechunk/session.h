@@ -1,9 +1,10 @@
 /* A transaction on a branch (format guide 10–14).
  *
- * A session is pinned to the branch's tip at its start and collects changes in memory; chunk objects are
- * written beforehand with sgc_repository_write_chunk(). Commit publishes all changes at once or none. A
- * lost race is SGC_CONFLICT: start a new session on the new tip, look at what the other side did, and
- * put what is still wanted; the chunk objects can be used again. One thread at a time. */
+ * A session is pinned to the branch's tip at its start and collects changes in memory; chunk
+ * objects are written beforehand with sgc_repository_write_chunk(). Commit publishes all changes at
+ * once or none. A lost race is SGC_CONFLICT: start a new session on the new tip, look at what the
+ * other side did, and put what is still wanted; the chunk objects can be used again. One thread at
+ * a time. */
 #ifndef SGC_SESSION_H
 #define SGC_SESSION_H
 
@@ -23,15 +24,15 @@ void sgc_session_free(sgc_session *session);
 /* The snapshot the session started from; borrows. */
 sgc_snapshot *sgc_session_base(const sgc_session *session);
 
-/* Creates the group or array at `path`, or replaces its zarr.json; copies. The parents must exist. The
- * shape of an existing array must stay. */
+/* Creates the group or array at `path`, or replaces its zarr.json; copies. The parents must exist.
+ * Shape, chunk shape and data type of an array must stay. */
 SGC_CHECKED sgc_status sgc_session_put_group(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
 SGC_CHECKED sgc_status sgc_session_put_array(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
 
-/* Sets the chunk at `coordinates` (one per dimension, inside the array) of the array at `path`, new or
- * old; SGC_CHUNK_NONE removes it. Copies. The last call for a chunk wins. */
+/* Sets the chunk at `coordinates` (one per dimension, inside the array) of the array at `path`, new
+ * or old; SGC_CHUNK_NONE removes it. Copies. The last call for a chunk wins. */
 SGC_CHECKED sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
                                              const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                              sgc_error *err);

@@ -1,12 +1,9 @@
 #include "store/icechunk/snapshot.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "store/icechunk/envelope.h"
-
-enum { SPEC_VERSION = 1, KEY_SIZE = 64 };
+#include "store/icechunk/metadata_file.h"
 
 struct sgc_snapshot {
     atomic_uint references;
@@ -14,46 +11,35 @@ struct sgc_snapshot {
     sgc_snapshot_data data;
 };
 
-static void format_key(const sgc_object_id *id, char key[KEY_SIZE])
+static sgc_status decode(const sgc_buffer *payload, const sgc_object_id *id, sgc_snapshot *snapshot,
+                         sgc_error *err)
 {
-    char text[SGC_OBJECT_ID_TEXT + 1];
-    sgc_object_id_format(id, text);
-    snprintf(key, KEY_SIZE, "snapshots/%s", text);
-}
-
-static sgc_status decode(const sgc_object *file, sgc_snapshot *snapshot, sgc_error *err)
-{
-    sgc_buffer payload = {0};
-    int version;
-    sgc_status status = sgc_envelope_unwrap(SGC_FILE_SNAPSHOT, file->data, file->size, &version,
-                                            &payload, err);
-    if (status == SGC_OK)
-        status = sgc_snapshot_decode(payload.data, payload.size, &snapshot->arena, &snapshot->data,
-                                     err);
-    sgc_buffer_free(&payload);
-    return status;
+    SGC_TRY(
+        sgc_snapshot_decode(payload->data, payload->size, &snapshot->arena, &snapshot->data, err));
+    return sgc_object_id_compare(&snapshot->data.id, id) == 0
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT, "the file holds another snapshot");
 }
 
 sgc_status sgc_snapshot_load(sgc_object_store *store, const sgc_object_id *id, sgc_snapshot **out,
                              sgc_error *err)
 {
-    char key[KEY_SIZE];
-    format_key(id, key);
-    sgc_object file = {0};
-    SGC_TRY(store->get(store, key, 0, SGC_TO_END, &file, err));
     sgc_snapshot *snapshot = calloc(1, sizeof *snapshot);
-    if (snapshot == NULL) {
-        sgc_object_clear(&file);
+    if (snapshot == NULL)
         return sgc_fail_memory(err, sizeof *snapshot, "a snapshot");
-    }
     atomic_init(&snapshot->references, 1);
-    sgc_status status = decode(&file, snapshot, err);
-    sgc_object_clear(&file);
-    if (status == SGC_OK && sgc_object_id_compare(&snapshot->data.id, id) != 0)
-        status = sgc_fail(err, SGC_CORRUPT, "the file holds another snapshot");
+    sgc_buffer payload = {0};
+    sgc_status status =
+        sgc_metadata_file_read(store, SGC_FILE_SNAPSHOT, id, SGC_TO_END, &payload, err);
+    if (status == SGC_OK) {
+        status = decode(&payload, id, snapshot, err);
+        if (status != SGC_OK)
+            sgc_metadata_file_fail(store, SGC_FILE_SNAPSHOT, id, status, err);
+    }
+    sgc_buffer_free(&payload);
     if (status != SGC_OK) {
         sgc_snapshot_unref(snapshot);
-        return sgc_fail_in(err, status, "%s/%s", store->name, key);
+        return status;
     }
     *out = snapshot;
     return SGC_OK;
@@ -86,9 +72,9 @@ static int compare_path(const void *path, const void *node)
 const sgc_node *sgc_snapshot_find(const sgc_snapshot *snapshot, const char *path)
 {
     const sgc_snapshot_data *data = &snapshot->data;
-    return data->node_count == 0 ? NULL
-                                 : bsearch(path, data->nodes, data->node_count,
-                                           sizeof *data->nodes, compare_path);
+    return data->node_count == 0
+               ? NULL
+               : bsearch(path, data->nodes, data->node_count, sizeof *data->nodes, compare_path);
 }
 
 static int compare_manifest_id(const void *id, const void *file)
@@ -108,17 +94,10 @@ const sgc_manifest_file *sgc_snapshot_find_manifest(const sgc_snapshot_data *sna
 sgc_status sgc_snapshot_store(sgc_object_store *store, const sgc_snapshot_data *data,
                               sgc_error *err)
 {
-    sgc_buffer payload = {0}, file = {0};
+    sgc_buffer payload = {0};
     sgc_status status = sgc_snapshot_encode(data, &payload, err);
     if (status == SGC_OK)
-        status = sgc_envelope_wrap(SGC_FILE_SNAPSHOT, SPEC_VERSION, payload.data, payload.size,
-                                   &file, err);
-    if (status == SGC_OK) {
-        char key[KEY_SIZE];
-        format_key(&data->id, key);
-        status = store->put(store, key, file.data, file.size, SGC_PUT_ALWAYS, NULL, err);
-    }
+        status = sgc_metadata_file_write(store, SGC_FILE_SNAPSHOT, &data->id, &payload, NULL, err);
     sgc_buffer_free(&payload);
-    sgc_buffer_free(&file);
     return status;
 }

@@ -32,14 +32,11 @@ static uint64_t window_of(const sgc_split *split, const uint32_t *coordinates)
 
 static sgc_status add(sgc_split *split, const sgc_split_entry *entry, sgc_error *err)
 {
-    if (split->count == split->capacity) {
-        const size_t capacity = split->capacity ? split->capacity * 2 : 256;
-        sgc_split_entry *entries = realloc(split->entries, capacity * sizeof *entries);
-        if (entries == NULL)
-            return sgc_fail_memory(err, capacity * sizeof *entries, "a manifest");
-        split->entries = entries;
-        split->capacity = capacity;
-    }
+    sgc_split_entry *entries =
+        sgc_list_grow(split->entries, split->count, &split->capacity, sizeof *entries);
+    if (entries == NULL)
+        return sgc_fail_memory(err, sizeof *entries, "a manifest");
+    split->entries = entries;
     split->entries[split->count++] = *entry;
     return SGC_OK;
 }
@@ -94,8 +91,8 @@ static bool single_window(const sgc_split *split, const sgc_manifest_ref *stored
     uint32_t first[SGC_MAX_DIMENSIONS];
     for (size_t d = 0; d < split->node->dimension_count; d++) {
         const sgc_extent extent = stored->extents[d];
-        if (extent.to <= extent.from || extent.from / split->window_length[d] !=
-                                            (extent.to - 1) / split->window_length[d])
+        if (extent.to <= extent.from ||
+            extent.from / split->window_length[d] != (extent.to - 1) / split->window_length[d])
             return false;
         first[d] = extent.from;
     }
@@ -229,8 +226,8 @@ sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base, sgc_
         memcpy(manifests, split->manifests, split->manifest_count * sizeof *manifests);
     split->manifests = manifests;
     for (size_t start = 0, end; start < split->count; start = end) {
-        for (end = start + 1; end < split->count &&
-                              split->entries[end].window == split->entries[start].window;)
+        for (end = start + 1;
+             end < split->count && split->entries[end].window == split->entries[start].window;)
             end++;
         SGC_TRY(write_window(split, split->entries + start, end - start, arena, err));
     }

@@ -1,8 +1,8 @@
 /* The references of one array, divided into manifests (format guide 12).
  *
- * Only the windows with changed chunks are read and written; manifests inside other windows are kept as
- * they are. A manifest that crosses windows (from a writer without our rules) is divided when its array
- * is touched. */
+ * Only the windows with changed chunks are read and written; manifests inside other windows are
+ * kept as they are. A manifest that crosses windows (from a writer without our rules) is divided
+ * when its array is touched. */
 #ifndef SGC_SPLIT_H
 #define SGC_SPLIT_H
 

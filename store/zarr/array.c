@@ -10,7 +10,7 @@
 enum {
     FRAME_INDEX = UINT32_MAX,       /* the cache entry of a chunk's frame */
     RUN_BYTES = 1024 * 1024,        /* decoded bytes that one task handles */
-    LARGEST_REGION_CHUNKS = 1 << 24 /* guards against absurd requests */
+    LARGEST_REGION_CHUNKS = 1 << 20 /* guards against absurd requests */
 };
 
 struct sgc_array {
@@ -30,8 +30,8 @@ sgc_status sgc_array_open(sgc_repository *repository, sgc_snapshot *snapshot, co
     sgc_array *array = calloc(1, sizeof *array);
     if (array == NULL)
         return sgc_fail_memory(err, sizeof *array, "an array");
-    const sgc_status status = sgc_array_metadata_parse(
-        (const char *)node->user_data, node->user_data_size, &array->metadata, err);
+    const sgc_status status = sgc_array_metadata_parse((const char *)node->user_data,
+                                                       node->user_data_size, &array->metadata, err);
     if (status != SGC_OK) {
         free(array);
         return sgc_fail_in(err, status, "%s: array %s", sgc_repository_store(repository)->name,
@@ -80,8 +80,8 @@ void sgc_array_fill(const sgc_array_metadata *metadata, void *buffer, size_t cou
 
 /* ---- regions ---- */
 
-/* The part of one chunk that a read wants: runs of consecutive items, in ascending order both in the
- * chunk and in the output. */
+/* The part of one chunk that a read wants: runs of consecutive items, in ascending order both in
+ * the chunk and in the output. */
 typedef struct region {
     size_t dimension_count;
     size_t item_size;
@@ -203,8 +203,7 @@ static sgc_status find_ends(frame_index *index, sgc_error *err)
     qsort(sorted, n, sizeof *sorted, compare_offsets);
     sgc_status status = SGC_OK;
     for (uint32_t i = 0; i < n && status == SGC_OK; i++) {
-        const uint32_t *at =
-            bsearch(&index->starts[i], sorted, n, sizeof *sorted, compare_offsets);
+        const uint32_t *at = bsearch(&index->starts[i], sorted, n, sizeof *sorted, compare_offsets);
         const size_t next = (size_t)(at - sorted) + 1;
         ends[i] = next < n ? sorted[next] : index->frame.encoded_size;
         if (index->starts[i] < smallest || ends[i] <= index->starts[i] ||
@@ -242,8 +241,8 @@ static sgc_status load_index(const sgc_array *array, chunk_job *job, sgc_error *
     if (job->index != NULL)
         return SGC_OK;
     sgc_object header = {0};
-    SGC_TRY(sgc_repository_read_chunk(array->repository, &job->ref, 0, SGC_BLOSC_HEADER, &header,
-                                      err));
+    SGC_TRY(
+        sgc_repository_read_chunk(array->repository, &job->ref, 0, SGC_BLOSC_HEADER, &header, err));
     sgc_blosc_frame frame;
     const sgc_status parsed =
         sgc_blosc_parse(&array->metadata, header.data, job->ref.length, &frame, err);
@@ -277,8 +276,8 @@ static sgc_status load_whole(const sgc_array *array, const chunk_job *job, sgc_b
     if (block == NULL)
         return sgc_fail_memory(err, array->metadata.chunk_bytes, "a chunk");
     sgc_object encoded = {0};
-    sgc_status status = sgc_repository_read_chunk(array->repository, &job->ref, 0,
-                                                  job->ref.length, &encoded, err);
+    sgc_status status =
+        sgc_repository_read_chunk(array->repository, &job->ref, 0, job->ref.length, &encoded, err);
     if (status == SGC_OK)
         status = sgc_chunk_decode(&array->metadata, encoded.data, encoded.size, block->data, err);
     sgc_object_clear(&encoded);
@@ -304,7 +303,7 @@ static sgc_status read_whole(const sgc_array *array, const chunk_job *job, sgc_e
 static sgc_status name_chunk(const sgc_array *array, const chunk_job *job, sgc_status status,
                              sgc_error *err)
 {
-    char id[SGC_OBJECT_ID_TEXT + 1] = "inline";
+    char id[SGC_OBJECT_ID_TEXT + 1] = "(not an object)";
     if (job->ref.kind == SGC_CHUNK_NATIVE)
         sgc_object_id_format(&job->ref.id, id);
     return sgc_fail_in(err, status, "%s: array %s, chunk %s",
@@ -358,7 +357,8 @@ static void copy_block(const chunk_job *job, uint32_t i, const sgc_block *block)
     copy_out(&job->region, from, from + sgc_blosc_block_size(frame, i), block->data);
 }
 
-/* Fetches, decodes, keeps and copies the blocks [first, end), which follow each other in the object. */
+/* Fetches, decodes, keeps and copies the blocks [first, end), which follow each other in the
+ * object. */
 static sgc_status read_missing(const sgc_array *array, const chunk_job *job, uint32_t first,
                                uint32_t end, sgc_error *err)
 {
@@ -439,8 +439,7 @@ static sgc_status plan_runs(reading *r, sgc_error *err)
             const uint32_t step = block < RUN_BYTES ? RUN_BYTES / block : 1;
             for (uint32_t first = (uint32_t)(g->chunk_offset / block); first < end; first += step) {
                 if (pass == 1)
-                    r->runs[n] =
-                        (block_run){job, first, end - first < step ? end : first + step};
+                    r->runs[n] = (block_run){job, first, end - first < step ? end : first + step};
                 n++;
             }
         }

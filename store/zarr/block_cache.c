@@ -28,6 +28,7 @@ sgc_block *sgc_block_new(size_t size)
     if (block != NULL) {
         block->size = size;
         block->references = 1;
+        block->data = (unsigned char *)(block + 1);
     }
     return block;
 }

@@ -1,7 +1,7 @@
 /* Decoded blocks of chunks, process-wide, shared by all repositories.
  *
- * Chunk objects never change and their ids are unique, so an entry is never stale. The longest unused
- * entries go first. Thread-safe. */
+ * Chunk objects never change and their ids are unique, so an entry is never stale. The longest
+ * unused entries go first. Thread-safe. */
 #ifndef SGC_BLOCK_CACHE_H
 #define SGC_BLOCK_CACHE_H
 
@@ -20,8 +20,8 @@ typedef struct sgc_block_key {
 /* Bytes, immutable once they are in the cache, shared by counting. */
 typedef struct sgc_block {
     size_t size;
-    size_t references; /* guarded by the cache */
-    unsigned char data[];
+    size_t references;   /* guarded by the cache */
+    unsigned char *data; /* stands behind this struct */
 } sgc_block;
 
 /* Gives a block to be filled, or NULL without memory; release with sgc_block_unref(). */

@@ -123,23 +123,23 @@ sgc_status sgc_blosc_parse(const sgc_array_metadata *metadata, const uint8_t *he
     memcpy(result.header, header, SGC_BLOSC_HEADER);
     if (result.decoded_size != metadata->chunk_bytes || result.encoded_size != size ||
         result.block_size == 0 || result.block_size > result.decoded_size)
-        return sgc_fail(err, SGC_CORRUPT,
-                        "a Blosc frame of %llu bytes claims %u bytes for a chunk of %u in blocks of "
-                        "%u; the chunk has %zu",
-                        (unsigned long long)size, result.encoded_size, result.decoded_size,
-                        result.block_size, metadata->chunk_bytes);
+        return sgc_fail(
+            err, SGC_CORRUPT,
+            "a Blosc frame of %llu bytes claims %u bytes for a chunk of %u in blocks of "
+            "%u; the chunk has %zu",
+            (unsigned long long)size, result.encoded_size, result.decoded_size, result.block_size,
+            metadata->chunk_bytes);
     result.block_count = (result.decoded_size - 1) / result.block_size + 1;
-    const uint64_t smallest =
-        SGC_BLOSC_HEADER +
-        (result.stored ? (uint64_t)result.decoded_size : (uint64_t)result.block_count * 4);
+    const uint64_t smallest = SGC_BLOSC_HEADER + (result.stored ? (uint64_t)result.decoded_size
+                                                                : (uint64_t)result.block_count * 4);
     if (size < smallest)
         return sgc_fail(err, SGC_CORRUPT, "a Blosc frame that is cut short");
     *frame = result;
     return SGC_OK;
 }
 
-/* The library decodes whole frames only, so the block becomes a frame of one block. It keeps the block
- * size of its old frame: by that Blosc knows a last block that is not full. */
+/* The library decodes whole frames only, so the block becomes a frame of one block. It keeps the
+ * block size of its old frame: by that Blosc knows a last block that is not full. */
 sgc_status sgc_blosc_decode_block(const sgc_blosc_frame *frame, uint32_t index, const void *encoded,
                                   size_t size, void *decoded, sgc_error *err)
 {

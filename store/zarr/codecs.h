@@ -19,7 +19,8 @@ SGC_CHECKED sgc_status sgc_chunk_decode(const sgc_array_metadata *metadata, cons
 
 enum { SGC_BLOSC_HEADER = 16 };
 
-/* A Blosc frame is a header, the offsets of its blocks, and the blocks, which decode independently. */
+/* A Blosc frame is a header, the offsets of its blocks, and the blocks, which decode independently.
+ */
 typedef struct sgc_blosc_frame {
     uint8_t header[SGC_BLOSC_HEADER];
     uint32_t decoded_size, encoded_size, block_size, block_count;
@@ -30,8 +31,8 @@ typedef struct sgc_blosc_frame {
 SGC_CHECKED sgc_status sgc_blosc_parse(const sgc_array_metadata *metadata, const uint8_t *header,
                                        uint64_t size, sgc_blosc_frame *frame, sgc_error *err);
 
-/* Decodes one block from its own bytes: `decoded` holds frame->block_size bytes. The last block may be
- * shorter than that. */
+/* Decodes one block from its own bytes: `decoded` holds frame->block_size bytes. The last block may
+ * be shorter than that. */
 SGC_CHECKED sgc_status sgc_blosc_decode_block(const sgc_blosc_frame *frame, uint32_t index,
                                               const void *encoded, size_t size, void *decoded,
                                               sgc_error *err);

@@ -85,7 +85,7 @@ sgc_status sgc_json_find(sgc_span object, const char *key, sgc_span *value, sgc_
     scanner s = {object.text, object.text + object.size};
     if (!accept(&s, '{'))
         return malformed(err);
-    while (!accept(&s, '}')) {
+    for (bool more = !accept(&s, '}'); more;) {
         skip_space(&s);
         const char *name = s.at + 1;
         if (!skip_string(&s))
@@ -101,7 +101,9 @@ sgc_status sgc_json_find(sgc_span object, const char *key, sgc_span *value, sgc_
             *value = (sgc_span){start, (size_t)(s.at - start)};
             return SGC_OK;
         }
-        accept(&s, ',');
+        more = accept(&s, ',');
+        if (!more && !accept(&s, '}'))
+            return malformed(err);
     }
     return sgc_fail(err, SGC_NOT_FOUND, "there is no \"%s\"", key);
 }
@@ -109,10 +111,12 @@ sgc_status sgc_json_find(sgc_span object, const char *key, sgc_span *value, sgc_
 sgc_status sgc_json_next(sgc_span array, size_t *position, sgc_span *element, sgc_error *err)
 {
     scanner s = {array.text + *position, array.text + array.size};
-    if (!(*position == 0 ? accept(&s, '[') : (accept(&s, ',') || true)))
+    if (*position == 0 && !accept(&s, '['))
         return malformed(err);
     if (accept(&s, ']'))
         return sgc_fail(err, SGC_NOT_FOUND, "there are no more elements");
+    if (*position > 0 && !accept(&s, ','))
+        return malformed(err);
     skip_space(&s);
     const char *start = s.at;
     if (!skip_value(&s))

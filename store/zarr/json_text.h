@@ -1,5 +1,5 @@
-/* Edits of JSON texts that somebody else wrote: one value is replaced, every other byte stays, so that
- * numbers and unknown members are not damaged by being parsed and printed anew. */
+/* Edits of JSON texts that somebody else wrote: one value is replaced, every other byte stays, so
+ * that numbers and unknown members are not damaged by being parsed and printed anew. */
 #ifndef SGC_JSON_TEXT_H
 #define SGC_JSON_TEXT_H
 
@@ -25,8 +25,8 @@ SGC_CHECKED sgc_status sgc_json_find(sgc_span object, const char *key, sgc_span 
 SGC_CHECKED sgc_status sgc_json_next(sgc_span array, size_t *position, sgc_span *element,
                                      sgc_error *err);
 
-/* Appends `object` with the value of `key` replaced by the JSON text `value`, or with the pair added at
- * the end when the key is not there. */
+/* Appends `object` with the value of `key` replaced by the JSON text `value`, or with the pair
+ * added at the end when the key is not there. */
 SGC_CHECKED sgc_status sgc_json_replace(sgc_span object, const char *key, sgc_span value,
                                         sgc_buffer *out, sgc_error *err);
 

@@ -13,11 +13,11 @@ static const struct {
     size_t size;
     bool is_signed, is_float;
 } types[] = {
-    [SGC_BOOL] = {"bool", 1, false, false},      [SGC_INT8] = {"int8", 1, true, false},
-    [SGC_UINT8] = {"uint8", 1, false, false},    [SGC_INT16] = {"int16", 2, true, false},
-    [SGC_UINT16] = {"uint16", 2, false, false},  [SGC_INT32] = {"int32", 4, true, false},
-    [SGC_UINT32] = {"uint32", 4, false, false},  [SGC_INT64] = {"int64", 8, true, false},
-    [SGC_UINT64] = {"uint64", 8, false, false},  [SGC_FLOAT32] = {"float32", 4, true, true},
+    [SGC_BOOL] = {"bool", 1, false, false},     [SGC_INT8] = {"int8", 1, true, false},
+    [SGC_UINT8] = {"uint8", 1, false, false},   [SGC_INT16] = {"int16", 2, true, false},
+    [SGC_UINT16] = {"uint16", 2, false, false}, [SGC_INT32] = {"int32", 4, true, false},
+    [SGC_UINT32] = {"uint32", 4, false, false}, [SGC_INT64] = {"int64", 8, true, false},
+    [SGC_UINT64] = {"uint64", 8, false, false}, [SGC_FLOAT32] = {"float32", 4, true, true},
     [SGC_FLOAT64] = {"float64", 8, true, true},
 };
 
@@ -83,8 +83,8 @@ static sgc_status parse_lengths(const cJSON *list, const char *what, uint64_t sm
 
 static sgc_status parse_shapes(const cJSON *json, sgc_array_metadata *out, sgc_error *err)
 {
-    SGC_TRY(parse_lengths(member(json, "shape"), "shape", 0, out->shape, &out->dimension_count,
-                          err));
+    SGC_TRY(
+        parse_lengths(member(json, "shape"), "shape", 0, out->shape, &out->dimension_count, err));
     const cJSON *grid = member(json, "chunk_grid");
     if (strcmp(text_member(grid, "name"), "regular") != 0)
         return sgc_fail(err, SGC_UNSUPPORTED, "chunk grid \"%.64s\" is not supported",
@@ -198,9 +198,10 @@ static bool parse_float(const char *text, size_t size, double *value, uint64_t *
     }
     char *end;
     if (size > 4 && memcmp(text, "\"0x", 3) == 0) {
+        errno = 0;
         *bits = strtoull(text + 1, &end, 16);
         *value = 0;
-        return end == text + size - 1;
+        return errno == 0 && end == text + size - 1;
     }
     /* Not strtod(), which reads a comma where the host's locale writes one. */
     cJSON *number = cJSON_ParseWithLength(text, size);
@@ -260,7 +261,8 @@ static sgc_status parse_fill_value(sgc_span document, sgc_array_metadata *out, s
 {
     sgc_span span;
     char text[64];
-    SGC_TRY(sgc_json_find(document, "fill_value", &span, err));
+    if (sgc_json_find(document, "fill_value", &span, NULL) != SGC_OK)
+        return sgc_fail(err, SGC_CORRUPT, "there is no fill_value");
     bool good = span.size < sizeof text;
     if (good) {
         memcpy(text, span.text, span.size);
@@ -274,10 +276,10 @@ static sgc_status parse_fill_value(sgc_span document, sgc_array_metadata *out, s
             good = parse_fill_integer(out->type, text, span.size, out->fill_value);
         }
     }
-    return good ? SGC_OK
-                : sgc_fail(err, SGC_CORRUPT, "fill_value %.*s does not fit %s",
-                           (int)(span.size < 64 ? span.size : 64), span.text,
-                           types[out->type].name);
+    return good
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT, "fill_value %.*s does not fit %s",
+                          (int)(span.size < 64 ? span.size : 64), span.text, types[out->type].name);
 }
 
 static sgc_status parse(const cJSON *json, sgc_span document, sgc_array_metadata *out,
@@ -304,8 +306,10 @@ sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_met
                                     sgc_error *err)
 {
     cJSON *tree = cJSON_ParseWithLength(json, size);
-    if (tree == NULL)
+    if (!cJSON_IsObject(tree)) {
+        cJSON_Delete(tree);
         return sgc_fail(err, SGC_CORRUPT, "zarr.json is malformed");
+    }
     sgc_array_metadata result = {0};
     const sgc_status status = parse(tree, (sgc_span){json, size}, &result, err);
     cJSON_Delete(tree);
@@ -337,9 +341,9 @@ static sgc_status print_lengths(const uint64_t *lengths, size_t count, sgc_buffe
 static sgc_status print_codecs(const sgc_array_metadata *m, sgc_buffer *out, sgc_error *err)
 {
     const sgc_codecs *codecs = &m->codecs;
-    SGC_TRY(sgc_buffer_print(out, err, "[{\"name\": \"bytes\"%s}",
-                             types[m->type].size > 1 ? ", \"configuration\": {\"endian\": \"little\"}"
-                                                     : ""));
+    SGC_TRY(sgc_buffer_print(
+        out, err, "[{\"name\": \"bytes\"%s}",
+        types[m->type].size > 1 ? ", \"configuration\": {\"endian\": \"little\"}" : ""));
     if (codecs->compression == SGC_BLOSC)
         SGC_TRY(sgc_buffer_print(out, err,
                                  ", {\"name\": \"blosc\", \"configuration\": {\"typesize\": %zu, "

@@ -40,12 +40,12 @@ typedef enum sgc_compression { SGC_NO_COMPRESSION, SGC_BLOSC, SGC_ZSTD } sgc_com
 typedef struct sgc_codecs {
     bool big_endian;
     sgc_compression compression;
-    int level;             /* blosc 0 … 9, zstd */
-    char compressor[16];   /* blosc: "zstd", "lz4" … */
-    int shuffle;           /* blosc: 0 none, 1 bytes, 2 bits */
-    size_t type_size;      /* blosc */
-    size_t block_size;     /* blosc; 0: chosen by the library */
-    bool checksum;         /* zstd */
+    int level;           /* blosc 0 … 9, zstd */
+    char compressor[16]; /* blosc: "zstd", "lz4" … */
+    int shuffle;         /* blosc: 0 none, 1 bytes, 2 bits */
+    size_t type_size;    /* blosc */
+    size_t block_size;   /* blosc; 0: chosen by the library */
+    bool checksum;       /* zstd */
 } sgc_codecs;
 
 typedef struct sgc_array_metadata {
@@ -60,8 +60,8 @@ typedef struct sgc_array_metadata {
     size_t chunk_bytes; /* of a decoded chunk; never 0, never overflows */
 } sgc_array_metadata;
 
-/* SGC_CORRUPT for what is no array's metadata, SGC_UNSUPPORTED for what this library cannot do, each
- * naming the member. Release with sgc_array_metadata_clear(). */
+/* SGC_CORRUPT for what is no array's metadata, SGC_UNSUPPORTED for what this library cannot do,
+ * each naming the member. Release with sgc_array_metadata_clear(). */
 SGC_CHECKED sgc_status sgc_array_metadata_parse(const char *json, size_t size,
                                                 sgc_array_metadata *out, sgc_error *err);
 void sgc_array_metadata_clear(sgc_array_metadata *metadata);

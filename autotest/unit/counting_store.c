@@ -1,0 +1,104 @@
+#include "autotest/unit/counting_store.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_GETS = 4096 };
+
+typedef struct counting_store {
+    sgc_object_store base;
+    sgc_object_store *inner;
+    pthread_mutex_t mutex; /* guards the rest */
+    size_t count;
+    counted_get gets[MOST_GETS];
+} counting_store;
+
+static sgc_object_store *inner_of(sgc_object_store *self)
+{
+    return ((counting_store *)self)->inner;
+}
+
+static sgc_status counting_get(sgc_object_store *self, const char *key, uint64_t offset,
+                               uint64_t length, sgc_object *out, sgc_error *err)
+{
+    counting_store *store = (counting_store *)self;
+    pthread_mutex_lock(&store->mutex);
+    const bool full = store->count == MOST_GETS;
+    if (!full) {
+        counted_get *get = &store->gets[store->count++];
+        snprintf(get->key, sizeof get->key, "%s", key);
+        get->offset = offset;
+        get->length = length;
+    }
+    pthread_mutex_unlock(&store->mutex);
+    if (full)
+        return sgc_fail(err, SGC_INVALID, "the log of gets is full");
+    return store->inner->get(store->inner, key, offset, length, out, err);
+}
+
+static sgc_status counting_put(sgc_object_store *self, const char *key, const void *data,
+                               size_t size, sgc_put_condition condition, const sgc_object *previous,
+                               sgc_error *err)
+{
+    sgc_object_store *inner = inner_of(self);
+    return inner->put(inner, key, data, size, condition, previous, err);
+}
+
+static sgc_status counting_remove(sgc_object_store *self, const char *key, sgc_error *err)
+{
+    sgc_object_store *inner = inner_of(self);
+    return inner->remove(inner, key, err);
+}
+
+static sgc_status counting_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn,
+                                void *user, sgc_error *err)
+{
+    sgc_object_store *inner = inner_of(self);
+    return inner->list(inner, prefix, fn, user, err);
+}
+
+static void counting_free(sgc_object_store *self)
+{
+    pthread_mutex_destroy(&((counting_store *)self)->mutex);
+    free(self);
+}
+
+sgc_object_store *counting_store_new(sgc_object_store *inner)
+{
+    counting_store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        abort();
+    pthread_mutex_init(&store->mutex, NULL);
+    store->inner = inner;
+    store->base = (sgc_object_store){
+        .get = counting_get,
+        .put = counting_put,
+        .remove = counting_remove,
+        .list = counting_list,
+        .free = counting_free,
+        .name = inner->name,
+    };
+    return &store->base;
+}
+
+size_t counting_store_gets(const sgc_object_store *store, const char *prefix,
+                           void (*fn)(void *user, const counted_get *get), void *user)
+{
+    const counting_store *counting = (const counting_store *)store;
+    size_t n = 0;
+    for (size_t i = 0; i < counting->count; i++) {
+        if (strncmp(counting->gets[i].key, prefix, strlen(prefix)) != 0)
+            continue;
+        n++;
+        if (fn != NULL)
+            fn(user, &counting->gets[i]);
+    }
+    return n;
+}
+
+void counting_store_reset(sgc_object_store *store)
+{
+    ((counting_store *)store)->count = 0;
+}

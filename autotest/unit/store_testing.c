@@ -1,0 +1,104 @@
+#include "autotest/unit/store_testing.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+sgc_error err;
+
+void check_status(sgc_status expected, sgc_status actual, const char *call, const char *file,
+                  int line)
+{
+    if (actual == expected)
+        return;
+    print_error("%s gives status %d, not %d: %s\n", call, (int)actual, (int)expected,
+                actual != SGC_OK ? err.message : "");
+    _fail(file, line);
+}
+
+void check_message(const char *part, const char *file, int line)
+{
+    if (strstr(err.message, part) != NULL)
+        return;
+    print_error("\"%s\" lacks \"%s\"\n", err.message, part);
+    _fail(file, line);
+}
+
+char *temporary_directory_new(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char *path;
+    assert_true(asprintf(&path, "%s/sgc-test-XXXXXX", parent != NULL ? parent : "/tmp") > 0);
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
+{
+    (void)info;
+    (void)kind;
+    (void)walk;
+    return remove(path);
+}
+
+void temporary_directory_free(char *path)
+{
+    assert_int_equal(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(path);
+}
+
+uint32_t random_below(uint64_t *state, uint32_t limit)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((*state >> 33) % limit);
+}
+
+sgc_buffer array_json(const sgc_array_metadata *metadata, const char *fill_value)
+{
+    sgc_buffer json = {0};
+    assert_ok(sgc_array_metadata_print(metadata, fill_value, "{}", &json, &err));
+    return json;
+}
+
+void put_array(sgc_session *session, const char *path, const sgc_array_metadata *metadata,
+               const char *fill_value)
+{
+    static const char group[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
+    sgc_buffer json = array_json(metadata, fill_value);
+    assert_ok(sgc_session_put_group(session, "/", group, strlen(group), &err));
+    assert_ok(sgc_session_put_array(session, path, json.data, json.size, &err));
+    sgc_buffer_free(&json);
+}
+
+sgc_repository *new_repository(void)
+{
+    sgc_object_store *store;
+    sgc_repository *repository;
+    assert_ok(sgc_object_store_memory_new(&store, &err));
+    assert_ok(sgc_repository_create(store, NULL, &repository, &err));
+    return repository;
+}
+
+sgc_session *new_session(sgc_repository *repository)
+{
+    sgc_session *session;
+    assert_ok(sgc_session_new(repository, "main", &session, &err));
+    return session;
+}
+
+void commit(sgc_session *session)
+{
+    assert_ok(sgc_session_commit(session, "a commit", NULL, NULL, &err));
+    sgc_session_free(session);
+}
+
+sgc_snapshot *load_tip(sgc_repository *repository)
+{
+    sgc_object_id id;
+    sgc_snapshot *snapshot;
+    assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &id, &err));
+    assert_ok(sgc_repository_snapshot(repository, &id, &snapshot, &err));
+    return snapshot;
+}

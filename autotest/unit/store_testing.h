@@ -1,0 +1,50 @@
+/* What the tests of the store share. Failures are those of the running cmocka test. */
+#ifndef STORE_TESTING_H
+#define STORE_TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store/store.h"
+
+/* The last failure; for the main thread only. */
+extern sgc_error err;
+
+#define assert_status(expected, call) check_status(expected, call, #call, __FILE__, __LINE__)
+#define assert_ok(call) assert_status(SGC_OK, call)
+/* The message of the last failure must have `part`. */
+#define assert_message(part) check_message(part, __FILE__, __LINE__)
+
+void check_status(sgc_status expected, sgc_status actual, const char *call, const char *file,
+                  int line);
+void check_message(const char *part, const char *file, int line);
+
+/* Gives a new directory below $TMPDIR; remove it, with all that is in it, with
+ * temporary_directory_free(). */
+char *temporary_directory_new(void);
+void temporary_directory_free(char *path);
+
+/* Reproducible numbers below `limit`; *state is the seed. */
+uint32_t random_below(uint64_t *state, uint32_t limit);
+
+/* Gives (free with sgc_buffer_free()) the zarr.json of an array. */
+sgc_buffer array_json(const sgc_array_metadata *metadata, const char *fill_value);
+
+/* Puts the array, below the root group, which it puts too. */
+void put_array(sgc_session *session, const char *path, const sgc_array_metadata *metadata,
+               const char *fill_value);
+
+sgc_repository *new_repository(void);
+sgc_session *new_session(sgc_repository *repository);
+
+/* Commits and frees the session. */
+void commit(sgc_session *session);
+
+/* Gives (release with sgc_snapshot_unref()) the tip of branch "main". */
+sgc_snapshot *load_tip(sgc_repository *repository);
+
+#endif

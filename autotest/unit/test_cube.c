@@ -1,0 +1,146 @@
+/* What a cube leaves in its repository, seen through the store. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <cpl_conv.h>
+#include <gdal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gdal_sgc/cube.h"
+
+static char directory[64];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/sgc-test-XXXXXX");
+    return mkdtemp(directory) == NULL;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return CPLUnlinkTree(directory);
+}
+
+/* Opens the cube, sees to it that `rect` is complete, and closes it. */
+static void load(const char *options, sgc_rect rect)
+{
+    char name[512];
+    sgc_connection *connection = NULL;
+    sgc_cube *cube = NULL;
+    sgc_error error = {""};
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,%s", directory, options);
+    if (sgc_connection_parse(name, NULL, &connection, &error) != SGC_OK ||
+        sgc_cube_open(connection, &cube, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
+    sgc_ensured ensured = {0};
+    if (sgc_cube_ensure(cube, 0, rect, &policy, &ensured, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    sgc_view_unref(ensured.view);
+    sgc_cube_unref(cube);
+    sgc_connection_free(connection);
+}
+
+/* Opens the repository that was left, at the tip of "main". */
+static void open_left(sgc_repository **repository, sgc_snapshot **snapshot)
+{
+    char path[128];
+    sgc_object_store *store = NULL;
+    sgc_object_id tip;
+    snprintf(path, sizeof path, "%s/cube", directory);
+    assert_int_equal(sgc_object_store_local_new(path, NULL, &store, NULL), SGC_OK);
+    assert_int_equal(sgc_repository_open(store, NULL, repository, NULL), SGC_OK);
+    assert_int_equal(sgc_repository_resolve(*repository, SGC_REF_BRANCH, "main", &tip, NULL),
+                     SGC_OK);
+    assert_int_equal(sgc_repository_snapshot(*repository, &tip, snapshot, NULL), SGC_OK);
+}
+
+static size_t manifests_of(const char *path)
+{
+    sgc_repository *repository = NULL;
+    sgc_snapshot *snapshot = NULL;
+    open_left(&repository, &snapshot);
+    const sgc_node *node = sgc_snapshot_find(snapshot, path);
+    assert_non_null(node);
+    const size_t count = node->manifest_count;
+    sgc_snapshot_unref(snapshot);
+    sgc_repository_free(repository);
+    return count;
+}
+
+/* 6250 x 6250 chunks of 16 pixels: windows of 64 chunks, 1024 pixels. */
+static void test_manifests_stay_split_when_a_cube_is_opened_again(void **state)
+{
+    (void)state;
+    const char *options = "dataset=Demo,chunk_size=16";
+    load(options, (sgc_rect){48000, 43200, 16, 16});
+    assert_int_equal(manifests_of("/elevation"), 1);
+    load(options, (sgc_rect){52000, 43200, 16, 16});
+    assert_int_equal(manifests_of("/elevation"), 2);
+    load(options, (sgc_rect){48000, 47300, 32, 16});
+    assert_int_equal(manifests_of("/elevation"), 3);
+    load(options, (sgc_rect){48016, 43200, 16, 16});
+    assert_int_equal(manifests_of("/elevation"), 3);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Resolutions that 15 digits nearly describe must not lose their last bits. */
+static void test_grid_is_kept_to_the_last_digit(void **state)
+{
+    (void)state;
+    static const char definition[] =
+        "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"fine\", \"proj:code\": "
+        "\"EPSG:4326\", \"proj:transform\": [0.00026949458523585647, 0, -180.00001488697754, 0, "
+        "-0.00026949458523585647, 90.00014219078139], \"proj:shape\": [1000, 1000], "
+        "\"chunk_shape\": [100, 100], \"bands\": [{\"name\": \"h\", \"data_type\": \"float32\"}], "
+        "\"source\": {\"kind\": \"synthetic\"}}";
+    char path[128], options[256];
+    snprintf(path, sizeof path, "%s/fine.json", directory);
+    write_file(path, definition);
+    snprintf(options, sizeof options, "dataset=%s", path);
+    load(options, (sgc_rect){0, 0, 100, 100});
+
+    sgc_repository *repository = NULL;
+    sgc_snapshot *snapshot = NULL;
+    open_left(&repository, &snapshot);
+    const sgc_node *crs = sgc_snapshot_find(snapshot, "/spatial_ref");
+    const sgc_node *root = sgc_snapshot_find(snapshot, "/");
+    const sgc_node *x = sgc_snapshot_find(snapshot, "/x");
+    static const char geotransform[] =
+        "-180.00001488697754 0.00026949458523585647 0.0 90.00014219078139 0.0 "
+        "-0.00026949458523585647";
+    assert_non_null(
+        memmem(crs->user_data, crs->user_data_size, geotransform, strlen(geotransform)));
+    static const char resolution[] = "\"resolution\":0.00026949458523585647";
+    assert_non_null(memmem(x->user_data, x->user_data_size, resolution, strlen(resolution)));
+    static const char transform[] = "[0.00026949458523585647,0,-180.00001488697754,0,";
+    assert_non_null(memmem(root->user_data, root->user_data_size, transform, strlen(transform)));
+    sgc_snapshot_unref(snapshot);
+    sgc_repository_free(repository);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_manifests_stay_split_when_a_cube_is_opened_again,
+                                        make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_directory,
+                                        remove_directory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,799 @@
+/* Regions of arrays, compared with plain C arrays that hold the truth. */
+#include "autotest/unit/store_testing.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/zarr/codecs.h"
+
+enum { DEFAULT_CACHE = 64 * 1024 * 1024 };
+
+/* Fill values and their bits. */
+static const struct {
+    sgc_data_type type;
+    const char *json;
+    uint64_t bits;
+} fills[] = {
+    {SGC_BOOL, "true", 1},
+    {SGC_BOOL, "false", 0},
+    {SGC_INT8, "-128", 0x80},
+    {SGC_UINT8, "255", 0xff},
+    {SGC_INT16, "-32768", 0x8000},
+    {SGC_UINT16, "65535", 0xffff},
+    {SGC_INT32, "-2147483648", 0x80000000},
+    {SGC_UINT32, "4294967295", 0xffffffff},
+    {SGC_INT64, "-9223372036854775808", 0x8000000000000000},
+    {SGC_INT64, "9223372036854775807", 0x7fffffffffffffff},
+    {SGC_UINT64, "18446744073709551615", 0xffffffffffffffff},
+    {SGC_FLOAT32, "\"NaN\"", 0x7fc00000},
+    {SGC_FLOAT32, "0.5", 0x3f000000},
+    {SGC_FLOAT32, "\"-Infinity\"", 0xff800000},
+    {SGC_FLOAT32, "\"0x7fc00001\"", 0x7fc00001},
+    {SGC_FLOAT64, "\"NaN\"", 0x7ff8000000000000},
+    {SGC_FLOAT64, "-0.0", 0x8000000000000000},
+    {SGC_FLOAT64, "\"Infinity\"", 0x7ff0000000000000},
+};
+
+/* Small blocks, so that small chunks have several. */
+#define BLOSC(name, kind)                                                          \
+    {                                                                              \
+        .compression = SGC_BLOSC, .level = 5, .compressor = name, .shuffle = kind, \
+        .block_size = 256                                                          \
+    }
+
+static const sgc_codecs codecs[] = {
+    {.compression = SGC_NO_COMPRESSION},
+    {.compression = SGC_ZSTD, .level = 3},
+    {.compression = SGC_ZSTD, .level = -5, .checksum = true},
+    BLOSC("zstd", 0),
+    BLOSC("zstd", 1),
+    BLOSC("zstd", 2),
+    BLOSC("lz4", 0),
+    BLOSC("lz4", 1),
+    BLOSC("lz4", 2),
+    BLOSC("blosclz", 0),
+    BLOSC("blosclz", 1),
+    BLOSC("blosclz", 2),
+};
+
+enum { FILLS = sizeof fills / sizeof *fills, CODECS = sizeof codecs / sizeof *codecs };
+
+/* An array of up to three dimensions; the absent ones come first and have length 1. */
+typedef struct cube {
+    uint64_t shape[3], chunk[3];
+    size_t absent, item;
+    unsigned char *truth;
+    sgc_array_metadata metadata; /* as given; not to be cleared */
+    sgc_repository *repository;
+    sgc_snapshot *snapshot;
+    sgc_array *array;
+} cube;
+
+static int set_up(void **state)
+{
+    (void)state;
+    sgc_block_cache_set_size(0);
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    return 0;
+}
+
+static size_t item_at(const cube *c, uint64_t z, uint64_t y, uint64_t x)
+{
+    return (size_t)((z * c->shape[1] + y) * c->shape[2] + x) * c->item;
+}
+
+/* Makes the values of one chunk, in the truth too. With `noise` they cannot be compressed. */
+static void make_chunk(cube *c, const uint32_t at[3], uint64_t fill, bool noise, uint64_t *seed,
+                       unsigned char *chunk)
+{
+    const bool is_bool = c->metadata.type == SGC_BOOL;
+    for (uint64_t z = 0; z < c->chunk[0]; z++) {
+        for (uint64_t y = 0; y < c->chunk[1]; y++) {
+            for (uint64_t x = 0; x < c->chunk[2]; x++, chunk += c->item) {
+                const uint64_t to[] = {at[0] * c->chunk[0] + z, at[1] * c->chunk[1] + y,
+                                       at[2] * c->chunk[2] + x};
+                memcpy(chunk, &fill, c->item);
+                if (to[0] >= c->shape[0] || to[1] >= c->shape[1] || to[2] >= c->shape[2])
+                    continue;
+                for (size_t i = 0; i < c->item; i++)
+                    if (noise || random_below(seed, 8) == 0)
+                        chunk[i] = (unsigned char)random_below(seed, is_bool ? 2 : 256);
+                memcpy(c->truth + item_at(c, to[0], to[1], to[2]), chunk, c->item);
+            }
+        }
+    }
+}
+
+static void write_chunk(cube *c, sgc_session *session, const uint32_t at[3], const void *chunk)
+{
+    sgc_buffer encoded = {0};
+    sgc_chunk_ref ref;
+    assert_ok(sgc_array_write_chunk(c->repository, &c->metadata, chunk, 1, &encoded, &ref, &err));
+    assert_ok(sgc_session_set_chunk(session, "/a", at + c->absent, &ref, &err));
+    sgc_buffer_free(&encoded);
+}
+
+/* Writes three chunks of four. */
+static void write_chunks(cube *c, sgc_session *session, uint64_t fill, bool noise, uint64_t *seed)
+{
+    unsigned char *chunk = malloc(c->metadata.chunk_bytes);
+    uint32_t at[3], count[3];
+    for (int d = 0; d < 3; d++)
+        count[d] = (uint32_t)((c->shape[d] + c->chunk[d] - 1) / c->chunk[d]);
+    for (at[0] = 0; at[0] < count[0]; at[0]++) {
+        for (at[1] = 0; at[1] < count[1]; at[1]++) {
+            for (at[2] = 0; at[2] < count[2]; at[2]++) {
+                if (random_below(seed, 4) == 0)
+                    continue;
+                make_chunk(c, at, fill, noise, seed, chunk);
+                write_chunk(c, session, at, chunk);
+            }
+        }
+    }
+    free(chunk);
+}
+
+static void init_shape(cube *c, size_t dimensions, const uint64_t *shape, const uint64_t *chunk)
+{
+    c->absent = 3 - dimensions;
+    c->item = sgc_data_type_size(c->metadata.type);
+    c->metadata.dimension_count = dimensions;
+    c->metadata.chunk_bytes = c->item;
+    for (size_t d = 0; d < 3; d++)
+        c->shape[d] = c->chunk[d] = 1;
+    for (size_t d = 0; d < dimensions; d++) {
+        c->shape[c->absent + d] = c->metadata.shape[d] = shape[d];
+        c->chunk[c->absent + d] = c->metadata.chunk_shape[d] = chunk[d];
+        c->metadata.chunk_bytes *= (size_t)chunk[d];
+    }
+}
+
+static cube new_cube(int fill, int codec, size_t dimensions, const uint64_t *shape,
+                     const uint64_t *chunk, bool noise, uint64_t *seed)
+{
+    cube c = {.metadata = {.type = fills[fill].type, .codecs = codecs[codec]}};
+    init_shape(&c, dimensions, shape, chunk);
+    c.metadata.codecs.type_size = c.item;
+    memcpy(c.metadata.fill_value, &fills[fill].bits, c.item);
+    const size_t size = item_at(&c, c.shape[0], 0, 0);
+    c.truth = malloc(size);
+    for (size_t i = 0; i < size; i += c.item)
+        memcpy(c.truth + i, &fills[fill].bits, c.item);
+    c.repository = new_repository();
+    sgc_session *session = new_session(c.repository);
+    put_array(session, "/a", &c.metadata, fills[fill].json);
+    write_chunks(&c, session, fills[fill].bits, noise, seed);
+    commit(session);
+    c.snapshot = load_tip(c.repository);
+    assert_ok(sgc_array_open(c.repository, c.snapshot, "/a", &c.array, &err));
+    return c;
+}
+
+static void free_cube(cube *c)
+{
+    sgc_array_close(c->array);
+    sgc_snapshot_unref(c->snapshot);
+    sgc_repository_free(c->repository);
+    free(c->truth);
+}
+
+/* True when the region of the truth is what was read. */
+static bool is_region(const cube *c, const uint64_t start[3], const uint64_t count[3],
+                      const unsigned char *values)
+{
+    const size_t row = (size_t)count[2] * c->item;
+    for (uint64_t z = 0; z < count[0]; z++) {
+        for (uint64_t y = 0; y < count[1]; y++, values += row)
+            if (memcmp(values, c->truth + item_at(c, start[0] + z, start[1] + y, start[2]), row) !=
+                0)
+                return false;
+    }
+    return true;
+}
+
+/* Reads a region and gives whether it is right. */
+static bool read_region(const cube *c, const uint64_t start[3], const uint64_t count[3],
+                        unsigned threads)
+{
+    unsigned char *values = malloc((size_t)(count[0] * count[1] * count[2]) * c->item);
+    const bool good = sgc_array_read(c->array, start + c->absent, count + c->absent, values,
+                                     threads, NULL) == SGC_OK &&
+                      is_region(c, start, count, values);
+    free(values);
+    return good;
+}
+
+static void check_random_regions(const cube *c, int regions, uint64_t *seed)
+{
+    static const uint64_t origin[3] = {0};
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        assert_true(read_region(c, origin, c->shape, threads));
+        for (int i = 0; i < regions; i++) {
+            uint64_t start[3], count[3];
+            for (int d = 0; d < 3; d++) {
+                start[d] = random_below(seed, (uint32_t)c->shape[d]);
+                count[d] = 1 + random_below(seed, (uint32_t)(c->shape[d] - start[d]));
+            }
+            assert_true(read_region(c, start, count, threads));
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+static void test_each_type_with_each_codec(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {37, 41}, chunk[] = {16, 15};
+    uint64_t seed = 1;
+    for (int fill = 0; fill < FILLS; fill++) {
+        for (int codec = 0; codec < CODECS; codec++) {
+            cube c = new_cube(fill, codec, 2, shape, chunk, false, &seed);
+            check_random_regions(&c, 3, &seed);
+            free_cube(&c);
+        }
+    }
+}
+
+/* Blosc stores what it cannot compress. */
+static void test_noise_with_each_codec(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {37, 41}, chunk[] = {16, 15};
+    uint64_t seed = 2;
+    for (int codec = 0; codec < CODECS; codec++) {
+        cube c = new_cube(11, codec, 2, shape, chunk, true, &seed);
+        check_random_regions(&c, 3, &seed);
+        free_cube(&c);
+    }
+}
+
+static cube random_cube(uint64_t *seed)
+{
+    static const uint32_t longest[] = {2000, 70, 20};
+    const size_t dimensions = 1 + random_below(seed, 3);
+    uint64_t shape[3], chunk[3];
+    for (size_t d = 0; d < dimensions; d++) {
+        shape[d] = 1 + random_below(seed, longest[dimensions - 1]);
+        chunk[d] = 1 + random_below(seed, (uint32_t)shape[d] + 3);
+        if (shape[d] / chunk[d] > 8)
+            chunk[d] = shape[d] / 8;
+    }
+    return new_cube((int)random_below(seed, FILLS), (int)random_below(seed, CODECS), dimensions,
+                    shape, chunk, random_below(seed, 4) == 0, seed);
+}
+
+static void test_random_shapes(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    for (int i = 0; i < 100; i++) {
+        cube c = random_cube(&seed);
+        check_random_regions(&c, 5, &seed);
+        free_cube(&c);
+    }
+}
+
+static void test_cache_size_makes_no_difference(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 300, 1000, 5000};
+    uint64_t seed = 4;
+    for (int i = 0; i < 20; i++) {
+        cube c = random_cube(&seed);
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            sgc_block_cache_set_size(sizes[k]);
+            check_random_regions(&c, 3, &seed);
+        }
+        free_cube(&c);
+    }
+}
+
+static cube native_cube(uint64_t *seed, bool noise)
+{
+    static const uint64_t shape[] = {60, 60}, chunk[] = {30, 30};
+    return new_cube(11, 4, 2, shape, chunk, noise, seed);
+}
+
+typedef struct reader {
+    const cube *c;
+    uint64_t seed;
+    bool good;
+} reader;
+
+static void *read_randomly(void *user)
+{
+    reader *r = user;
+    r->good = true;
+    for (int i = 0; i < 50; i++) {
+        const uint64_t start[] = {0, random_below(&r->seed, 30), random_below(&r->seed, 30)};
+        const uint64_t count[] = {1, 1 + random_below(&r->seed, 30),
+                                  1 + random_below(&r->seed, 30)};
+        r->good = read_region(r->c, start, count, 2) && r->good;
+    }
+    return NULL;
+}
+
+static void test_many_threads_share_an_array(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    uint64_t seed = 5;
+    cube c = native_cube(&seed, false);
+    pthread_t threads[THREADS];
+    reader readers[THREADS];
+    sgc_block_cache_set_size(3000); /* blocks come and go */
+    for (unsigned i = 0; i < THREADS; i++) {
+        readers[i] = (reader){.c = &c, .seed = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_randomly, &readers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(readers[i].good);
+    }
+    free_cube(&c);
+}
+
+static void test_regions_outside_the_array_are_refused(void **state)
+{
+    (void)state;
+    static const uint64_t wrong[][2] = {
+        {60, 1}, {0, 61}, {59, 2}, {UINT64_MAX, 1}, {1, UINT64_MAX}};
+    uint64_t seed = 6;
+    unsigned char values[4];
+    cube c = native_cube(&seed, false);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const uint64_t start[] = {0, wrong[i][0]}, count[] = {1, wrong[i][1]};
+        assert_status(SGC_INVALID, sgc_array_read(c.array, start, count, values, 1, &err));
+        assert_message("/a");
+    }
+    free_cube(&c);
+}
+
+static void test_empty_region(void **state)
+{
+    (void)state;
+    static const uint64_t start[] = {60, 3}, count[] = {0, 5};
+    uint64_t seed = 7;
+    cube c = native_cube(&seed, false);
+    assert_ok(sgc_array_read(c.array, start, count, NULL, 1, &err));
+    free_cube(&c);
+}
+
+static void test_has_chunk(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {8}, chunk[] = {4};
+    uint64_t seed = 8;
+    cube c = new_cube(11, 0, 1, shape, chunk, false, &seed);
+    const uint32_t first = 0, second = 1;
+    const float values[] = {1, 2, 3, 4};
+    const sgc_chunk_ref none = {.kind = SGC_CHUNK_NONE},
+                        some = {.kind = SGC_CHUNK_INLINE,
+                                .length = sizeof values,
+                                .inline_data = (const unsigned char *)values};
+    sgc_session *session = new_session(c.repository);
+    assert_ok(sgc_session_set_chunk(session, "/a", &first, &some, &err));
+    assert_ok(sgc_session_set_chunk(session, "/a", &second, &none, &err));
+    commit(session);
+    sgc_array_close(c.array);
+    sgc_snapshot_unref(c.snapshot);
+    c.snapshot = load_tip(c.repository);
+    assert_ok(sgc_array_open(c.repository, c.snapshot, "/a", &c.array, &err));
+    bool stored;
+    assert_ok(sgc_array_has_chunk(c.array, &first, &stored, &err));
+    assert_true(stored);
+    assert_ok(sgc_array_has_chunk(c.array, &second, &stored, &err));
+    assert_false(stored);
+    free_cube(&c);
+}
+
+static void test_only_arrays_are_opened(void **state)
+{
+    (void)state;
+    uint64_t seed = 9;
+    sgc_array *array;
+    cube c = native_cube(&seed, false);
+    assert_status(SGC_NOT_FOUND, sgc_array_open(c.repository, c.snapshot, "/", &array, &err));
+    assert_status(SGC_NOT_FOUND, sgc_array_open(c.repository, c.snapshot, "/b", &array, &err));
+    assert_message("/b");
+    free_cube(&c);
+}
+
+/* ---- writing ---- */
+
+static sgc_chunk_ref write_floats(const float *values, const char *fill_value)
+{
+    sgc_array_metadata metadata = {.type = SGC_FLOAT32,
+                                   .dimension_count = 1,
+                                   .shape = {4},
+                                   .chunk_shape = {4},
+                                   .chunk_bytes = 16};
+    const float fill = strtof(fill_value, NULL);
+    memcpy(metadata.fill_value, &fill, sizeof fill);
+    sgc_repository *repository = new_repository();
+    sgc_buffer encoded = {0};
+    sgc_chunk_ref ref;
+    assert_ok(sgc_array_write_chunk(repository, &metadata, values, 1, &encoded, &ref, &err));
+    sgc_buffer_free(&encoded);
+    sgc_repository_free(repository);
+    return ref;
+}
+
+static void test_chunk_of_fill_values_is_not_stored(void **state)
+{
+    (void)state;
+    const float same[] = {7, 7, 7, 7}, last[] = {7, 7, 7, 8}, first[] = {8, 7, 7, 7};
+    assert_int_equal(write_floats(same, "7").kind, SGC_CHUNK_NONE);
+    assert_int_equal(write_floats(last, "7").kind, SGC_CHUNK_INLINE);
+    assert_int_equal(write_floats(first, "7").kind, SGC_CHUNK_INLINE);
+    assert_int_equal(write_floats(same, "8").kind, SGC_CHUNK_INLINE);
+}
+
+static void test_negative_zero_is_not_the_fill_value_zero(void **state)
+{
+    (void)state;
+    const float zeros[] = {-0.0f, -0.0f, -0.0f, -0.0f};
+    assert_int_equal(write_floats(zeros, "0").kind, SGC_CHUNK_INLINE);
+}
+
+static sgc_status count_key(void *user, const char *key, sgc_error *error)
+{
+    (void)key;
+    (void)error;
+    ++*(int *)user;
+    return SGC_OK;
+}
+
+static void check_write(size_t size, sgc_chunk_kind kind, int objects)
+{
+    static const unsigned char data[1024];
+    sgc_repository *repository = new_repository();
+    sgc_object_store *store = sgc_repository_store(repository);
+    sgc_chunk_ref ref;
+    int count = 0;
+    assert_ok(sgc_repository_write_chunk(repository, data, size, &ref, &err));
+    assert_int_equal(ref.kind, kind);
+    assert_int_equal(ref.offset, 0);
+    assert_int_equal(ref.length, size);
+    assert_ok(store->list(store, "chunks/", count_key, &count, &err));
+    assert_int_equal(count, objects);
+    sgc_repository_free(repository);
+}
+
+static void test_small_chunks_are_inline(void **state)
+{
+    (void)state;
+    check_write(1, SGC_CHUNK_INLINE, 0);
+    check_write(512, SGC_CHUNK_INLINE, 0);
+    check_write(513, SGC_CHUNK_NATIVE, 1);
+}
+
+static void test_chunk_of_no_bytes_is_refused(void **state)
+{
+    (void)state;
+    sgc_repository *repository = new_repository();
+    sgc_chunk_ref ref;
+    assert_status(SGC_INVALID, sgc_repository_write_chunk(repository, "", 0, &ref, &err));
+    sgc_repository_free(repository);
+}
+
+static void test_unknown_compressor_is_unsupported(void **state)
+{
+    (void)state;
+    const sgc_array_metadata metadata = {
+        .type = SGC_UINT8,
+        .chunk_bytes = 1,
+        .codecs = {.compression = SGC_BLOSC, .compressor = "none", .type_size = 1}};
+    sgc_buffer out = {0};
+    assert_status(SGC_UNSUPPORTED, sgc_chunk_encode(&metadata, "x", 1, &out, &err));
+    assert_message("none");
+    sgc_buffer_free(&out);
+}
+
+/* ---- damaged chunk objects ---- */
+
+/* One native chunk, to be damaged. */
+typedef struct victim {
+    sgc_repository *repository;
+    sgc_object_store *store;
+    sgc_snapshot *snapshot;
+    sgc_array *array;
+    float values[1000];
+    sgc_chunk_ref ref;
+    char id[SGC_OBJECT_ID_TEXT + 1], key[64];
+    sgc_object object;
+} victim;
+
+static victim new_victim(int codec, bool noise)
+{
+    victim v = {.repository = new_repository()};
+    sgc_array_metadata metadata = {.type = SGC_FLOAT32,
+                                   .dimension_count = 1,
+                                   .shape = {1000},
+                                   .chunk_shape = {1000},
+                                   .codecs = codecs[codec],
+                                   .chunk_bytes = sizeof v.values};
+    const uint32_t origin = 0;
+    uint64_t seed = 1;
+    metadata.codecs.type_size = sizeof *v.values;
+    for (int i = 0; i < 1000; i++) {
+        const uint32_t bits = random_below(&seed, 1u << 31) * (noise ? 3 : 65536);
+        memcpy(&v.values[i], &bits, sizeof bits);
+    }
+    sgc_buffer encoded = {0};
+    assert_ok(sgc_array_write_chunk(v.repository, &metadata, v.values, 1, &encoded, &v.ref, &err));
+    assert_int_equal(v.ref.kind, SGC_CHUNK_NATIVE);
+    sgc_buffer_free(&encoded);
+    sgc_session *session = new_session(v.repository);
+    put_array(session, "/a", &metadata, "0");
+    assert_ok(sgc_session_set_chunk(session, "/a", &origin, &v.ref, &err));
+    commit(session);
+    v.snapshot = load_tip(v.repository);
+    assert_ok(sgc_array_open(v.repository, v.snapshot, "/a", &v.array, &err));
+    v.store = sgc_repository_store(v.repository);
+    sgc_object_id_format(&v.ref.id, v.id);
+    snprintf(v.key, sizeof v.key, "chunks/%s", v.id);
+    assert_ok(v.store->get(v.store, v.key, 0, SGC_TO_END, &v.object, &err));
+    sgc_block_cache_set_size(0);
+    return v;
+}
+
+static void free_victim(victim *v)
+{
+    sgc_object_clear(&v->object);
+    sgc_array_close(v->array);
+    sgc_snapshot_unref(v->snapshot);
+    sgc_repository_free(v->repository);
+}
+
+/* Reads everything with the first `size` bytes of v->object in place. */
+static sgc_status read_victim(victim *v, size_t size)
+{
+    static const uint64_t start = 0, count = 1000;
+    float values[1000];
+    assert_ok(v->store->put(v->store, v->key, v->object.data, size, SGC_PUT_ALWAYS, NULL, &err));
+    const sgc_status status = sgc_array_read(v->array, &start, &count, values, 1, &err);
+    if (status == SGC_CORRUPT)
+        assert_message(v->id);
+    return status;
+}
+
+static void check_truncations(int codec, bool noise)
+{
+    victim v = new_victim(codec, noise);
+    assert_ok(read_victim(&v, v.object.size));
+    for (size_t size = 0; size < v.object.size; size++)
+        assert_status(SGC_CORRUPT, read_victim(&v, size));
+    free_victim(&v);
+}
+
+static void test_truncated_chunks(void **state)
+{
+    (void)state;
+    check_truncations(0, false);
+    check_truncations(1, false);
+    check_truncations(4, false);
+    check_truncations(4, true);
+}
+
+/* Flips every so many bits of bytes [from, to); what comes of each is CORRUPT, or OK where that is
+ * allowed. */
+static void check_flips(victim *v, size_t from, size_t to, size_t step, bool may_succeed)
+{
+    for (size_t bit = 8 * from; bit < 8 * to; bit += step) {
+        v->object.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        const sgc_status status = read_victim(v, v->object.size);
+        v->object.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        if (!(may_succeed && status == SGC_OK))
+            assert_status(SGC_CORRUPT, status);
+    }
+}
+
+static void test_damaged_sizes_of_a_blosc_frame(void **state)
+{
+    (void)state;
+    victim v = new_victim(4, false);
+    check_flips(&v, 4, 8, 1, false);   /* decoded */
+    check_flips(&v, 12, 16, 1, false); /* encoded */
+    free_victim(&v);
+}
+
+/* No checksum protects a frame: damage may go unnoticed, but nothing worse. */
+static void check_flips_everywhere(int codec, bool noise)
+{
+    victim v = new_victim(codec, noise);
+    check_flips(&v, 0, 100, 1, true); /* header, offsets */
+    check_flips(&v, 100, v.object.size, 9, true);
+    free_victim(&v);
+}
+
+static void test_damaged_blosc_frame(void **state)
+{
+    (void)state;
+    check_flips_everywhere(4, false);
+}
+
+static void test_damaged_stored_blosc_frame(void **state)
+{
+    (void)state;
+    check_flips_everywhere(4, true);
+}
+
+static void test_damaged_lz4_blocks(void **state)
+{
+    (void)state;
+    check_flips_everywhere(8, false);
+}
+
+static void test_damaged_blosclz_blocks(void **state)
+{
+    (void)state;
+    check_flips_everywhere(10, false);
+}
+
+static void test_damaged_zstd_frame(void **state)
+{
+    (void)state;
+    check_flips_everywhere(1, false);
+}
+
+static void test_checksum_finds_all_damage_of_the_content(void **state)
+{
+    (void)state;
+    victim v = new_victim(2, true);
+    check_flips(&v, v.object.size - 200, v.object.size, 1, false);
+    free_victim(&v);
+}
+
+/* Inline chunks are decoded whole, from memory: a wrong size must not lead out of it. */
+static sgc_status decode_whole(const victim *v, size_t size)
+{
+    unsigned char *copy = malloc(size > 0 ? size : 1); /* so that sanitizers see a read too far */
+    float values[1000];
+    memcpy(copy, v->object.data, size);
+    const sgc_status status =
+        sgc_chunk_decode(sgc_array_get_metadata(v->array), copy, size, values, &err);
+    free(copy);
+    return status;
+}
+
+static void check_whole(int codec, bool noise)
+{
+    victim v = new_victim(codec, noise);
+    assert_ok(decode_whole(&v, v.object.size));
+    for (size_t size = 0; size < v.object.size; size++)
+        assert_status(SGC_CORRUPT, decode_whole(&v, size));
+    for (size_t bit = 0; bit < 8 * v.object.size; bit += bit < 800 ? 1 : 9) {
+        v.object.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        const sgc_status status = decode_whole(&v, v.object.size);
+        v.object.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        assert_true(status == SGC_OK || status == SGC_CORRUPT);
+    }
+    free_victim(&v);
+}
+
+static void test_damaged_chunks_in_memory(void **state)
+{
+    (void)state;
+    check_whole(0, false);
+    check_whole(1, false);
+    check_whole(4, false);
+    check_whole(4, true);
+    check_whole(8, false);
+    check_whole(10, false);
+}
+
+static void test_missing_chunk_object(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, count = 1;
+    float value;
+    victim v = new_victim(4, false);
+    assert_ok(v.store->remove(v.store, v.key, &err));
+    assert_status(SGC_CORRUPT, sgc_array_read(v.array, &start, &count, &value, 1, &err));
+    assert_message(v.id);
+    free_victim(&v);
+}
+
+/* ---- unusual references ---- */
+
+/* Makes `ref` the victim's chunk. */
+static void set_ref(victim *v, const sgc_chunk_ref *ref)
+{
+    const uint32_t origin = 0;
+    sgc_session *session = new_session(v->repository);
+    assert_ok(sgc_session_set_chunk(session, "/a", &origin, ref, &err));
+    commit(session);
+    sgc_array_close(v->array);
+    sgc_snapshot_unref(v->snapshot);
+    v->snapshot = load_tip(v->repository);
+    assert_ok(sgc_array_open(v->repository, v->snapshot, "/a", &v->array, &err));
+}
+
+/* Two chunks in one object take turns at being the victim's. */
+static void check_packed(int codec)
+{
+    static const uint64_t start = 10, count = 980;
+    float values[1000], other[1000];
+    victim v = new_victim(codec, false);
+    for (int i = 0; i < 1000; i++)
+        other[i] = v.values[999 - i];
+    sgc_buffer second = {0}, packed = {0};
+    assert_ok(sgc_chunk_encode(sgc_array_get_metadata(v.array), other, 1, &second, &err));
+    assert_ok(sgc_buffer_append(&packed, v.object.data, v.object.size, &err));
+    assert_ok(sgc_buffer_append(&packed, second.data, second.size, &err));
+    sgc_chunk_ref refs[2];
+    assert_ok(sgc_repository_write_chunk(v.repository, packed.data, packed.size, &refs[0], &err));
+    refs[1] = refs[0];
+    refs[0].length = refs[1].offset = v.object.size;
+    refs[1].length = second.size;
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    for (int i = 0; i < 2; i++) {
+        set_ref(&v, &refs[i]);
+        assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+        assert_memory_equal(values, (i == 0 ? v.values : other) + start, count * sizeof *values);
+    }
+    sgc_buffer_free(&second);
+    sgc_buffer_free(&packed);
+    free_victim(&v);
+}
+
+static void test_chunks_packed_in_one_object(void **state)
+{
+    (void)state;
+    check_packed(0);
+    check_packed(1);
+    check_packed(4);
+}
+
+static void test_virtual_chunk_is_unsupported(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, count = 1;
+    float value;
+    const sgc_chunk_ref ref = {.kind = SGC_CHUNK_VIRTUAL, .length = 9, .location = "s3://a/b"};
+    victim v = new_victim(4, false);
+    set_ref(&v, &ref);
+    assert_status(SGC_UNSUPPORTED, sgc_array_read(v.array, &start, &count, &value, 1, &err));
+    assert_message("/a");
+    assert_message("virtual");
+    free_victim(&v);
+}
+
+#define TEST(test) cmocka_unit_test_setup(test, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_each_type_with_each_codec),
+        TEST(test_noise_with_each_codec),
+        TEST(test_random_shapes),
+        TEST(test_cache_size_makes_no_difference),
+        TEST(test_many_threads_share_an_array),
+        TEST(test_regions_outside_the_array_are_refused),
+        TEST(test_empty_region),
+        TEST(test_has_chunk),
+        TEST(test_only_arrays_are_opened),
+        TEST(test_chunk_of_fill_values_is_not_stored),
+        TEST(test_negative_zero_is_not_the_fill_value_zero),
+        TEST(test_small_chunks_are_inline),
+        TEST(test_chunk_of_no_bytes_is_refused),
+        TEST(test_unknown_compressor_is_unsupported),
+        TEST(test_truncated_chunks),
+        TEST(test_damaged_sizes_of_a_blosc_frame),
+        TEST(test_damaged_blosc_frame),
+        TEST(test_damaged_stored_blosc_frame),
+        TEST(test_damaged_lz4_blocks),
+        TEST(test_damaged_blosclz_blocks),
+        TEST(test_damaged_zstd_frame),
+        TEST(test_checksum_finds_all_damage_of_the_content),
+        TEST(test_damaged_chunks_in_memory),
+        TEST(test_missing_chunk_object),
+        TEST(test_chunks_packed_in_one_object),
+        TEST(test_virtual_chunk_is_unsupported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

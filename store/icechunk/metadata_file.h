@@ -1,0 +1,29 @@
+/* Where snapshots, manifests and transaction logs are, and how they get there: one place for their
+ * keys, envelopes and names in messages. */
+#ifndef SGC_METADATA_FILE_H
+#define SGC_METADATA_FILE_H
+
+#include "store/icechunk/envelope.h"
+#include "store/icechunk/object_id.h"
+#include "store/object_store.h"
+
+SGC_BEGIN_C
+
+/* Puts the payload of the file `id`, `length` bytes long (or SGC_TO_END), into the empty buffer
+ * `payload`. */
+SGC_CHECKED sgc_status sgc_metadata_file_read(sgc_object_store *store, sgc_file_kind kind,
+                                              const sgc_object_id *id, uint64_t length,
+                                              sgc_buffer *payload, sgc_error *err);
+
+/* Writes `payload` as the file `id` and says how many bytes that took; `size` may be NULL. */
+SGC_CHECKED sgc_status sgc_metadata_file_write(sgc_object_store *store, sgc_file_kind kind,
+                                               const sgc_object_id *id, const sgc_buffer *payload,
+                                               uint64_t *size, sgc_error *err);
+
+/* Puts the name of the file in front of a callee's message, and returns `status`. */
+sgc_status sgc_metadata_file_fail(const sgc_object_store *store, sgc_file_kind kind,
+                                  const sgc_object_id *id, sgc_status status, sgc_error *err);
+
+SGC_END_C
+
+#endif
