@@ -8,7 +8,7 @@ interop=$root/build/interop
 if ! cmp -s autotest/interop/requirements.txt "$interop/requirements.txt"; then
     rm -rf "$interop"
     mkdir -p build
-    /usr/bin/python3 -m venv --system-site-packages "$interop"
+    /usr/bin/python3 -m venv "$interop"
     "$interop/bin/pip" install -q --disable-pip-version-check -r autotest/interop/requirements.txt
     cp autotest/interop/requirements.txt "$interop/"
 fi
@@ -23,4 +23,4 @@ for preset in release asan tsan; do
     ctest --preset $preset
 done
 /usr/bin/python3 -m pytest -q -n "$(nproc)" autotest/gdal
-"$SGC_INTEROP_PYTHON" -m pytest -q autotest/interop
+/usr/bin/python3 -m pytest -q -n "$(nproc)" autotest/interop

@@ -461,37 +461,51 @@ static sgc_status open_and_read(const char *path, const sgc_patch *patch, const 
     return status;
 }
 
-static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
-                            sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
+/* One attempt to read a window of a file. */
+static sgc_status read_file(const char *path, const sgc_patch *patch, const sgc_band *band,
+                            sgc_rect window, void *pixels, uint8_t *valid, sgc_fetch *fetch,
                             const sgc_cancel *cancel, sgc_error *err)
 {
-    stac_source *source = (stac_source *)self;
-    if (factor != 1)
-        return sgc_fail(err, SGC_UNSUPPORTED, "this source has full resolution only");
-    if (patch->hrefs[band] == NULL)
-        return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
-                        source->definition->bands[band].asset);
-    char *path;
-    SGC_TRY(sgc_remote_files_path(source->files, patch->hrefs[band], &path, err));
-    const sgc_rect window = {rect.x - patch->rect.x, rect.y - patch->rect.y, rect.width,
-                             rect.height};
     sgc_remote_call call;
+    sgc_error remote_error = {""};
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
-    sgc_status status =
-        open_and_read(path, patch, &source->definition->bands[band], window, pixels, valid, err);
-    sgc_error remote_error = {""};
+    const sgc_status status = open_and_read(path, patch, band, window, pixels, valid, err);
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
-    free(path);
-    fetch->bytes = call.bytes_received;
+    fetch->bytes += call.bytes_received;
     memcpy(fetch->etag, call.etag, sizeof fetch->etag);
     if (remote == SGC_OK)
         return status;
     /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
     return sgc_fail(err, remote == SGC_NOT_FOUND ? SGC_NETWORK : remote, "patch %s: %s", patch->id,
                     remote_error.message);
+}
+
+static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
+                            sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
+                            const sgc_cancel *cancel, sgc_error *err)
+{
+    stac_source *source = (stac_source *)self;
+    const sgc_band *definition = &source->definition->bands[band];
+    if (factor != 1)
+        return sgc_fail(err, SGC_UNSUPPORTED, "this source has full resolution only");
+    if (patch->hrefs[band] == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
+                        definition->asset);
+    char *path;
+    SGC_TRY(sgc_remote_files_path(source->files, patch->hrefs[band], &path, err));
+    const sgc_rect window = {rect.x - patch->rect.x, rect.y - patch->rect.y, rect.width,
+                             rect.height};
+    *fetch = (sgc_fetch){0};
+    sgc_status status =
+        read_file(path, patch, definition, window, pixels, valid, fetch, cancel, err);
+    /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
+    if (status == SGC_CORRUPT)
+        status = read_file(path, patch, definition, window, pixels, valid, fetch, cancel, err);
+    free(path);
+    return status;
 }
 
 static void stac_free(sgc_source *self)

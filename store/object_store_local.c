@@ -5,10 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,8 +27,62 @@ typedef struct local_store {
     bool locking;
     pthread_mutex_t mutex; /* guards lock_fd; held by a thread that publishes */
     int lock_fd;           /* -1 until the first lock */
-    atomic_ullong staged;  /* numbers staging files */
+    struct local_store *next;
 } local_store;
+
+/* All stores of the process, for the sake of its forked children. */
+static struct {
+    pthread_once_t once;
+    pthread_mutex_t mutex;
+    local_store *first;
+} stores = {.once = PTHREAD_ONCE_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&stores.mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&stores.mutex);
+}
+
+/* A child that kept its copy of a lock file open would keep a dead parent's locks. The mutexes may
+ * be held by threads that the child does not have. */
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&stores.mutex, NULL);
+    for (local_store *store = stores.first; store != NULL; store = store->next) {
+        pthread_mutex_init(&store->mutex, NULL);
+        if (store->lock_fd >= 0)
+            close(store->lock_fd);
+        store->lock_fd = -1;
+    }
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void enlist(local_store *store)
+{
+    pthread_once(&stores.once, watch_forks);
+    pthread_mutex_lock(&stores.mutex);
+    store->next = stores.first;
+    stores.first = store;
+    pthread_mutex_unlock(&stores.mutex);
+}
+
+static void delist(const local_store *store)
+{
+    pthread_mutex_lock(&stores.mutex);
+    local_store **link = &stores.first;
+    while (*link != store)
+        link = &(*link)->next;
+    *link = store->next;
+    pthread_mutex_unlock(&stores.mutex);
+}
 
 static sgc_status fail_errno(sgc_error *err, const char *verb, const char *path)
 {
@@ -175,27 +230,23 @@ static sgc_status write_all(int fd, const char *path, const unsigned char *data,
     return fsync(fd) != 0 ? fail_errno(err, "sync", path) : SGC_OK;
 }
 
-/* Writes a durable file beside `path` and gives its name. */
-static sgc_status stage(local_store *store, char *path, const void *data, size_t size,
-                        char **staging, sgc_error *err)
+/* Writes a durable file beside `path` and gives its name, which is random: neither threads nor
+ * processes, on whatever machine, may ever meet in one. */
+static sgc_status stage(char *path, const void *data, size_t size, char **staging, sgc_error *err)
 {
-    SGC_TRY(with_parent(path, make_directory, err));
+    uint64_t number;
     char *name;
-    int fd;
-    /* Another process, alive or dead, may have left the same name. */
-    do {
-        if (asprintf(&name, "%s#%ld%llu", path, (long)getpid(),
-                     atomic_fetch_add(&store->staged, 1)) < 0)
-            return sgc_fail_memory(err, strlen(path), "a path");
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno != EEXIST) {
-            const sgc_status status = fail_errno(err, "create", name);
-            free(name);
-            return status;
-        }
-        if (fd < 0)
-            free(name);
-    } while (fd < 0);
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return fail_errno(err, "find a name beside", path);
+    SGC_TRY(with_parent(path, make_directory, err));
+    if (asprintf(&name, "%s#%llu", path, (unsigned long long)number) < 0)
+        return sgc_fail_memory(err, strlen(path), "a path");
+    const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        const sgc_status status = fail_errno(err, "create", name);
+        free(name);
+        return status;
+    }
     sgc_status status = write_all(fd, path, data, size, err);
     if (close(fd) != 0 && status == SGC_OK)
         status = fail_errno(err, "write", path);
@@ -309,7 +360,6 @@ static sgc_status replace(const char *staging, const char *path, sgc_error *err)
     return rename(staging, path) != 0 ? fail_errno(err, "write", path) : SGC_OK;
 }
 
-/* The staging name stays; the caller unlinks it. */
 static sgc_status link_new(const char *staging, const char *path, sgc_error *err)
 {
     if (link(staging, path) == 0)
@@ -351,12 +401,12 @@ static sgc_status local_put(sgc_object_store *self, const char *key, const void 
     local_store *store = (local_store *)self;
     char *path, *staging = NULL;
     SGC_TRY(path_of(store, key, &path, err));
-    sgc_status status = stage(store, path, data, size, &staging, err);
+    sgc_status status = stage(path, data, size, &staging, err);
     if (status == SGC_OK) {
         status = condition == SGC_PUT_ALWAYS
                      ? replace(staging, path, err)
                      : publish_conditionally(store, key, staging, path, condition, previous, err);
-        unlink(staging);
+        unlink(staging); /* gone already if it was renamed */
         free(staging);
     }
     if (status == SGC_OK)
@@ -420,6 +470,7 @@ static sgc_status local_list(sgc_object_store *self, const char *prefix, sgc_lis
 static void local_free(sgc_object_store *self)
 {
     local_store *store = (local_store *)self;
+    delist(store);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     pthread_mutex_destroy(&store->mutex);
@@ -453,6 +504,7 @@ sgc_status sgc_object_store_local_new(const char *path, const sgc_local_options 
         .free = local_free,
         .name = root,
     };
+    enlist(store);
     *out = &store->base;
     return SGC_OK;
 }

@@ -170,10 +170,11 @@ def write_cog(tile, asset, path):
         if cog is None:
             raise RuntimeError("cannot write %s: %s" % (path, gdal.GetLastErrorMsg()))
         cog = None  # closes the file
-        os.replace(temporary, path)
+        os.link(temporary, path)
+    except FileExistsError:
+        pass  # another server was first, and its readers know that file's ETag
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        os.unlink(temporary)
 
 
 def cube_window(xoff, yoff, xsize, ysize, tiles):
