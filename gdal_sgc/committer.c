@@ -6,8 +6,7 @@
 
 #include "gdal_sgc/load.h"
 
-/* The rectangle of chunk positions that a patch meets at full resolution; empty outside the cube.
- */
+/* The chunk positions that a patch meets at full resolution; empty outside the cube. */
 static sgc_rect patch_chunks(const sgc_loading *l, const sgc_patch *patch)
 {
     const sgc_level *level = sgc_loading_level(l);
@@ -203,7 +202,7 @@ static sgc_status put_patches(batch *b, sgc_error *err)
             SGC_TRY(sgc_buffer_append(&b->loaded, ", ", 2, err));
         SGC_TRY(sgc_json_quote(&b->loaded, patch->id, err));
     }
-    SGC_TRY(sgc_buffer_print(&b->metadata, err, "]}%c", '\0'));
+    SGC_TRY(sgc_buffer_print(&b->metadata, err, "]}"));
     if (b->loaded.size == 0)
         return SGC_OK;
     sgc_buffer document = {0};
@@ -248,9 +247,12 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
     SGC_TRY(sgc_session_new(l->cube->repository, l->cube->ref, &b.session, err));
     sgc_status status = sgc_view_new(l->cube, l->cube->repository,
                                      sgc_snapshot_ref(sgc_session_base(b.session)), &b.base, err);
-    if (status == SGC_OK && b.base->complete[l->level] == NULL)
-        status =
-            sgc_fail(err, SGC_CONFLICT, "%s: the branch was reset while loading", l->cube->place);
+    if (status == SGC_OK && b.base->complete[l->level] == NULL) {
+        /* The branch was reset to before this level was made. */
+        status = sgc_cube_prepare(l->cube, l->level, err);
+        if (status == SGC_OK)
+            status = sgc_fail(err, SGC_CONFLICT, "%s: the branch was reset", l->cube->place);
+    }
     if (status == SGC_OK)
         status = fill_session(&b, err);
     if (status == SGC_OK && b.count > 0)

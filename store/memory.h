@@ -31,6 +31,7 @@ typedef struct sgc_buffer {
 SGC_CHECKED sgc_status sgc_buffer_reserve(sgc_buffer *buffer, size_t extra, sgc_error *err);
 SGC_CHECKED sgc_status sgc_buffer_append(sgc_buffer *buffer, const void *data, size_t size,
                                          sgc_error *err);
+/* Appends text; a NUL that `size` does not count follows it. */
 SGC_CHECKED sgc_status sgc_buffer_print(sgc_buffer *buffer, sgc_error *err, const char *format, ...)
     SGC_PRINTF(3, 4);
 void sgc_buffer_free(sgc_buffer *buffer);

@@ -134,11 +134,55 @@ static void test_grid_is_kept_to_the_last_digit(void **state)
     sgc_repository_free(repository);
 }
 
+/* A reset while a cube is open takes away what was loaded; the next read loads it again. */
+static void test_reset_under_an_open_cube(void **state)
+{
+    (void)state;
+    char name[512];
+    sgc_connection *connection = NULL;
+    sgc_cube *cube = NULL;
+    sgc_ensured ensured = {0};
+    const sgc_rect rect = {48000, 43200, 16, 16}, next = {48016, 43200, 16, 16};
+    const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=16", directory);
+    assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_ensure(cube, 0, rect, &policy, &ensured, NULL), SGC_OK);
+    sgc_view_unref(ensured.view);
+
+    sgc_repository *repository = NULL;
+    sgc_snapshot *snapshot = NULL;
+    open_left(&repository, &snapshot);
+    const sgc_snapshot_data *tip = sgc_snapshot_get(snapshot);
+    sgc_snapshot *parent = NULL;
+    assert_int_equal(sgc_repository_snapshot(repository, &tip->parent, &parent, NULL), SGC_OK);
+    const sgc_object_id root = sgc_snapshot_get(parent)->parent; /* before the cube was made */
+    assert_int_equal(
+        sgc_branch_move(sgc_repository_store(repository), "main", &tip->id, &root, NULL), SGC_OK);
+    sgc_snapshot_unref(parent);
+    sgc_snapshot_unref(snapshot);
+    sgc_repository_free(repository);
+
+    sgc_error error = {""};
+    if (sgc_cube_ensure(cube, 0, next, &policy, &ensured, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    sgc_view_unref(ensured.view);
+    sgc_missing missing = {0};
+    assert_int_equal(sgc_cube_missing(cube, 0, next, &missing, NULL), SGC_OK);
+    assert_int_equal(missing.chunks, 0);
+    assert_int_equal(sgc_cube_missing(cube, 0, rect, &missing, NULL), SGC_OK);
+    assert_int_equal(missing.chunks, 1);
+    sgc_cube_unref(cube);
+    sgc_connection_free(connection);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_manifests_stay_split_when_a_cube_is_opened_again,
                                         make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_reset_under_an_open_cube, make_directory,
+                                        remove_directory),
         cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_directory,
                                         remove_directory),
     };
