@@ -466,6 +466,9 @@ static sgc_status check_id(const place *p, const char *id, sgc_error *err)
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     const place at = child(p, "id");
+    const size_t length = strlen(id);
+    if (length > 5 && strcmp(id + length - 5, ".json") == 0)
+        return fail_at(&at, SGC_INVALID, err, "must not look like the name of a file");
     if (*id == '\0' || *id == '.' || strspn(id, letters) != strlen(id))
         return fail_at(&at, SGC_INVALID, err, "letters, digits, '.', '_' and '-' only");
     return SGC_OK;

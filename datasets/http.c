@@ -16,6 +16,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "store/fork.h"
+
 #ifndef SGC_VERSION
 #define SGC_VERSION "0"
 #endif
@@ -44,6 +46,7 @@ struct sgc_http {
     connection *idle; /* last used first: the warmest connection */
     unsigned running;
     sgc_http_counters counters;
+    sgc_fork_watch forks;
 };
 
 typedef enum surplus { SURPLUS_FAILS, SURPLUS_ENDS, SURPLUS_DROPPED } surplus;
@@ -759,6 +762,17 @@ static void init_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
+/* The idle connections are still the parent's: using them, or only closing them in good order,
+ * would mix into its conversations. The child forgets them. */
+static void renew_in_child(void *object)
+{
+    sgc_http *http = object;
+    pthread_mutex_init(&http->mutex, NULL);
+    init_condition(&http->released);
+    http->idle = NULL;
+    http->running = 0;
+}
+
 sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -777,6 +791,7 @@ sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_err
         http->options.max_delay_ms = 120000;
     pthread_mutex_init(&http->mutex, NULL);
     init_condition(&http->released);
+    sgc_fork_watch_begin(&http->forks, renew_in_child, http);
     *out = http;
     return SGC_OK;
 }
@@ -785,6 +800,7 @@ void sgc_http_free(sgc_http *http)
 {
     if (http == NULL)
         return;
+    sgc_fork_watch_end(&http->forks);
     while (http->idle != NULL) {
         connection *conn = http->idle;
         http->idle = conn->next;

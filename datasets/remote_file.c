@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/fork.h"
+
 #define PREFIX "/vsisgc/"
 
 enum {
@@ -35,6 +37,7 @@ struct sgc_remote_files {
     pthread_mutex_t mutex;          /* guards the heads */
     file_head *heads[CACHED_HEADS]; /* last used first */
     size_t head_count;
+    sgc_fork_watch forks;
 };
 
 typedef struct remote_file {
@@ -596,6 +599,15 @@ sgc_status sgc_remote_files_install(sgc_error *err)
     return status;
 }
 
+/* The list of heads may have been in the middle of a change: the child begins with an empty one. */
+static void renew_in_child(void *object)
+{
+    sgc_remote_files *files = object;
+    pthread_mutex_init(&table.mutex, NULL);
+    pthread_mutex_init(&files->mutex, NULL);
+    files->head_count = 0;
+}
+
 sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_error *err)
 {
     SGC_TRY(sgc_remote_files_install(err));
@@ -609,6 +621,7 @@ sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_erro
     files->next = table.first;
     table.first = files;
     pthread_mutex_unlock(&table.mutex);
+    sgc_fork_watch_begin(&files->forks, renew_in_child, files);
     *out = files;
     return SGC_OK;
 }
@@ -627,6 +640,7 @@ void sgc_remote_files_free(sgc_remote_files *files)
 {
     if (files == NULL)
         return;
+    sgc_fork_watch_end(&files->forks);
     leave_table(files);
     for (size_t i = 0; i < files->head_count; i++)
         head_drop_locked(files->heads[i]);

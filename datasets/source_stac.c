@@ -17,13 +17,16 @@
 
 enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PAGES = 10000 };
 
+enum { LARGEST_PAGE = 64 * 1024 * 1024 };
+
 const char *const sgc_source_stac_keys[] = {"kind",    "api",  "collection",      "limit",
                                             "retries", "href", "max_concurrency", NULL};
 
 typedef struct stac_source {
     sgc_source base;
     const sgc_definition *definition;
-    char *search; /* URL */
+    char *search;    /* URL */
+    char shown[256]; /* the same without secrets, for messages */
     const char *collection;
     int limit;
     sgc_http *http;
@@ -125,6 +128,7 @@ static sgc_status fetch_page(const stac_source *source, const char *url, const c
         .headers = body != NULL ? headers : headers + 1,
         .body = text,
         .body_size = text != NULL ? strlen(text) : 0,
+        .max_size = LARGEST_PAGE,
     };
     sgc_http_response response = {0};
     const sgc_status status = sgc_http_perform(source->http, &request, cancel, &response, err);
@@ -138,7 +142,7 @@ static sgc_status fetch_page(const stac_source *source, const char *url, const c
     }
     cJSON_Delete(json);
     return sgc_fail(err, SGC_CORRUPT,
-                    "%s answered a search with something that is no list of items", source->search);
+                    "%s answered a search with something that is no list of items", source->shown);
 }
 
 /* The link to the next page, or NULL (datasets guide 3.1). */
@@ -230,7 +234,11 @@ static sgc_status copy_hrefs(const stac_source *source, const cJSON *assets, sgc
     if (patch->hrefs == NULL)
         return sgc_fail_memory(err, d->band_count * sizeof *patch->hrefs, "a patch");
     for (size_t b = 0; b < d->band_count; b++) {
-        const char *href = text_of(member(assets, d->bands[b].asset), "href");
+        const cJSON *asset = member(assets, d->bands[b].asset);
+        const char *href = text_of(asset, "href");
+        if (asset != NULL && href == NULL)
+            return sgc_fail(err, SGC_CORRUPT, "item %s: its asset \"%s\" has no href", patch->id,
+                            d->bands[b].asset);
         if (href != NULL && (patch->hrefs[b] = strdup(href)) == NULL)
             return sgc_fail_memory(err, strlen(href), "a patch");
     }
@@ -245,7 +253,7 @@ static sgc_status add_item(const stac_source *source, const cJSON *item, sgc_rec
     const cJSON *properties = member(item, "properties"), *assets = member(item, "assets");
     if (id == NULL || *id == '\0' || !cJSON_IsObject(assets))
         return sgc_fail(err, SGC_CORRUPT, "%s answered with an item without id or assets",
-                        source->search);
+                        source->shown);
     SGC_TRY(check_item_crs(source, properties, id, err));
     sgc_rect extent;
     SGC_TRY(item_rect(source, properties, member(assets, source->definition->bands[0].asset), id,
@@ -289,7 +297,7 @@ static sgc_status search_pages(const stac_source *source, cJSON *body, sgc_rect 
         page = NULL;
         status = pages < MOST_PAGES
                      ? fetch_page(source, url, body, cancel, &page, err)
-                     : sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", source->search);
+                     : sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", source->shown);
         if (status == SGC_OK)
             status = add_page(source, page, rect, list, err);
         if (status != SGC_OK)
@@ -361,8 +369,24 @@ static sgc_status stac_find(sgc_source *self, sgc_rect rect, const sgc_cancel *c
 
 /* ---- pixels ---- */
 
+/* A file may say where it is; then it must be where its item promises. */
+static sgc_status check_place(GDALDatasetH file, const sgc_patch *patch, const sgc_grid *grid,
+                              sgc_error *err)
+{
+    double t[6];
+    if (GDALGetGeoTransform(file, t) != CE_None)
+        return SGC_OK;
+    const double *g = grid->transform;
+    const double column = (t[0] - g[0]) / g[1], row = (t[3] - g[3]) / g[5];
+    if (fabs(column - (double)patch->rect.x) < 0.01 && fabs(row - (double)patch->rect.y) < 0.01 &&
+        fabs(t[1] / g[1] - 1) < 1e-6 && fabs(t[5] / g[5] - 1) < 1e-6)
+        return SGC_OK;
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file lies elsewhere than its item promises",
+                    patch->id);
+}
+
 static sgc_status check_file(GDALDatasetH file, const sgc_patch *patch, const sgc_band *band,
-                             sgc_error *err)
+                             const sgc_grid *grid, sgc_error *err)
 {
     if (GDALGetRasterCount(file) < band->source_band)
         return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no band %d", patch->id,
@@ -373,7 +397,7 @@ static sgc_status check_file(GDALDatasetH file, const sgc_patch *patch, const sg
                         "patch %s: its file has %d x %d pixels, but its item promises %lld x %lld",
                         patch->id, GDALGetRasterXSize(file), GDALGetRasterYSize(file),
                         (long long)patch->rect.width, (long long)patch->rect.height);
-    return SGC_OK;
+    return check_place(file, patch, grid, err);
 }
 
 /* valid[i] = pixel i of the band's type is neither `nodata` nor NaN. */
@@ -417,9 +441,10 @@ static CPLErr apply_mask(GDALRasterBandH source, sgc_rect window, uint8_t *valid
 }
 
 static sgc_status read_window(GDALDatasetH file, const sgc_patch *patch, const sgc_band *band,
-                              sgc_rect window, void *pixels, uint8_t *valid, sgc_error *err)
+                              const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
+                              sgc_error *err)
 {
-    SGC_TRY(check_file(file, patch, band, err));
+    SGC_TRY(check_file(file, patch, band, grid, err));
     GDALRasterBandH source = GDALGetRasterBand(file, band->source_band);
     const size_t count = (size_t)(window.width * window.height);
     if (GDALRasterIO(source, GF_Read, (int)window.x, (int)window.y, (int)window.width,
@@ -443,7 +468,8 @@ static sgc_status read_window(GDALDatasetH file, const sgc_patch *patch, const s
 }
 
 static sgc_status open_and_read(const char *path, const sgc_patch *patch, const sgc_band *band,
-                                sgc_rect window, void *pixels, uint8_t *valid, sgc_error *err)
+                                const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
+                                sgc_error *err)
 {
     const char *const drivers[] = {"GTiff", NULL};
     const char *const no_siblings[] = {"", NULL};
@@ -454,24 +480,24 @@ static sgc_status open_and_read(const char *path, const sgc_patch *patch, const 
     GDALDatasetH file =
         GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
     if (file == NULL)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: not a GeoTIFF: %s", patch->id,
-                        CPLGetLastErrorMsg());
-    const sgc_status status = read_window(file, patch, band, window, pixels, valid, err);
+        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file is not a GeoTIFF%s%s", patch->id,
+                        *CPLGetLastErrorMsg() != '\0' ? ": " : "", CPLGetLastErrorMsg());
+    const sgc_status status = read_window(file, patch, band, grid, window, pixels, valid, err);
     GDALClose(file);
     return status;
 }
 
 /* One attempt to read a window of a file. */
 static sgc_status read_file(const char *path, const sgc_patch *patch, const sgc_band *band,
-                            sgc_rect window, void *pixels, uint8_t *valid, sgc_fetch *fetch,
-                            const sgc_cancel *cancel, sgc_error *err)
+                            const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
+                            sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err)
 {
     sgc_remote_call call;
     sgc_error remote_error = {""};
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
-    const sgc_status status = open_and_read(path, patch, band, window, pixels, valid, err);
+    const sgc_status status = open_and_read(path, patch, band, grid, window, pixels, valid, err);
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
     fetch->bytes += call.bytes_received;
@@ -499,11 +525,12 @@ static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t ban
     const sgc_rect window = {rect.x - patch->rect.x, rect.y - patch->rect.y, rect.width,
                              rect.height};
     *fetch = (sgc_fetch){0};
-    sgc_status status =
-        read_file(path, patch, definition, window, pixels, valid, fetch, cancel, err);
+    sgc_status status = read_file(path, patch, definition, &source->definition->grid, window,
+                                  pixels, valid, fetch, cancel, err);
     /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT)
-        status = read_file(path, patch, definition, window, pixels, valid, fetch, cancel, err);
+        status = read_file(path, patch, definition, &source->definition->grid, window, pixels,
+                           valid, fetch, cancel, err);
     free(path);
     return status;
 }
@@ -546,13 +573,20 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_sourc
         return sgc_fail(err, SGC_INVALID, "%s: /source: kind \"stac\" needs api and collection",
                         definition->id);
     if (!EQUALN(api, "http://", 7) && !EQUALN(api, "https://", 8))
-        return sgc_fail(err, SGC_INVALID, "\"%.200s\" is no http or https URL", api);
+        return sgc_fail(err, SGC_INVALID,
+                        "the endpoint of %s must be an http or https URL, like "
+                        "https://host/api/v1/",
+                        definition->id);
+    if (strpbrk(api, "?#") != NULL)
+        return sgc_fail(err, SGC_INVALID, "the endpoint of %s must be a URL without query",
+                        definition->id);
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
     source->base = (sgc_source){.find = stac_find, .read = stac_read, .free = stac_free};
     source->definition = definition;
     source->collection = collection;
+    sgc_http_redact(api, source->shown, sizeof source->shown);
     source->limit = number_of(definition->source, "limit", DEFAULT_LIMIT);
     const size_t length = strlen(api);
     sgc_status status = SGC_OK;

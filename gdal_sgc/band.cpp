@@ -10,14 +10,16 @@ namespace
 constexpr int WISHED_BLOCK = 720;
 constexpr size_t STRIP_BYTES = size_t{8} << 20;
 
-// The divisor of a chunk's side nearest to the wished size.
+// The divisor of a chunk's side nearest to the wished size, but no tiny one.
 int BlockSide(int64_t chunk)
 {
+    constexpr int64_t SMALLEST = 64;
     int best = static_cast<int>(chunk);
     for (int64_t n = 1; n * n <= chunk; n++)
         if (chunk % n == 0)
             for (const int64_t side : {n, chunk / n})
-                if (std::abs(side - WISHED_BLOCK) < std::abs(best - WISHED_BLOCK))
+                if (side >= SMALLEST &&
+                    std::abs(side - WISHED_BLOCK) < std::abs(best - WISHED_BLOCK))
                     best = static_cast<int>(side);
     return best;
 }
@@ -172,8 +174,14 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
     sgc_view *view = nullptr;
     if (dataset_->Handle()->Ensure(dataset_->Level(), rect, nullptr, nullptr, &view) != CE_None)
         return CE_Failure;
-    const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
-    const CPLErr result = ReadView(view, rect, image, eDataType, size, size * nBlockXSize);
+    const int size = GDALGetDataTypeSizeBytes(eDataType);
+    if (rect.width < nBlockXSize || rect.height < nBlockYSize) {
+        const double outside = Definition().nodata;
+        GDALCopyWords64(&outside, GDT_Float64, 0, image, eDataType, size,
+                        static_cast<GPtrDiff_t>(nBlockXSize) * nBlockYSize);
+    }
+    const CPLErr result =
+        ReadView(view, rect, image, eDataType, size, static_cast<GSpacing>(size) * nBlockXSize);
     sgc_view_unref(view);
     return result;
 }
@@ -225,6 +233,29 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
     return result;
 }
 
+// What may not be downloaded is read from the level that has it: from this one when this one has
+// all of the window and the coarser one, which GDAL would choose, has not.
+bool SGCBand::MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
+                              const GDALRasterIOExtraArg &extra)
+{
+    const SGCHandle &handle = *dataset_->Handle();
+    if (handle.Connection().download)
+        return true;
+    int x = static_cast<int>(rect.x), y = static_cast<int>(rect.y);
+    int width = static_cast<int>(rect.width), height = static_cast<int>(rect.height);
+    GDALRasterIOExtraArg copy = extra;
+    const int overview =
+        GDALBandGetBestOverviewLevel2(this, x, y, width, height, bufXSize, bufYSize, &copy);
+    if (overview < 0)
+        return false;
+    sgc_missing here = {}, there = {};
+    const size_t level = dataset_->Overview(overview)->Level();
+    return sgc_cube_missing(handle.Cube(), dataset_->Level(), rect, &here, nullptr) != SGC_OK ||
+           sgc_cube_missing(handle.Cube(), level, {x, y, width, height}, &there, nullptr) !=
+               SGC_OK ||
+           here.chunks > 0 || there.chunks == 0;
+}
+
 CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
                           int bufXSize, int bufYSize, GDALDataType bufType, GSpacing pixelSpace,
                           GSpacing lineSpace, GDALRasterIOExtraArg *extra)
@@ -243,7 +274,8 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
         sgc_view_unref(view);
         return result;
     }
-    if ((bufXSize < xSize || bufYSize < ySize) && GetOverviewCount() > 0) {
+    if ((bufXSize < xSize || bufYSize < ySize) && GetOverviewCount() > 0 &&
+        MayUseOverviews(rect, bufXSize, bufYSize, *extra)) {
         int tried = FALSE;
         const CPLErr result =
             TryOverviewRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,

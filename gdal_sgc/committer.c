@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/http.h"
 #include "gdal_sgc/load.h"
 
 /* The chunk positions that a patch meets at full resolution; empty outside the cube. */
@@ -166,7 +167,9 @@ static sgc_status describe_patch(batch *b, const sgc_patch *patch, sgc_error *er
     SGC_TRY(sgc_json_quote(&b->metadata, patch->id, err));
     if (patch->hrefs != NULL && patch->hrefs[0] != NULL) {
         SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
-        SGC_TRY(sgc_json_quote(&b->metadata, patch->hrefs[0], err));
+        char href[512]; /* without what may be secret in it */
+        sgc_http_redact(patch->hrefs[0], href, sizeof href);
+        SGC_TRY(sgc_json_quote(&b->metadata, href, err));
     }
     pthread_mutex_lock(&b->load->mutex);
     const sgc_patch_cost cost = b->load->costs[patch - b->load->patches.patches];

@@ -117,23 +117,26 @@ static int hex_digit(char c)
 }
 
 /* Gives the percent-decoded text. */
-static char *decode(const char *text, size_t length)
+static sgc_status decode(const char *text, size_t length, char **out, sgc_error *err)
 {
-    char *out = malloc(length + 1);
+    char *decoded = malloc(length + 1);
     size_t n = 0;
-    for (size_t i = 0; out != NULL && i < length; i++) {
+    if (decoded == NULL)
+        return sgc_fail_memory(err, length, "a name");
+    for (size_t i = 0; i < length; i++) {
         const int high = text[i] == '%' && i + 2 < length ? hex_digit(text[i + 1]) : -1;
         const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-        if (low >= 0) {
-            out[n++] = (char)(high * 16 + low);
+        if (low >= 0)
             i += 2;
-        } else {
-            out[n++] = text[i];
-        }
+        decoded[n++] = low >= 0 ? (char)(high * 16 + low) : text[i];
     }
-    if (out != NULL)
-        out[n] = '\0';
-    return out;
+    decoded[n] = '\0';
+    if (strlen(decoded) != n) {
+        free(decoded);
+        return sgc_fail(err, SGC_INVALID, "%%00 has no place in a name");
+    }
+    *out = decoded;
+    return SGC_OK;
 }
 
 static sgc_status fail_unknown_key(const char *name, size_t length, sgc_error *err)
@@ -167,7 +170,9 @@ static sgc_status set_value(char **values, const char *pair, size_t length, bool
     if (values[i] != NULL)
         return SGC_OK;
     const char *value = pair + word + 1;
-    values[i] = percent ? decode(value, length - word - 1) : strndup(value, length - word - 1);
+    if (percent)
+        return decode(value, length - word - 1, &values[i], err);
+    values[i] = strndup(value, length - word - 1);
     return values[i] != NULL ? SGC_OK : sgc_fail_memory(err, length, "an option");
 }
 
@@ -177,9 +182,7 @@ static sgc_status split_name(const char *text, char **values, char **place, sgc_
     const char *end = text;
     while (*end != '\0' && *end != '?' && !(*end == ',' && separates(end)))
         end++;
-    *place = decode(text, (size_t)(end - text));
-    if (*place == NULL)
-        return sgc_fail_memory(err, strlen(text), "a name");
+    SGC_TRY(decode(text, (size_t)(end - text), place, err));
     while (*end != '\0') {
         const char *pair = end + 1;
         for (end = pair; *end != '\0' && !separates(end);)

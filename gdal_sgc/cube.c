@@ -341,12 +341,15 @@ static sgc_status download(sgc_cube *cube, size_t level, sgc_rect rect, const sg
 
 static sgc_status fail_missing(const sgc_cube *cube, uint64_t chunks, sgc_error *err)
 {
-    return sgc_fail(err, SGC_BUDGET,
-                    "%llu chunk%s of this window %s not in the cube %s and DOWNLOAD=NO forbids to "
-                    "get %s: allow it with DOWNLOAD=YES, or see nodata there with "
-                    "ON_MISSING=NODATA",
-                    (unsigned long long)chunks, chunks == 1 ? "" : "s", chunks == 1 ? "is" : "are",
-                    cube->place, chunks == 1 ? "it" : "them");
+    const bool one = chunks == 1;
+    const char *reason = cube->ref_choice == SGC_CHOOSE_BRANCH
+                             ? "DOWNLOAD=NO forbids to get more: allow it with DOWNLOAD=YES"
+                             : "a tag or snapshot never gets more: open the branch to DOWNLOAD";
+    return sgc_fail(
+        err, SGC_BUDGET,
+        "%llu chunk%s of this window %s not in the cube %s, and %s, or see nodata there "
+        "with ON_MISSING=NODATA",
+        (unsigned long long)chunks, one ? "" : "s", one ? "is" : "are", cube->place, reason);
 }
 
 sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sgc_policy *policy,

@@ -15,10 +15,22 @@ static struct {
     sgc_cube *cubes;
 } registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/* The child has none of the threads that held mutexes or were loading. */
+static void renew_in_child(void *object)
+{
+    sgc_cube *cube = object;
+    pthread_mutex_init(&registry.mutex, NULL);
+    pthread_mutex_init(&cube->mutex, NULL);
+    pthread_mutex_init(&cube->refreshing, NULL);
+    pthread_cond_init(&cube->loaded, NULL);
+    cube->loading = false;
+}
+
 static void free_cube(sgc_cube *cube)
 {
     if (cube == NULL)
         return;
+    sgc_fork_watch_end(&cube->forks);
     sgc_view_unref(cube->view);
     sgc_source_free(cube->source);
     sgc_repository_free(cube->repository);
@@ -215,11 +227,18 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
     sgc_object_id id;
     sgc_snapshot *snapshot;
     SGC_TRY(sgc_cube_resolve(cube, cube->repository, &id, err));
-    SGC_TRY(sgc_repository_snapshot(cube->repository, &id, &snapshot, err));
+    status = sgc_repository_snapshot(cube->repository, &id, &snapshot, err);
+    if (status == SGC_NOT_FOUND && c->ref_choice == SGC_CHOOSE_SNAPSHOT)
+        return sgc_fail(err, status, "%s has no snapshot \"%s\"; sgc log lists them", cube->place,
+                        cube->ref);
+    SGC_TRY(status);
     /* A root snapshot has no nodes: somebody made the repository and was killed before the cube. */
     const bool made = sgc_snapshot_get(snapshot)->node_count > 0;
     if (made)
         status = open_made(cube, snapshot, c->dataset, err);
+    else if (c->ref_choice != SGC_CHOOSE_BRANCH)
+        status =
+            sgc_fail(err, SGC_NOT_FOUND, "%s was still empty at \"%s\"", cube->place, cube->ref);
     else if (c->create)
         status = open_empty(cube, c, err);
     else
@@ -239,6 +258,7 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
     pthread_cond_init(&cube->loaded, NULL);
+    sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;
     cube->ref_choice = c->ref_choice;
     cube->max_requests = c->max_requests;

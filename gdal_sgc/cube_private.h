@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "gdal_sgc/cube.h"
+#include "store/fork.h"
 
 #include "store/error.h"
 
@@ -36,6 +37,7 @@ struct sgc_cube {
     sgc_object_store *store;    /* until the repository exists, which takes it */
     sgc_repository *repository;
     sgc_view *view; /* NULL until the cube is made */
+    sgc_fork_watch forks;
 };
 
 struct sgc_view {

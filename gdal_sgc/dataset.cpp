@@ -179,7 +179,7 @@ SGCDataset::SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
     for (size_t i = 0; i < channels.size(); i++)
         SetBand(static_cast<int>(i) + 1, new SGCBand(this, static_cast<int>(i) + 1, channels[i]));
     GDALDataset::SetMetadataItem("INTERLEAVE", "BAND", "IMAGE_STRUCTURE");
-    GDALDataset::SetMetadataItem("COMPRESSION", "BLOSC", "IMAGE_STRUCTURE");
+    GDALDataset::SetMetadataItem("COMPRESSION", "ZSTD", "IMAGE_STRUCTURE");
 }
 
 SGCDataset::~SGCDataset()
@@ -247,9 +247,10 @@ const char *SGCDataset::GetMetadataItem(const char *name, const char *domain)
 {
     if (domain == nullptr || !EQUAL(domain, "SGC"))
         return GDALDataset::GetMetadataItem(name, domain);
-    int x, y, width, height;
-    if (sscanf(name, "Window_%d_%d_%d_%d", &x, &y, &width, &height) != 4 || x < 0 || y < 0 ||
-        width < 1 || height < 1 || x > nRasterXSize - width || y > nRasterYSize - height)
+    int x, y, width, height, end = 0;
+    if (sscanf(name, "Window_%d_%d_%d_%d%n", &x, &y, &width, &height, &end) != 4 ||
+        name[end] != '\0' || x < 0 || y < 0 || width < 1 || height < 1 ||
+        x > nRasterXSize - width || y > nRasterYSize - height)
         return nullptr;
     sgc_missing missing = {};
     sgc_error error = {""};

@@ -126,6 +126,8 @@ class SGCBand final : public GDALRasterBand
                      GSpacing lineSpace, GDALRasterIOExtraArg *extra) override;
 
   private:
+    bool MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
+                         const GDALRasterIOExtraArg &extra);
     CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
                        GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                        const GDALRasterIOExtraArg &extra);

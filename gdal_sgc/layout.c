@@ -209,7 +209,7 @@ static sgc_status put_complete(sgc_session *session, const sgc_definition *defin
         .chunk_shape = {1, COMPLETE_CHUNK, COMPLETE_CHUNK},
         .has_dimension_names = true,
         .dimension_names = {name_channel, name_y, name_x},
-        .codecs = {.compression = SGC_ZSTD, .level = 3},
+        .codecs = {.compression = SGC_ZSTD, .level = 3, .checksum = true},
     };
     char path[SGC_PATH_SIZE];
     sgc_layout_complete_path(level, path);

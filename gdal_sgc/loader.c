@@ -199,7 +199,7 @@ static bool wait_for_workers(sgc_loading *l, double *fraction)
 static void tick(sgc_loading *l, double fraction)
 {
     const sgc_progress *progress = l->policy->progress;
-    if (progress == NULL || progress->report(progress->user, fraction) || atomic_load(&l->stop))
+    if (progress == NULL || atomic_load(&l->stop) || progress->report(progress->user, fraction))
         return;
     const sgc_error error = {"cancelled; what was finished is in the cube"};
     fail_load(l, SGC_CANCELLED, &error);

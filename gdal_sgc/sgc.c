@@ -50,7 +50,13 @@ int main(int argc, char **argv)
         printf("sgc %s, %s\n", SGC_VERSION, GDALVersionInfo("--version"));
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (argc != 3 || strcmp(argv[1], "log") != 0) {
+        if (argc > 1 && strcmp(argv[1], "log") != 0)
+            fprintf(stderr, "sgc: there is no command \"%s\"\n", argv[1]);
         fputs(usage, stderr);
         return EXIT_USAGE;
     }

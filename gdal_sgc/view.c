@@ -42,7 +42,8 @@ static sgc_status check_level(const sgc_view *view, size_t l, sgc_error *err)
                                   (uint64_t)sgc_level_columns(level)};
     const uint64_t pixels[] = {(uint64_t)level->grid.height, (uint64_t)level->grid.width};
     bool good = has_shape(view->complete[l], positions, 3) &&
-                sgc_array_get_metadata(view->complete[l])->type == SGC_UINT8;
+                sgc_array_get_metadata(view->complete[l])->type == SGC_UINT8 &&
+                sgc_array_get_metadata(view->complete[l])->chunk_shape[0] == 1;
     for (size_t b = 0; b < cube->definition->band_count; b++) {
         const sgc_array_metadata *m = sgc_array_get_metadata(view->channels[l][b]);
         good = good && has_shape(view->channels[l][b], pixels, 2) &&

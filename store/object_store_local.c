@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/fork.h"
 #include "store/memory.h"
 #include "store/object_store.h"
 
@@ -27,61 +28,17 @@ typedef struct local_store {
     bool locking;
     pthread_mutex_t mutex; /* guards lock_fd; held by a thread that publishes */
     int lock_fd;           /* -1 until the first lock */
-    struct local_store *next;
+    sgc_fork_watch forks;
 } local_store;
 
-/* All stores of the process, for the sake of its forked children. */
-static struct {
-    pthread_once_t once;
-    pthread_mutex_t mutex;
-    local_store *first;
-} stores = {.once = PTHREAD_ONCE_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER};
-
-static void before_fork(void)
+/* A child that kept its copy of the lock file open would keep a dead parent's locks. */
+static void renew_in_child(void *object)
 {
-    pthread_mutex_lock(&stores.mutex);
-}
-
-static void after_fork_in_parent(void)
-{
-    pthread_mutex_unlock(&stores.mutex);
-}
-
-/* A child that kept its copy of a lock file open would keep a dead parent's locks. The mutexes may
- * be held by threads that the child does not have. */
-static void after_fork_in_child(void)
-{
-    pthread_mutex_init(&stores.mutex, NULL);
-    for (local_store *store = stores.first; store != NULL; store = store->next) {
-        pthread_mutex_init(&store->mutex, NULL);
-        if (store->lock_fd >= 0)
-            close(store->lock_fd);
-        store->lock_fd = -1;
-    }
-}
-
-static void watch_forks(void)
-{
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
-static void enlist(local_store *store)
-{
-    pthread_once(&stores.once, watch_forks);
-    pthread_mutex_lock(&stores.mutex);
-    store->next = stores.first;
-    stores.first = store;
-    pthread_mutex_unlock(&stores.mutex);
-}
-
-static void delist(const local_store *store)
-{
-    pthread_mutex_lock(&stores.mutex);
-    local_store **link = &stores.first;
-    while (*link != store)
-        link = &(*link)->next;
-    *link = store->next;
-    pthread_mutex_unlock(&stores.mutex);
+    local_store *store = object;
+    pthread_mutex_init(&store->mutex, NULL);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    store->lock_fd = -1;
 }
 
 static sgc_status fail_errno(sgc_error *err, const char *verb, const char *path)
@@ -259,14 +216,27 @@ static sgc_status stage(char *path, const void *data, size_t size, char **stagin
     return SGC_OK;
 }
 
+/* False when the open lock file is not (any more) the one that others see: a removed cube may have
+ * been made anew. */
+static bool is_current(int fd, const char *path)
+{
+    struct stat ours, theirs;
+    return fd >= 0 && fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 &&
+           ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
+}
+
 static sgc_status open_lock_file(local_store *store, sgc_error *err)
 {
-    if (store->lock_fd >= 0)
-        return SGC_OK;
     char *path;
     SGC_TRY(path_of(store, LOCK_FILE, &path, err));
+    if (is_current(store->lock_fd, path)) {
+        free(path);
+        return SGC_OK;
+    }
     sgc_status status = with_parent(path, make_directory, err);
     if (status == SGC_OK) {
+        if (store->lock_fd >= 0)
+            close(store->lock_fd);
         store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (store->lock_fd < 0)
             status = fail_errno(err, "open", path);
@@ -434,7 +404,10 @@ static sgc_status list_directory(local_store *store, const char *key, sgc_list_f
     SGC_TRY(path_of(store, key, &path, err));
     DIR *directory = opendir(path);
     if (directory == NULL) {
-        const sgc_status status = errno == ENOENT ? SGC_OK : fail_errno(err, "list", path);
+        const sgc_status status =
+            errno == ENOENT    ? SGC_OK
+            : errno == ENOTDIR ? sgc_fail(err, SGC_IO, "%s is a file, not a directory", store->root)
+                               : fail_errno(err, "list", path);
         free(path);
         return status;
     }
@@ -470,7 +443,7 @@ static sgc_status local_list(sgc_object_store *self, const char *prefix, sgc_lis
 static void local_free(sgc_object_store *self)
 {
     local_store *store = (local_store *)self;
-    delist(store);
+    sgc_fork_watch_end(&store->forks);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     pthread_mutex_destroy(&store->mutex);
@@ -504,7 +477,7 @@ sgc_status sgc_object_store_local_new(const char *path, const sgc_local_options 
         .free = local_free,
         .name = root,
     };
-    enlist(store);
+    sgc_fork_watch_begin(&store->forks, renew_in_child, store);
     *out = &store->base;
     return SGC_OK;
 }

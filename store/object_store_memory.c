@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/fork.h"
 #include "store/memory.h"
 #include "store/object_store.h"
 
@@ -16,7 +17,13 @@ typedef struct memory_store {
     pthread_mutex_t mutex;
     entry *entries; /* sorted by key */
     size_t count, capacity;
+    sgc_fork_watch forks;
 } memory_store;
+
+static void renew_in_child(void *object)
+{
+    pthread_mutex_init(&((memory_store *)object)->mutex, NULL);
+}
 
 /* The position of `key`, or where it would be inserted. */
 static size_t find(const memory_store *store, const char *key, bool *found)
@@ -180,6 +187,7 @@ static sgc_status memory_list(sgc_object_store *self, const char *prefix, sgc_li
 static void memory_free(sgc_object_store *self)
 {
     memory_store *store = (memory_store *)self;
+    sgc_fork_watch_end(&store->forks);
     for (size_t i = 0; i < store->count; i++) {
         free(store->entries[i].key);
         free(store->entries[i].object.data);
@@ -203,6 +211,7 @@ sgc_status sgc_object_store_memory_new(sgc_object_store **out, sgc_error *err)
         .free = memory_free,
         .name = "mem:",
     };
+    sgc_fork_watch_begin(&store->forks, renew_in_child, store);
     *out = &store->base;
     return SGC_OK;
 }

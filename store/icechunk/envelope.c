@@ -33,7 +33,14 @@ sgc_status sgc_envelope_wrap(sgc_file_kind kind, int spec_version, const void *p
     header[36] = (unsigned char)spec_version;
     header[37] = (unsigned char)kind;
     header[38] = COMPRESSION_ZSTD;
-    const size_t written = ZSTD_compress(header + HEADER_SIZE, bound, payload, size, ZSTD_LEVEL);
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+    if (context == NULL)
+        return sgc_fail_memory(err, 0, "zstd");
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+    /* Every reader checks it, and a flipped bit is not taken for other metadata. */
+    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+    const size_t written = ZSTD_compress2(context, header + HEADER_SIZE, bound, payload, size);
+    ZSTD_freeCCtx(context);
     if (ZSTD_isError(written))
         return sgc_fail(err, SGC_NO_MEMORY, "cannot compress: %s", ZSTD_getErrorName(written));
     file->size = HEADER_SIZE + written;

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "store/fork.h"
 #include "store/icechunk/metadata_file.h"
 
 enum { SMALLEST_FILE = 40, LARGEST_COUNT = 10 * 1000 * 1000 };
@@ -117,7 +118,17 @@ struct sgc_manifest_cache {
     size_t max_bytes, bytes;
     pthread_mutex_t mutex;
     cached *entries;
+    sgc_fork_watch forks;
 };
+
+/* The list may have been in the middle of a change: the child begins with an empty one. */
+static void renew_in_child(void *object)
+{
+    sgc_manifest_cache *cache = object;
+    pthread_mutex_init(&cache->mutex, NULL);
+    cache->entries = NULL;
+    cache->bytes = 0;
+}
 
 sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,
                                   sgc_manifest_cache **out, sgc_error *err)
@@ -128,6 +139,7 @@ sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,
     cache->store = store;
     cache->max_bytes = max_bytes;
     pthread_mutex_init(&cache->mutex, NULL);
+    sgc_fork_watch_begin(&cache->forks, renew_in_child, cache);
     *out = cache;
     return SGC_OK;
 }
@@ -148,6 +160,7 @@ void sgc_manifest_cache_free(sgc_manifest_cache *cache)
 {
     if (cache == NULL)
         return;
+    sgc_fork_watch_end(&cache->forks);
     drop_from(cache, &cache->entries);
     pthread_mutex_destroy(&cache->mutex);
     free(cache);

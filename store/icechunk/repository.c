@@ -240,9 +240,13 @@ sgc_status sgc_repository_find_chunk(sgc_repository *repository, const sgc_snaps
     sgc_manifest *manifest;
     SGC_TRY(sgc_repository_manifest(repository, snapshot, &node->manifests[i].id, &manifest, err));
     const sgc_array_manifest *array = sgc_manifest_find_array(manifest, &node->id);
-    const sgc_chunk_ref *found = array != NULL && array->dimension_count == node->dimension_count
-                                     ? sgc_manifest_find_ref(array, coordinates)
-                                     : NULL;
+    if (array == NULL || (array->count > 0 && array->dimension_count != node->dimension_count)) {
+        sgc_manifest_unref(manifest);
+        return sgc_fail(err, SGC_CORRUPT, "%s: a manifest of %s is about another array",
+                        repository->store->name, node->path);
+    }
+    const sgc_chunk_ref *found =
+        array->count > 0 ? sgc_manifest_find_ref(array, coordinates) : NULL;
     if (found == NULL) {
         sgc_manifest_unref(manifest);
         return SGC_OK;

@@ -3,6 +3,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "store/fork.h"
 
 enum { BUCKETS = 4096, DEFAULT_SIZE = 64 * 1024 * 1024 };
 
@@ -18,7 +21,23 @@ static struct {
     size_t limit, bytes;
     entry *buckets[BUCKETS];
     entry *newest, *oldest;
+    sgc_fork_watch forks;
 } cache = {.mutex = PTHREAD_MUTEX_INITIALIZER, .limit = DEFAULT_SIZE};
+
+/* The lists may have been in the middle of a change: the child begins with an empty cache. */
+static void renew_in_child(void *object)
+{
+    (void)object;
+    pthread_mutex_init(&cache.mutex, NULL);
+    memset(cache.buckets, 0, sizeof cache.buckets);
+    cache.newest = cache.oldest = NULL;
+    cache.bytes = 0;
+}
+
+static void watch_forks(void)
+{
+    sgc_fork_watch_begin(&cache.forks, renew_in_child, NULL);
+}
 
 sgc_block *sgc_block_new(size_t size)
 {
@@ -116,6 +135,8 @@ sgc_block *sgc_block_cache_get(const sgc_block_key *key)
 
 void sgc_block_cache_put(const sgc_block_key *key, sgc_block *block)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     entry *made = malloc(sizeof *made);
     pthread_mutex_lock(&cache.mutex);
     if (made == NULL || block->size > cache.limit || find(key) != NULL) {
