@@ -1,5 +1,8 @@
 """ArcticDEM32m, filled from a server that plays PGC's: every pixel, every request."""
+import json
 import re
+import subprocess
+import urllib.request
 
 import numpy as np
 from osgeo import gdal
@@ -367,3 +370,60 @@ def test_failure_in_a_program_of_its_own(translate, cube, server, read, assert_p
     server.reset()
     translate(MAIN_JOB, "out.tif")
     assert_pixels(read(gdal.Open("out.tif"), 0, 0, *MAIN_JOB[2:]), expected_dem(MAIN_JOB))
+
+
+def change_search(server, change):
+    """Lets the search answer with items that `change` has changed."""
+    body = {"collections": ["arcticdem-mosaics-v4.1-32m"], "ids": ["66_33_32m_v4.1", "67_33_32m_v4.1"]}
+    request = urllib.request.Request(server.url.rstrip("/") + "/search", json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)
+    for item in answer["features"]:
+        change(item)
+    server.fault("/api/v1/search", status=200, body=json.dumps(answer), content_type="application/geo+json")
+
+
+ONE_TILE = (101000, 47500, 64, 64)  # in tile 66_33 alone, in a chunk of 500
+
+
+def test_secrets_of_an_item_stay_out_of_the_cube(open_cube, server, cube, read):
+    def sign(item):
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("http://", "http://user:PASSWORD@") + "?sig=TOPSECRET"
+    change_search(server, sign)
+    read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)
+    stored = b""
+    for file in (cube / "snapshots").iterdir():
+        unpacked = subprocess.run(["zstd", "-dcq"], input=file.read_bytes()[39:], capture_output=True, check=True)
+        stored += unpacked.stdout
+    assert b"66_33_32m_v4.1_dem.tif" in stored
+    assert b"PASSWORD" not in stored and b"TOPSECRET" not in stored
+
+
+def test_secrets_of_the_endpoint_stay_out_of_messages(cube, server):
+    server.fault("/api/v1/search", status=200, body="<html>", content_type="text/html")
+    url = server.url.replace("http://", "http://user:PASSWORD@")
+    with pytest.raises(RuntimeError) as error:
+        gdal.OpenEx(connection(cube), open_options=["SOURCE_URL=" + url]).ReadRaster(*ONE_TILE)
+    assert "PASSWORD" not in str(error.value)
+    with pytest.raises(RuntimeError, match="without query") as error:
+        gdal.OpenEx(connection(cube), open_options=["SOURCE_URL=%s?key=TOPSECRET" % url])
+    assert "TOPSECRET" not in str(error.value)
+
+
+def test_file_that_lies_elsewhere_is_refused(open_cube, server, read):
+    def swap(item):
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("66_33", "67_33")
+    change_search(server, swap)
+    with pytest.raises(RuntimeError, match="lies elsewhere"):
+        read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)
+
+
+def test_asset_without_href_is_an_error(open_cube, server, read):
+    def forget(item):
+        item["assets"]["dem"]["href"] = None
+    change_search(server, forget)
+    with pytest.raises(RuntimeError, match="has no href"):
+        read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)

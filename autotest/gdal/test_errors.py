@@ -745,3 +745,21 @@ def test_no_home_directory(failure, monkeypatch):
     for name in ("SGC_CUBE_DIR", "XDG_DATA_HOME", "HOME"):
         monkeypatch.delenv(name, False)
     assert "SGC_CUBE_DIR" in open_error(failure, "SGC:Demo")
+
+
+def test_percent_encoded_nul(failure, tmp_path):
+    assert "%00" in open_error(failure, "SGC:%s/a%%00b,dataset=Demo,create=yes" % tmp_path)
+    assert "%00" in open_error(failure, "SGC:Demo%00x")
+
+
+def test_unknown_snapshot_is_named_as_typed(failure, small_chunks, tmp_path):
+    gdal.OpenEx("SGC:Demo").ReadRaster(*FIRST)
+    cube = tmp_path / "cubes" / "Demo.icechunk"
+    message = open_error(failure, "SGC:%s,snapshot=YYYYYYYYYYYYYYYYYYYY" % cube)
+    assert "no snapshot \"YYYYYYYYYYYYYYYYYYYY\"" in message and "sgc log" in message
+
+
+def test_snapshot_from_before_the_cube(failure, small_chunks, tmp_path):
+    gdal.OpenEx("SGC:Demo").ReadRaster(*FIRST)
+    cube = tmp_path / "cubes" / "Demo.icechunk"
+    assert "was still empty" in open_error(failure, "SGC:%s,snapshot=1CECHNKREP0F1RSTCMT0" % cube)

@@ -419,3 +419,31 @@ os._exit(1)
         parent.stdin.close()
         parent.stdout.close()
         parent.wait()
+
+
+def read_inherited(dataset, window, queue):
+    try:
+        queue.put(bytes(dataset.ReadRaster(*window)))
+    except RuntimeError as error:
+        queue.put(str(error))
+
+
+def test_forked_children_share_no_connection_with_their_parent(cube, start_stac_server, read):
+    """They go on with the dataset that they have inherited, whose connections are still open."""
+    server = start_stac_server(only=TILES)
+    windows = [(CORNER[0] + dx, CORNER[1] + dy, 2 * CHUNK, 2 * CHUNK)
+               for dx in (-1600, 1600) for dy in (-1600, 1600)]
+    dataset = gdal.Open(arctic(cube, server) + ",max_requests=1")
+    read(dataset, CORNER[0], CORNER[1], 10, 10)
+    fork = multiprocessing.get_context("fork")
+    queues = [fork.Queue() for _ in windows]
+    children = [fork.Process(target=read_inherited, args=(dataset, window, queue))
+                for window, queue in zip(windows, queues)]
+    for child in children:
+        child.start()
+    results = [queue.get(timeout=120) for queue in queues]
+    for child in children:
+        child.join(60)
+    for result, window in zip(results, windows):
+        assert not isinstance(result, str), result
+        assert result == arctic_dem(window).tobytes()

@@ -128,6 +128,31 @@ static void test_every_truncation_is_corrupt(void **state)
     sgc_buffer_free(&file);
 }
 
+/* A flip is refused, or it changes nothing of what is read. */
+static void test_no_flipped_bit_changes_the_payload(void **state)
+{
+    (void)state;
+    unsigned char data[2000];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)(i * i / 7);
+    sgc_buffer file = wrap(data, sizeof data);
+    size_t refused = 0;
+    for (size_t bit = (size_t)HEADER * 8; bit < file.size * 8; bit++) {
+        sgc_buffer payload = {0};
+        file.data[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        if (unwrap(file.data, file.size, &payload) == SGC_OK) {
+            assert_int_equal(payload.size, sizeof data);
+            assert_memory_equal(payload.data, data, sizeof data);
+        } else {
+            refused++;
+        }
+        file.data[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        sgc_buffer_free(&payload);
+    }
+    assert_true(refused > (file.size - HEADER) * 7);
+    sgc_buffer_free(&file);
+}
+
 static void test_trailing_byte_is_corrupt(void **state)
 {
     (void)state;
@@ -195,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_frame_without_content_size),
         cmocka_unit_test(test_version_is_told),
         cmocka_unit_test(test_every_truncation_is_corrupt),
+        cmocka_unit_test(test_no_flipped_bit_changes_the_payload),
         cmocka_unit_test(test_trailing_byte_is_corrupt),
         cmocka_unit_test(test_second_frame_is_corrupt),
         cmocka_unit_test(test_wrong_kind_is_corrupt),

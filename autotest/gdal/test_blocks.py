@@ -1,0 +1,53 @@
+"""GDAL's blocks, and which level answers when nothing may be downloaded."""
+import numpy as np
+from osgeo import gdal
+import pytest
+
+import demo_formula
+
+CENTRE = (46800, 43200)
+
+
+def demo(cube, options=""):
+    return gdal.Open("SGC:%s,dataset=Demo,create=yes%s" % (cube, options))
+
+
+@pytest.mark.parametrize("chunk, block", [(3600, 720), (900, 900), (64, 64), (1511, 1511), (16381, 16381),
+                                          (2 * 1511, 1511)])
+def test_blocks_divide_chunks_and_are_never_tiny(cube, chunk, block):
+    assert demo(cube, ",chunk_size=%d" % chunk).GetRasterBand(1).GetBlockSize() == [block, block]
+
+
+def test_block_beyond_the_edge_is_nodata_there(cube):
+    dataset = demo(cube, ",chunk_size=300")
+    band = dataset.GetRasterBand(1)
+    assert band.GetBlockSize() == [300, 300]
+    block = np.frombuffer(band.ReadBlock(333, 300), np.float32).reshape(300, 300)
+    np.testing.assert_array_equal(block[:, :100], demo_formula.window(99900, 90000, 100, 300))
+    assert np.isnan(block[:, 100:]).all()
+
+
+def test_offline_view_comes_from_the_level_that_is_there(cube, read, assert_pixels):
+    window = (*CENTRE, 2000, 2000)
+    pixels = read(demo(cube, ",chunk_size=500"), *window)
+    offline = gdal.Open("SGC:%s,download=no" % cube)
+    seen = np.frombuffer(offline.ReadRaster(*window, buf_xsize=500, buf_ysize=500), np.float32)
+    # Nearest neighbour picks the pixel behind the middle of each square of 4 x 4.
+    assert_pixels(seen.reshape(500, 500), pixels[2::4, 2::4])
+
+
+def test_offline_view_prefers_a_level_that_is_complete(cube, read, assert_pixels):
+    window = (48000, 44000, 4000, 4000)
+    online = demo(cube, ",chunk_size=500")
+    expected = np.frombuffer(online.ReadRaster(*window, buf_xsize=500, buf_ysize=500), np.float32)
+    offline = gdal.Open("SGC:%s,download=no" % cube)
+    seen = np.frombuffer(offline.ReadRaster(*window, buf_xsize=500, buf_ysize=500), np.float32)
+    assert_pixels(seen.reshape(500, 500), expected.reshape(500, 500))
+
+
+def test_rasterio_understands_the_metadata(cube):
+    rasterio = pytest.importorskip("rasterio")
+    demo(cube)
+    with rasterio.open("SGC:%s,dataset=Demo,create=yes" % cube) as dataset:
+        assert dataset.profile["dtype"] == "float32"
+        assert dataset.compression == rasterio.enums.Compression.zstd
