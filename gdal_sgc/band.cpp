@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "gdal_sgc/dataset.h"
 
@@ -165,15 +166,27 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
     return CE_None;
 }
 
+// A block that was served with nodata in it must not outlive the chance that somebody loads it.
+void SGCBand::DropIncompleteBlocks()
+{
+    for (const auto &block : std::exchange(incomplete_, {}))
+        FlushBlock(block.first, block.second, FALSE);
+}
+
 CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
 {
     const int64_t x = static_cast<int64_t>(xBlock) * nBlockXSize;
     const int64_t y = static_cast<int64_t>(yBlock) * nBlockYSize;
     const sgc_rect rect = {x, y, std::min<int64_t>(nBlockXSize, nRasterXSize - x),
                            std::min<int64_t>(nBlockYSize, nRasterYSize - y)};
+    DropIncompleteBlocks();
     sgc_view *view = nullptr;
-    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, nullptr, nullptr, &view) != CE_None)
+    bool missing = false;
+    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, nullptr, nullptr, &view, &missing) !=
+        CE_None)
         return CE_Failure;
+    if (missing)
+        incomplete_.emplace_back(xBlock, yBlock);
     const int size = GDALGetDataTypeSizeBytes(eDataType);
     if (rect.width < nBlockXSize || rect.height < nBlockYSize) {
         const double outside = Definition().nodata;
@@ -264,6 +277,7 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
         CPLError(CE_Failure, CPLE_NotSupported, "SGC: cubes are read-only");
         return CE_Failure;
     }
+    DropIncompleteBlocks();
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     if (xSize == bufXSize && ySize == bufYSize) {
         sgc_view *view = nullptr;

@@ -328,7 +328,7 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
     SGC_TRY(parse_size(values[MAX_DOWNLOAD], &c->max_download, err));
     SGC_TRY(parse_threads(values[NUM_THREADS], &c->num_threads, err));
     SGC_TRY(parse_integer(values, MAX_REQUESTS, 1, 256, &requests, err));
-    SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16384, &chunk_size, err));
+    SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16000, &chunk_size, err));
     SGC_TRY(parse_integer(values, COMPRESSION_LEVEL, 1, 9, &level, err));
     c->max_requests = (unsigned)requests;
     c->chunk_size = chunk_size;

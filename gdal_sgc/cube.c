@@ -392,10 +392,17 @@ sgc_status sgc_cube_history(sgc_cube *cube, bool (*fn)(void *user, const sgc_com
         return SGC_OK;
     sgc_object_id id;
     SGC_TRY(sgc_cube_resolve(cube, repository, &id, err));
+    uint64_t newer = UINT64_MAX;
     for (bool more = true; more;) {
         sgc_snapshot *snapshot;
         SGC_TRY(sgc_repository_snapshot(repository, &id, &snapshot, err));
         const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
+        if (data->flushed_at >= newer) { /* a damaged history could be a circle */
+            sgc_snapshot_unref(snapshot);
+            return sgc_fail(err, SGC_CORRUPT, "%s: a commit is not older than the one behind it",
+                            cube->place);
+        }
+        newer = data->flushed_at;
         const sgc_commit_info commit = {data->id, data->flushed_at, data->message};
         more = fn(user, &commit) && data->has_parent;
         id = data->parent;

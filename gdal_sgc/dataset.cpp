@@ -52,7 +52,7 @@ bool ReportProgress(void *user, double fraction)
 } // namespace
 
 CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress,
-                         void *progressData, sgc_view **view)
+                         void *progressData, sgc_view **view, bool *missing)
 {
     ProgressCall call = {progress, progressData};
     const sgc_progress report = {ReportProgress, &call};
@@ -81,6 +81,8 @@ CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc pr
     }
     if (ensured.missing_chunks > 0)
         WarnOfMissing(ensured.missing_chunks);
+    if (missing != nullptr)
+        *missing = ensured.missing_chunks > 0;
     *view = ensured.view;
     return CE_None;
 }

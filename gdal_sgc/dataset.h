@@ -36,8 +36,9 @@ class SGCHandle
     void Announce(size_t level, const sgc_rect &rect);
 
     // Ensures the window and gives the view to read it from. Failures are reported.
+    // *missing, if not nullptr, tells whether some of it reads as nodata for lack of a download.
     CPLErr Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress, void *progressData,
-                  sgc_view **view);
+                  sgc_view **view, bool *missing = nullptr);
 
   private:
     SGCHandle() = default;
@@ -133,8 +134,11 @@ class SGCBand final : public GDALRasterBand
                        const GDALRasterIOExtraArg &extra);
     const sgc_band &Definition() const;
 
+    void DropIncompleteBlocks();
+
     SGCDataset *dataset_; // poDS
     size_t channel_;
+    std::vector<std::pair<int, int>> incomplete_{}; // blocks that GDAL may keep with nodata in them
 };
 
 #endif

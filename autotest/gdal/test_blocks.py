@@ -12,7 +12,7 @@ def demo(cube, options=""):
     return gdal.Open("SGC:%s,dataset=Demo,create=yes%s" % (cube, options))
 
 
-@pytest.mark.parametrize("chunk, block", [(3600, 720), (900, 900), (64, 64), (1511, 1511), (16381, 16381),
+@pytest.mark.parametrize("chunk, block", [(3600, 720), (900, 900), (64, 64), (1511, 1511), (15991, 15991),
                                           (2 * 1511, 1511)])
 def test_blocks_divide_chunks_and_are_never_tiny(cube, chunk, block):
     assert demo(cube, ",chunk_size=%d" % chunk).GetRasterBand(1).GetBlockSize() == [block, block]
@@ -51,3 +51,26 @@ def test_rasterio_understands_the_metadata(cube):
     with rasterio.open("SGC:%s,dataset=Demo,create=yes" % cube) as dataset:
         assert dataset.profile["dtype"] == "float32"
         assert dataset.compression == rasterio.enums.Compression.zstd
+
+
+def test_block_without_its_chunk_is_not_kept(cube, read, config, assert_pixels):
+    """Another handle loads the chunk between two visits of GDAL's block cache, each followed by one to
+    another block."""
+    window, elsewhere = (46784, 43200, 64, 64), (0, 0, 1, 1)
+    read(demo(cube, ",chunk_size=64"), 6400, 6400, 1, 1)  # makes the cube, far away
+    config(GDAL_FORCE_CACHING="YES")  # looked at when a dataset is opened
+    patient = gdal.Open("SGC:%s,download=no,on_missing=nodata" % cube)
+    config(GDAL_FORCE_CACHING="NO")
+
+    def visit():
+        pixels = read(patient, *window)
+        read(patient, *elsewhere)
+        return pixels
+
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        assert np.isnan(visit()).all()
+        read(gdal.Open("SGC:%s" % cube), *window)
+        assert_pixels(visit(), demo_formula.window(*window))
+    finally:
+        gdal.PopErrorHandler()
