@@ -140,7 +140,7 @@ static sgc_status read_range(int fd, const char *path, uint64_t offset, uint64_t
     if (offset > size || length > size - offset)
         return sgc_fail(err, SGC_CORRUPT,
                         "%s has %llu bytes, but bytes up to %llu are wanted: it is damaged", path,
-                        (unsigned long long)size, (unsigned long long)(offset + length));
+                        (unsigned long long)size, (unsigned long long)offset + length);
     unsigned char *data = malloc(length > 0 ? (size_t)length : 1);
     if (data == NULL)
         return sgc_fail_memory(err, length, path);

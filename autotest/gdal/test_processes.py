@@ -327,10 +327,11 @@ def test_threads_make_a_cube_together(tmp_path, assert_nothing_lost):
 
 # Forked children
 
-def read_in_child(name, window, queue):
+def read_in_child(name_or_dataset, window, queue):
     gdal.UseExceptions()
     try:
-        queue.put(gdal.Open(name).ReadRaster(*window))
+        dataset = gdal.Open(name_or_dataset) if isinstance(name_or_dataset, str) else name_or_dataset
+        queue.put(dataset.ReadRaster(*window))
     except RuntimeError as error:
         queue.put(str(error))
     queue.close()
@@ -338,11 +339,11 @@ def read_in_child(name, window, queue):
     os._exit(0)  # this interpreter is pytest's, and has no business in winding that up
 
 
-def forked_read(name, windows):
-    """What children of this process read, all at once."""
+def forked_read(name_or_dataset, windows):
+    """What children of this process read, all at once, by a name or from a dataset they inherit."""
     fork = multiprocessing.get_context("fork")
     queues = [fork.Queue() for _ in windows]
-    children = [fork.Process(target=read_in_child, args=(name, window, queue))
+    children = [fork.Process(target=read_in_child, args=(name_or_dataset, window, queue))
                 for window, queue in zip(windows, queues)]
     for child in children:
         child.start()
@@ -421,13 +422,6 @@ os._exit(1)
         parent.wait()
 
 
-def read_inherited(dataset, window, queue):
-    try:
-        queue.put(bytes(dataset.ReadRaster(*window)))
-    except RuntimeError as error:
-        queue.put(str(error))
-
-
 def test_forked_children_share_no_connection_with_their_parent(cube, start_stac_server, read):
     """They go on with the dataset that they have inherited, whose connections are still open."""
     server = start_stac_server(only=TILES)
@@ -435,15 +429,6 @@ def test_forked_children_share_no_connection_with_their_parent(cube, start_stac_
                for dx in (-1600, 1600) for dy in (-1600, 1600)]
     dataset = gdal.Open(arctic(cube, server) + ",max_requests=1")
     read(dataset, CORNER[0], CORNER[1], 10, 10)
-    fork = multiprocessing.get_context("fork")
-    queues = [fork.Queue() for _ in windows]
-    children = [fork.Process(target=read_inherited, args=(dataset, window, queue))
-                for window, queue in zip(windows, queues)]
-    for child in children:
-        child.start()
-    results = [queue.get(timeout=120) for queue in queues]
-    for child in children:
-        child.join(60)
-    for result, window in zip(results, windows):
+    for result, window in zip(forked_read(dataset, windows), windows):
         assert not isinstance(result, str), result
         assert result == arctic_dem(window).tobytes()

@@ -12,21 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autotest/unit/store_testing.h"
 #include "gdal_sgc/cube.h"
 
-static char directory[64];
+static char *directory;
 
 static int make_directory(void **state)
 {
     (void)state;
-    strcpy(directory, "/tmp/sgc-test-XXXXXX");
-    return mkdtemp(directory) == NULL;
+    directory = temporary_directory_new();
+    return 0;
 }
 
 static int remove_directory(void **state)
 {
     (void)state;
-    return CPLUnlinkTree(directory);
+    temporary_directory_free(directory);
+    return 0;
 }
 
 /* Opens the cube, sees to it that `rect` is complete, and closes it. */

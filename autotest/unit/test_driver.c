@@ -15,21 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autotest/unit/store_testing.h"
+
 enum { CHUNK = 64, SIDE = 512, WINDOW_X = 48000, WINDOW_Y = 43200, THREADS = 8 };
 
-static char directory[64];
+static char *directory;
 
 static int make_directory(void **state)
 {
     (void)state;
-    strcpy(directory, "/tmp/sgc-test-XXXXXX");
-    return mkdtemp(directory) == NULL;
+    directory = temporary_directory_new();
+    return 0;
 }
 
 static int remove_directory(void **state)
 {
     (void)state;
-    return CPLUnlinkTree(directory);
+    temporary_directory_free(directory);
+    return 0;
 }
 
 static GDALDatasetH open_cube(void)

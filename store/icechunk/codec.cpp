@@ -14,6 +14,7 @@ namespace
 {
 
 constexpr char kIdentifier[] = "Ichk";
+constexpr size_t kFirstBuffer = 1 << 16;
 constexpr unsigned kMaxDepth = 64;
 constexpr unsigned kMaxTables = 50000000;
 
@@ -107,7 +108,7 @@ fb::Offset<ice::NodeSnapshot> encode_node(fb::FlatBufferBuilder &b, const sgc_no
 
 sgc_status encode_snapshot(const sgc_snapshot_data &s, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(64 * 1024);
+    fb::FlatBufferBuilder b(kFirstBuffer);
     std::vector<fb::Offset<ice::NodeSnapshot>> nodes;
     for (size_t i = 0; i < s.node_count; i++)
         nodes.push_back(encode_node(b, s.nodes[i]));
@@ -155,7 +156,7 @@ fb::Offset<ice::ChunkRef> encode_ref(fb::FlatBufferBuilder &b, const uint32_t *c
 
 sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(64 * 1024);
+    fb::FlatBufferBuilder b(kFirstBuffer);
     std::vector<fb::Offset<ice::ArrayManifest>> arrays;
     for (size_t i = 0; i < m.array_count; i++) {
         const sgc_array_manifest &a = m.arrays[i];
@@ -172,7 +173,7 @@ sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_erro
 
 sgc_status encode_log(const sgc_transaction_log &log, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(16 * 1024);
+    fb::FlatBufferBuilder b(kFirstBuffer);
     std::vector<fb::Offset<ice::ArrayUpdatedChunks>> updated;
     for (size_t i = 0; i < log.updated_chunk_count; i++) {
         const sgc_updated_chunks &u = log.updated_chunks[i];
