@@ -255,8 +255,8 @@ def test_waiting_process_takes_over_from_a_killed_one(cube, slow_server, start_r
     owner.go()
     wait_for(lambda: is_claimed(cube))
     waiter = start_reader(arctic(cube, slow_server), SOUTH_WEST)
-    waiter.go()
     searches = len(slow_server.search_requests())
+    waiter.go()
     wait_for(lambda: len(slow_server.search_requests()) > searches or waiter.process.poll() is not None)
     with pytest.raises(subprocess.TimeoutExpired):
         waiter.process.wait(timeout=0.5)
