@@ -2,7 +2,9 @@
  *
  * Decoded structs live in the caller's arena. Decoding verifies everything the format demands of a
  * buffer (bounds, required fields, alignment, orders); a violation is SGC_CORRUPT. Encoding expects
- * sorted input, as the comments say, and appends the FlatBuffers buffer to `out`. */
+ * sorted input, as the comments say, and appends the FlatBuffers buffer to `out`, in the slots that
+ * `spec_version` (1 or 2) uses. What a file says decodes and encodes to the same again, `extra`
+ * fields included, unless a comment says otherwise. */
 #ifndef SGC_CODEC_H
 #define SGC_CODEC_H
 
@@ -16,6 +18,12 @@
 SGC_BEGIN_C
 
 enum { SGC_MAX_DIMENSIONS = 16 };
+
+/* Opaque bytes; data is NULL where the field is absent. */
+typedef struct sgc_bytes {
+    const unsigned char *data;
+    size_t size;
+} sgc_bytes;
 
 typedef struct sgc_metadata_item {
     const char *name;
@@ -52,17 +60,20 @@ typedef struct sgc_node {
     bool has_dimension_names;
     size_t manifest_count;
     const sgc_manifest_ref *manifests;
+    sgc_bytes extra; /* of all nodes */
 } sgc_node;
 
 typedef struct sgc_manifest_file {
     sgc_object_id id;
     uint64_t size_bytes; /* of the stored file */
     uint32_t num_chunk_refs;
+    sgc_bytes extra; /* spec 2 */
 } sgc_manifest_file;
 
 typedef struct sgc_snapshot_data {
+    int spec_version; /* which slots are encoded; decoding leaves it 0: the envelope knows */
     sgc_object_id id;
-    bool has_parent;
+    bool has_parent; /* spec 2 keeps parents in the repo info, and encodes none here */
     sgc_object_id parent;
     uint64_t flushed_at; /* microseconds since 1970 */
     const char *message;
@@ -72,6 +83,7 @@ typedef struct sgc_snapshot_data {
     const sgc_node *nodes; /* by path */
     size_t manifest_file_count;
     const sgc_manifest_file *manifest_files; /* by id */
+    sgc_bytes extra;
 } sgc_snapshot_data;
 
 typedef enum sgc_chunk_kind {
@@ -81,13 +93,21 @@ typedef enum sgc_chunk_kind {
     SGC_CHUNK_VIRTUAL,
 } sgc_chunk_kind;
 
+/* What few references have: virtual ones, and those of writers to come. */
+typedef struct sgc_ref_details {
+    const char *location;   /* virtual: URL, decompressed */
+    const char *etag;       /* virtual: NULL if absent */
+    uint32_t last_modified; /* virtual: seconds since 1970, 0 if absent */
+    sgc_bytes extra;
+} sgc_ref_details;
+
 /* Where the encoded bytes of a chunk are. */
 typedef struct sgc_chunk_ref {
     sgc_chunk_kind kind;
     sgc_object_id id;                 /* native: of the object */
     uint64_t offset, length;          /* native, virtual: bytes in the object; inline: length */
     const unsigned char *inline_data; /* inline */
-    const char *location;             /* virtual: URL; NULL where it is compressed */
+    const sgc_ref_details *details;   /* virtual, else mostly NULL */
 } sgc_chunk_ref;
 
 typedef struct sgc_array_manifest {
@@ -98,7 +118,10 @@ typedef struct sgc_array_manifest {
     const sgc_chunk_ref *refs;   /* count */
 } sgc_array_manifest;
 
+/* The `extra` fields of manifests and their arrays are dropped: manifests are divided and joined.
+ */
 typedef struct sgc_manifest_data {
+    int spec_version; /* as in sgc_snapshot_data */
     sgc_object_id id;
     size_t array_count;
     const sgc_array_manifest *arrays; /* by node id */
@@ -113,18 +136,112 @@ typedef struct sgc_updated_chunks {
     sgc_node_id node;
     size_t dimension_count;
     size_t count;
-    const uint32_t *coordinates; /* count x dimension_count, in lexicographic order */
+    const uint32_t *coordinates; /* count x dimension_count; in lexicographic order only when we
+                                    wrote them (format guide 13) */
 } sgc_updated_chunks;
 
+typedef struct sgc_moved_node {
+    const char *from, *to; /* paths */
+    sgc_node_id id;
+    bool is_array;
+} sgc_moved_node;
+
 typedef struct sgc_transaction_log {
+    int spec_version; /* as in sgc_snapshot_data */
     sgc_object_id id;
     sgc_node_ids new_groups, new_arrays, deleted_groups, deleted_arrays;
     sgc_node_ids updated_arrays, updated_groups;
     size_t updated_chunk_count;
     const sgc_updated_chunks *updated_chunks; /* by node id */
+    size_t moved_node_count;                  /* spec 2 */
+    const sgc_moved_node *moved_nodes;
 } sgc_transaction_log;
 
-/* Snapshots are written as spec 1 does it (format guide 23.2), and read as either. */
+/* ---- the repo info (spec 2; format guide 5.5, 8) ---- */
+
+/* A branch or tag. */
+typedef struct sgc_named_snapshot {
+    const char *name;
+    uint32_t snapshot; /* index into sgc_repo_info_data.snapshots */
+} sgc_named_snapshot;
+
+typedef struct sgc_snapshot_entry {
+    sgc_object_id id;
+    int32_t parent;      /* index into sgc_repo_info_data.snapshots, -1: none */
+    uint64_t flushed_at; /* microseconds since 1970 */
+    const char *message;
+    bool has_metadata;
+    size_t metadata_count;
+    const sgc_metadata_item *metadata; /* by name; values are FlexBuffers */
+    size_t pruned_log_count;
+    const sgc_object_id *pruned_logs; /* of ancestors that were expired, oldest first */
+} sgc_snapshot_entry;
+
+/* The tags of the union. */
+typedef enum sgc_operation_kind {
+    SGC_REPO_INITIALIZED = 1,
+    SGC_REPO_MIGRATED,
+    SGC_CONFIG_CHANGED,
+    SGC_METADATA_CHANGED,
+    SGC_TAG_CREATED,
+    SGC_TAG_DELETED,
+    SGC_BRANCH_CREATED,
+    SGC_BRANCH_DELETED,
+    SGC_BRANCH_RESET,
+    SGC_NEW_COMMIT,
+    SGC_COMMIT_AMENDED,
+    SGC_NEW_DETACHED_SNAPSHOT,
+    SGC_GC_RAN,
+    SGC_EXPIRATION_RAN,
+    SGC_FEATURE_FLAG_CHANGED,
+    SGC_REPO_STATUS_CHANGED,
+    SGC_LAST_OPERATION = SGC_REPO_STATUS_CHANGED,
+} sgc_operation_kind;
+
+typedef enum sgc_availability { SGC_ONLINE, SGC_READ_ONLY, SGC_OFFLINE } sgc_availability;
+
+typedef struct sgc_repo_status {
+    uint8_t availability; /* sgc_availability, or one of a later version */
+    uint64_t set_at;      /* microseconds since 1970 */
+    const char *reason;   /* NULL if absent */
+} sgc_repo_status;
+
+/* An entry of the operations log. Each kind uses some of the fields. */
+typedef struct sgc_operation {
+    sgc_operation_kind kind;
+    uint64_t time;                    /* microseconds since 1970 */
+    const char *backup;               /* file below overwritten/; NULL if absent */
+    const char *name;                 /* of a tag or branch */
+    sgc_object_id previous;           /* deleted, reset, amended: the snapshot before */
+    sgc_object_id snapshot;           /* committed, amended, detached: the new snapshot */
+    uint8_t from_version, to_version; /* migrated */
+    uint16_t flag;                    /* feature flag */
+    bool flag_value, flag_is_set;
+    sgc_repo_status status; /* status changed */
+} sgc_operation;
+
+typedef struct sgc_repo_info_data {
+    uint8_t spec_version;
+    size_t tag_count, branch_count, deleted_tag_count, snapshot_count;
+    const sgc_named_snapshot *tags, *branches; /* by name */
+    const char *const *deleted_tags;           /* sorted */
+    const sgc_snapshot_entry *snapshots;       /* by id */
+    sgc_repo_status status;
+    bool has_metadata;
+    size_t metadata_count;
+    const sgc_metadata_item *metadata; /* by name */
+    size_t operation_count;
+    const sgc_operation *operations; /* the newest first; at least one */
+    const char *previous_file;       /* repo_before_updates; NULL if absent */
+    sgc_bytes config;                /* FlexBuffers */
+    bool has_enabled_flags, has_disabled_flags;
+    size_t enabled_flag_count, disabled_flag_count;
+    const uint16_t *enabled_flags, *disabled_flags;
+    sgc_bytes extra;
+    /* Of a later version of the format, anywhere in the file: what is decoded is not all. */
+    bool has_unknown_fields;
+} sgc_repo_info_data;
+
 SGC_CHECKED sgc_status sgc_snapshot_encode(const sgc_snapshot_data *snapshot, sgc_buffer *out,
                                            sgc_error *err);
 SGC_CHECKED sgc_status sgc_snapshot_decode(const void *buffer, size_t size, sgc_arena *arena,
@@ -137,6 +254,15 @@ SGC_CHECKED sgc_status sgc_manifest_decode(const void *buffer, size_t size, sgc_
 
 SGC_CHECKED sgc_status sgc_transaction_log_encode(const sgc_transaction_log *log, sgc_buffer *out,
                                                   sgc_error *err);
+SGC_CHECKED sgc_status sgc_transaction_log_decode(const void *buffer, size_t size, sgc_arena *arena,
+                                                  sgc_transaction_log *out, sgc_error *err);
+
+/* SGC_UNSUPPORTED for data with has_unknown_fields, which would lose them. */
+SGC_CHECKED sgc_status sgc_repo_info_encode(const sgc_repo_info_data *info, sgc_buffer *out,
+                                            sgc_error *err);
+/* An operation of an unknown kind is an unknown field: it is left out. */
+SGC_CHECKED sgc_status sgc_repo_info_decode(const void *buffer, size_t size, sgc_arena *arena,
+                                            sgc_repo_info_data *out, sgc_error *err);
 
 SGC_END_C
 
