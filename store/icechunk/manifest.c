@@ -81,8 +81,9 @@ static sgc_status read_and_decode(sgc_object_store *store, const sgc_manifest_fi
         return sgc_metadata_file_fail(store, SGC_FILE_MANIFEST, &file->id, SGC_CORRUPT, err);
     }
     sgc_buffer payload = {0};
+    int version;
     sgc_status status = sgc_metadata_file_read(store, SGC_FILE_MANIFEST, &file->id,
-                                               file->size_bytes, &payload, err);
+                                               file->size_bytes, &version, &payload, err);
     if (status == SGC_OK) {
         status = decode(&payload, &file->id, manifest, err);
         if (status != SGC_OK)
@@ -229,9 +230,11 @@ sgc_status sgc_manifest_store(sgc_object_store *store, sgc_manifest_data *data,
     uint64_t size;
     sgc_status status = sgc_manifest_encode(data, &payload, err);
     if (status == SGC_OK)
-        status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &data->id, &payload, &size, err);
+        status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &data->id, data->spec_version,
+                                         &payload, &size, err);
     if (status == SGC_OK)
-        *file = (sgc_manifest_file){data->id, size, (uint32_t)count};
+        *file = (sgc_manifest_file){
+            .id = data->id, .size_bytes = size, .num_chunk_refs = (uint32_t)count};
     sgc_buffer_free(&payload);
     return status;
 }

@@ -2,13 +2,11 @@
 
 #include <stdio.h>
 
-enum { SPEC_VERSION = 1, KEY_SIZE = 64 };
-
-static void format_key(sgc_file_kind kind, const sgc_object_id *id, char key[KEY_SIZE])
+void sgc_metadata_file_key(sgc_file_kind kind, const sgc_object_id *id, char key[SGC_METADATA_KEY])
 {
     char text[SGC_OBJECT_ID_TEXT + 1];
     sgc_object_id_format(id, text);
-    snprintf(key, KEY_SIZE, "%s/%s",
+    snprintf(key, SGC_METADATA_KEY, "%s/%s",
              kind == SGC_FILE_SNAPSHOT   ? "snapshots"
              : kind == SGC_FILE_MANIFEST ? "manifests"
                                          : "transactions",
@@ -18,35 +16,34 @@ static void format_key(sgc_file_kind kind, const sgc_object_id *id, char key[KEY
 sgc_status sgc_metadata_file_fail(const sgc_object_store *store, sgc_file_kind kind,
                                   const sgc_object_id *id, sgc_status status, sgc_error *err)
 {
-    char key[KEY_SIZE];
-    format_key(kind, id, key);
+    char key[SGC_METADATA_KEY];
+    sgc_metadata_file_key(kind, id, key);
     return sgc_fail_in(err, status, "%s/%s", store->name, key);
 }
 
 sgc_status sgc_metadata_file_read(sgc_object_store *store, sgc_file_kind kind,
-                                  const sgc_object_id *id, uint64_t length, sgc_buffer *payload,
-                                  sgc_error *err)
+                                  const sgc_object_id *id, uint64_t length, int *spec_version,
+                                  sgc_buffer *payload, sgc_error *err)
 {
-    char key[KEY_SIZE];
-    format_key(kind, id, key);
+    char key[SGC_METADATA_KEY];
+    sgc_metadata_file_key(kind, id, key);
     sgc_object file = {0};
-    int version;
     SGC_TRY(store->get(store, key, 0, length, &file, err));
     const sgc_status status =
-        sgc_envelope_unwrap(kind, file.data, file.size, &version, payload, err);
+        sgc_envelope_unwrap(kind, file.data, file.size, spec_version, payload, err);
     sgc_object_clear(&file);
     return status == SGC_OK ? SGC_OK : sgc_metadata_file_fail(store, kind, id, status, err);
 }
 
 sgc_status sgc_metadata_file_write(sgc_object_store *store, sgc_file_kind kind,
-                                   const sgc_object_id *id, const sgc_buffer *payload,
-                                   uint64_t *size, sgc_error *err)
+                                   const sgc_object_id *id, int spec_version,
+                                   const sgc_buffer *payload, uint64_t *size, sgc_error *err)
 {
-    char key[KEY_SIZE];
-    format_key(kind, id, key);
+    char key[SGC_METADATA_KEY];
+    sgc_metadata_file_key(kind, id, key);
     sgc_buffer file = {0};
-    sgc_status status =
-        sgc_envelope_wrap(kind, SPEC_VERSION, payload->data, payload->size, &file, err);
+    sgc_status status = sgc_envelope_wrap(kind, spec_version == 2 ? 2 : 1, payload->data,
+                                          payload->size, &file, err);
     if (status == SGC_OK)
         status = store->put(store, key, file.data, file.size, SGC_PUT_ALWAYS, NULL, err);
     if (status == SGC_OK && size != NULL)

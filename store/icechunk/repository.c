@@ -1,32 +1,25 @@
-#include "store/icechunk/repository.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "store/icechunk/clock.h"
+#include "store/clock.h"
+#include "store/icechunk/flex_buffers.h"
+#include "store/icechunk/repo_info.h"
+#include "store/icechunk/repository_private.h"
+#include "store/icechunk/transaction_log.h"
 
 enum {
     MANIFEST_CACHE_BYTES = 64 * 1024 * 1024,
-    INLINE_THRESHOLD = 512,
     KEY_SIZE = 64,
     LONGEST_RULE_NAME = 63,
+    QUEUE_LOCK = 1, /* 0 is the store's own */
+    QUEUE_ATTEMPTS = 200,
 };
 
 static const sgc_object_id root_id = {
     {0x0b, 0x1c, 0xc8, 0xd6, 0x78, 0x75, 0x80, 0xf0, 0xe3, 0x3a, 0x65, 0x34}};
 
-typedef struct split_rule {
-    char dimension[LONGEST_RULE_NAME + 1];
-    uint32_t chunks;
-} split_rule;
-
-struct sgc_repository {
-    sgc_object_store *store;
-    sgc_manifest_cache *manifests;
-    split_rule *rules;
-    size_t rule_count;
-};
+/* ---- rules for splitting ---- */
 
 /* A name goes into YAML and a regular expression as it is. */
 static bool is_plain(const char *name)
@@ -39,22 +32,53 @@ static bool is_plain(const char *name)
 sgc_status sgc_repository_set_split_rules(sgc_repository *repository, const sgc_split_rule *rules,
                                           size_t count, sgc_error *err)
 {
-    split_rule *copies = calloc(count + 1, sizeof *copies);
-    if (copies == NULL)
-        return sgc_fail_memory(err, count * sizeof *copies, "rules");
-    for (size_t i = 0; i < count; i++) {
-        if (!is_plain(rules[i].dimension) || rules[i].chunks == 0) {
-            free(copies);
+    enum { NAME_SIZE = LONGEST_RULE_NAME + 1 };
+    for (size_t i = 0; i < count; i++)
+        if (!is_plain(rules[i].dimension) || rules[i].chunks == 0)
             return sgc_fail(err, SGC_INVALID, "bad rule for splitting manifests: \"%.64s\" by %u",
                             rules[i].dimension, rules[i].chunks);
-        }
-        strcpy(copies[i].dimension, rules[i].dimension);
-        copies[i].chunks = rules[i].chunks;
+    sgc_split_rule *copies = calloc(count + 1, sizeof *copies + NAME_SIZE);
+    if (copies == NULL)
+        return sgc_fail_memory(err, count * sizeof *copies, "rules");
+    char *names = (char *)(copies + count);
+    for (size_t i = 0; i < count; i++) {
+        strcpy(names + i * NAME_SIZE, rules[i].dimension);
+        copies[i] = (sgc_split_rule){names + i * NAME_SIZE, rules[i].chunks};
     }
     free(repository->rules);
     repository->rules = copies;
     repository->rule_count = count;
     return SGC_OK;
+}
+
+static uint32_t length_by_rule(const sgc_repository *repository, const char *name)
+{
+    for (size_t i = 0; name != NULL && i < repository->rule_count; i++)
+        if (strcmp(repository->rules[i].dimension, name) == 0)
+            return repository->rules[i].chunks;
+    return UINT32_MAX;
+}
+
+void sgc_repository_split(const sgc_repository *repository, const sgc_node *array,
+                          uint32_t lengths[SGC_MAX_DIMENSIONS])
+{
+    const char *names[SGC_MAX_DIMENSIONS];
+    for (size_t d = 0; d < array->dimension_count; d++) {
+        names[d] = array->dimensions[d].name;
+        lengths[d] = length_by_rule(repository, names[d]);
+    }
+    if (sgc_config_has_split_rules(repository->config))
+        sgc_config_split(repository->config, array->path, array->dimension_count, names, lengths);
+}
+
+/* ---- opening and creating ---- */
+
+/* A thread that held the mutex is not in the child. */
+static void renew_in_child(void *object)
+{
+    sgc_repository *repository = object;
+    pthread_mutex_init(&repository->queue, NULL);
+    repository->queue_locked = false;
 }
 
 /* The repository does not own the store yet. */
@@ -64,6 +88,8 @@ static sgc_status make(sgc_object_store *store, const sgc_repository_options *op
     sgc_repository *repository = calloc(1, sizeof *repository);
     if (repository == NULL)
         return sgc_fail_memory(err, sizeof *repository, "a repository");
+    pthread_mutex_init(&repository->queue, NULL);
+    sgc_fork_watch_begin(&repository->forks, renew_in_child, repository);
     sgc_status status = SGC_OK;
     if (options != NULL)
         status = sgc_repository_set_split_rules(repository, options->split_rules,
@@ -78,90 +104,181 @@ static sgc_status make(sgc_object_store *store, const sgc_repository_options *op
     return SGC_OK;
 }
 
-sgc_status sgc_repository_check_version(sgc_object_store *store, sgc_error *err)
+void sgc_repository_free(sgc_repository *repository)
+{
+    if (repository == NULL)
+        return;
+    sgc_fork_watch_end(&repository->forks);
+    sgc_manifest_cache_free(repository->manifests);
+    sgc_object_store_free(repository->store);
+    sgc_config_free(repository->config);
+    pthread_mutex_destroy(&repository->queue);
+    free(repository->rules);
+    free(repository);
+}
+
+sgc_status sgc_repository_check_not_migrated(sgc_object_store *store, sgc_error *err)
 {
     sgc_object info = {0};
-    const sgc_status status = store->get(store, "repo", 0, SGC_TO_END, &info, err);
+    const sgc_status status = store->get(store, SGC_REPO_INFO_KEY, 0, 0, &info, err);
     sgc_object_clear(&info);
     if (status == SGC_OK)
         return sgc_fail(err, SGC_UNSUPPORTED,
-                        "%s is an Icechunk repository of version 2; this build reads version 1",
+                        "%s was migrated to Icechunk version 2 meanwhile: open it again",
                         store->name);
     return status == SGC_NOT_FOUND ? SGC_OK : status;
+}
+
+static sgc_status read_config_1(sgc_object_store *store, sgc_config **config, sgc_error *err)
+{
+    sgc_object file = {0};
+    const sgc_status found = store->get(store, "config.yaml", 0, SGC_TO_END, &file, err);
+    if (found != SGC_OK)
+        return found == SGC_NOT_FOUND ? SGC_OK : found;
+    const sgc_status status = sgc_config_parse_yaml(file.data, file.size, config, err);
+    sgc_object_clear(&file);
+    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s/config.yaml", store->name);
+}
+
+/* Says which version `store` holds and reads its configuration. */
+static sgc_status detect(sgc_object_store *store, int *spec_version, sgc_config **config,
+                         sgc_error *err)
+{
+    sgc_repo_info info;
+    sgc_object_id tip;
+    sgc_status status = sgc_repo_info_load(store, &info, err);
+    if (status == SGC_NOT_FOUND) {
+        SGC_TRY(sgc_ref_read(store, SGC_REF_BRANCH, "main", &tip, err));
+        *spec_version = 1;
+        return read_config_1(store, config, err);
+    }
+    SGC_TRY(status);
+    *spec_version = 2;
+    if (info.data.config.data != NULL)
+        status = sgc_config_parse_flex(info.data.config.data, info.data.config.size, config, err);
+    sgc_repo_info_clear(&info);
+    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s/repo", store->name);
 }
 
 sgc_status sgc_repository_open(sgc_object_store *store, const sgc_repository_options *options,
                                sgc_repository **out, sgc_error *err)
 {
-    SGC_TRY(sgc_repository_check_version(store, err));
-    sgc_object_id tip;
-    SGC_TRY(sgc_ref_read(store, SGC_REF_BRANCH, "main", &tip, err));
+    int spec_version;
+    sgc_config *config = NULL;
+    SGC_TRY(detect(store, &spec_version, &config, err));
     sgc_repository *repository;
-    SGC_TRY(make(store, options, &repository, err));
+    const sgc_status status = make(store, options, &repository, err);
+    if (status != SGC_OK) {
+        sgc_config_free(config);
+        return status;
+    }
     repository->store = store;
+    repository->spec_version = spec_version;
+    repository->config = config;
     *out = repository;
     return SGC_OK;
 }
 
-static sgc_status write_root_snapshot(sgc_object_store *store, sgc_error *err)
+/* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known
+ * id, and two creators write the same one but for its time. */
+static sgc_status initialise_1(const sgc_repository *repository, sgc_error *err)
 {
     static const unsigned char message_pack_true = 0xc3;
     const sgc_metadata_item is_root = {"__root", &message_pack_true, 1};
     const sgc_snapshot_data root = {
+        .spec_version = 1,
         .id = root_id,
         .flushed_at = sgc_clock_now(),
         .message = "Repository initialized",
         .metadata_count = 1,
         .metadata = &is_root,
     };
-    return sgc_snapshot_store(store, &root, err);
-}
-
-/* The rules, where official writers look for them (format guide 7.3, 12). */
-static sgc_status write_config(const sgc_repository *repository, sgc_error *err)
-{
-    if (repository->rule_count == 0)
-        return SGC_OK;
-    sgc_buffer text = {0};
-    sgc_status status = sgc_buffer_print(
-        &text, err,
-        "manifest:\n  preload: null\n  splitting:\n    split_sizes:\n    - - any_array\n");
-    for (size_t i = 0; status == SGC_OK && i < repository->rule_count; i++)
-        status = sgc_buffer_print(&text, err,
-                                  "      %s - condition: !DimensionName ^%s$\n"
-                                  "          num_chunks: %u\n",
-                                  i == 0 ? "-" : " ", repository->rules[i].dimension,
-                                  repository->rules[i].chunks);
     sgc_object_store *store = repository->store;
-    if (status == SGC_OK)
-        status =
-            store->put(store, "config.yaml", text.data, text.size, SGC_PUT_IF_ABSENT, NULL, err);
-    sgc_buffer_free(&text);
-    return status == SGC_EXISTS ? SGC_OK : status;
+    sgc_buffer config = {0};
+    SGC_TRY(sgc_snapshot_store(store, &root, err));
+    sgc_status status = SGC_OK;
+    if (repository->rule_count > 0)
+        status = sgc_config_print_yaml(repository->rules, repository->rule_count, &config, err);
+    if (config.size > 0 && status == SGC_OK)
+        status = store->put(store, "config.yaml", config.data, config.size, SGC_PUT_IF_ABSENT, NULL,
+                            err);
+    sgc_buffer_free(&config);
+    if (status != SGC_OK && status != SGC_EXISTS)
+        return status;
+    return sgc_ref_create(store, SGC_REF_BRANCH, "main", &root_id, err);
 }
 
-/* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known
- * id, and two creators write the same one but for its time. */
+static sgc_status write_root_2(sgc_object_store *store, const sgc_metadata_item *is_root,
+                               uint64_t now, sgc_bytes config, sgc_error *err)
+{
+    const sgc_snapshot_data snapshot = {
+        .spec_version = 2,
+        .id = root_id,
+        .flushed_at = now,
+        .message = "Repository initialized",
+        .metadata_count = 1,
+        .metadata = is_root,
+    };
+    const sgc_snapshot_entry entry = {
+        .id = root_id,
+        .parent = -1,
+        .flushed_at = now,
+        .message = snapshot.message,
+        .has_metadata = true,
+        .metadata_count = 1,
+        .metadata = is_root,
+    };
+    const sgc_transaction_log log = {.spec_version = 2, .id = root_id};
+    SGC_TRY(sgc_snapshot_store(store, &snapshot, err));
+    SGC_TRY(sgc_transaction_log_store(store, &log, err));
+    return sgc_repo_info_create(store, &entry, config, err);
+}
+
+static sgc_status initialise_2(const sgc_repository *repository, sgc_error *err)
+{
+    static const char root_json[] = "{\"is_root\":true}";
+    sgc_buffer is_root = {0}, config = {0};
+    sgc_status status =
+        sgc_flex_buffers_encode((sgc_span){root_json, sizeof root_json - 1}, &is_root, err);
+    if (status == SGC_OK && repository->rule_count > 0)
+        status = sgc_config_print_flex(repository->rules, repository->rule_count, &config, err);
+    const sgc_metadata_item item = {"__icechunk", is_root.data, is_root.size};
+    if (status == SGC_OK)
+        status = write_root_2(repository->store, &item, sgc_clock_now(),
+                              (sgc_bytes){config.data, config.size}, err);
+    sgc_buffer_free(&is_root);
+    sgc_buffer_free(&config);
+    return status;
+}
+
+static sgc_status check_absent(sgc_object_store *store, sgc_error *err)
+{
+    int spec_version;
+    sgc_config *config = NULL;
+    const sgc_status status = detect(store, &spec_version, &config, err);
+    sgc_config_free(config);
+    if (status == SGC_OK)
+        return sgc_fail(err, SGC_EXISTS, "%s is a repository already", store->name);
+    return status == SGC_NOT_FOUND ? SGC_OK : status;
+}
+
 static sgc_status initialise(sgc_repository *repository, sgc_error *err)
 {
-    sgc_object_id tip;
-    const sgc_status status = sgc_ref_read(repository->store, SGC_REF_BRANCH, "main", &tip, err);
-    if (status == SGC_OK)
-        return sgc_fail(err, SGC_EXISTS, "%s is a repository already", repository->store->name);
-    if (status != SGC_NOT_FOUND)
-        return status;
-    SGC_TRY(write_root_snapshot(repository->store, err));
-    SGC_TRY(write_config(repository, err));
-    return sgc_branch_create(repository->store, "main", &root_id, err);
+    SGC_TRY(check_absent(repository->store, err));
+    return repository->spec_version == 2 ? initialise_2(repository, err)
+                                         : initialise_1(repository, err);
 }
 
 sgc_status sgc_repository_create(sgc_object_store *store, const sgc_repository_options *options,
                                  sgc_repository **out, sgc_error *err)
 {
-    SGC_TRY(sgc_repository_check_version(store, err));
+    const int wanted = options != NULL && options->spec_version != 0 ? options->spec_version : 1;
+    if (wanted != 1 && wanted != 2)
+        return sgc_fail(err, SGC_INVALID, "Icechunk has versions 1 and 2, not %d", wanted);
     sgc_repository *repository;
     SGC_TRY(make(store, options, &repository, err));
     repository->store = store;
+    repository->spec_version = wanted;
     const sgc_status status = initialise(repository, err);
     if (status != SGC_OK) {
         repository->store = NULL;
@@ -172,14 +289,9 @@ sgc_status sgc_repository_create(sgc_object_store *store, const sgc_repository_o
     return SGC_OK;
 }
 
-void sgc_repository_free(sgc_repository *repository)
+int sgc_repository_spec_version(const sgc_repository *repository)
 {
-    if (repository == NULL)
-        return;
-    sgc_manifest_cache_free(repository->manifests);
-    sgc_object_store_free(repository->store);
-    free(repository->rules);
-    free(repository);
+    return repository->spec_version;
 }
 
 sgc_object_store *sgc_repository_store(const sgc_repository *repository)
@@ -187,19 +299,32 @@ sgc_object_store *sgc_repository_store(const sgc_repository *repository)
     return repository->store;
 }
 
-uint32_t sgc_repository_split(const sgc_repository *repository, const char *name)
+/* ---- the queue of committers ---- */
+
+void sgc_repository_queue_begin(sgc_repository *repository)
 {
-    for (size_t i = 0; name != NULL && i < repository->rule_count; i++)
-        if (strcmp(repository->rules[i].dimension, name) == 0)
-            return repository->rules[i].chunks;
-    return UINT32_MAX;
+    sgc_object_store *store = repository->store;
+    pthread_mutex_lock(&repository->queue);
+    if (store->lock == NULL)
+        return;
+    for (unsigned i = 0; !repository->queue_locked && i < QUEUE_ATTEMPTS; i++) {
+        if (i > 0)
+            sgc_clock_pause(i < 4 ? i : 4);
+        if (store->lock(store, QUEUE_LOCK, &repository->queue_locked, NULL) != SGC_OK)
+            break; /* publishing will say what is wrong */
+    }
 }
 
-sgc_status sgc_repository_resolve(sgc_repository *repository, sgc_ref_kind kind, const char *name,
-                                  sgc_object_id *id, sgc_error *err)
+void sgc_repository_queue_end(sgc_repository *repository)
 {
-    return sgc_ref_read(repository->store, kind, name, id, err);
+    sgc_object_store *store = repository->store;
+    if (repository->queue_locked)
+        store->unlock(store, QUEUE_LOCK);
+    repository->queue_locked = false;
+    pthread_mutex_unlock(&repository->queue);
 }
+
+/* ---- manifests and chunks ---- */
 
 sgc_status sgc_repository_snapshot(sgc_repository *repository, const sgc_object_id *id,
                                    sgc_snapshot **out, sgc_error *err)
@@ -271,8 +396,12 @@ sgc_status sgc_repository_read_chunk(sgc_repository *repository, const sgc_chunk
         *out = (sgc_object){data, (size_t)length};
         return SGC_OK;
     }
-    if (ref->kind != SGC_CHUNK_NATIVE || ref->offset > UINT64_MAX - offset)
-        return sgc_fail(err, SGC_UNSUPPORTED, "virtual chunk references are not supported");
+    if (ref->kind != SGC_CHUNK_NATIVE)
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "the chunk is bytes of %s: such virtual references cannot be read",
+                        ref->details != NULL ? ref->details->location : "another file");
+    if (ref->offset > UINT64_MAX - offset)
+        return sgc_fail(err, SGC_CORRUPT, "a chunk at an absurd offset");
     char text[SGC_OBJECT_ID_TEXT + 1], key[KEY_SIZE];
     sgc_object_id_format(&ref->id, text);
     snprintf(key, sizeof key, "chunks/%s", text);
@@ -281,7 +410,7 @@ sgc_status sgc_repository_read_chunk(sgc_repository *repository, const sgc_chunk
     if (status == SGC_NOT_FOUND)
         return sgc_fail(err, SGC_CORRUPT,
                         "%s/%s is gone: its snapshot may have been expired and its garbage "
-                        "collected; open the cube again",
+                        "collected; open it again",
                         store->name, key);
     return status;
 }
@@ -291,7 +420,7 @@ sgc_status sgc_repository_write_chunk(sgc_repository *repository, const void *da
 {
     if (size == 0)
         return sgc_fail(err, SGC_INVALID, "a chunk of 0 bytes");
-    if (size <= INLINE_THRESHOLD) {
+    if (size <= sgc_config_inline_threshold(repository->config)) {
         *ref = (sgc_chunk_ref){.kind = SGC_CHUNK_INLINE, .length = size, .inline_data = data};
         return SGC_OK;
     }

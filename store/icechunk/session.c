@@ -1,50 +1,29 @@
-#include "store/icechunk/session.h"
-
 #include <stdlib.h>
 
-#include "store/icechunk/clock.h"
-#include "store/icechunk/message_pack.h"
-#include "store/icechunk/metadata_file.h"
-#include "store/icechunk/split.h"
+#include "store/icechunk/session_private.h"
 #include "store/zarr/metadata.h"
 
-/* Official writers refuse to commit on top of a snapshot this far in their future. */
-static const uint64_t clock_tolerance = 600 * UINT64_C(1000000);
+/* ---- the session ---- */
 
-typedef struct chunk_change {
-    uint32_t coordinates[SGC_MAX_DIMENSIONS];
-    sgc_chunk_ref ref;
-} chunk_change;
-
-/* What this transaction does to one node. */
-typedef struct change {
-    sgc_node node; /* as it will be */
-    bool is_new, has_new_json;
-    chunk_change *chunks;
-    size_t chunk_count, chunk_capacity;
-} change;
-
-struct sgc_session {
-    sgc_repository *repository;
-    char *branch;
-    sgc_snapshot *base;
-    sgc_arena arena;
-    change *changes; /* by path */
-    size_t change_count, change_capacity;
-};
+static sgc_status load_base(const sgc_session *session, sgc_snapshot **base, sgc_error *err)
+{
+    sgc_object_id tip;
+    SGC_TRY(
+        sgc_repository_resolve(session->repository, SGC_REF_BRANCH, session->branch, &tip, err));
+    return sgc_repository_snapshot(session->repository, &tip, base, err);
+}
 
 sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_session **out,
                            sgc_error *err)
 {
-    sgc_object_id tip;
-    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, branch, &tip, err));
     sgc_session *session = calloc(1, sizeof *session);
     if (session == NULL || (session->branch = strdup(branch)) == NULL) {
         free(session);
         return sgc_fail_memory(err, sizeof *session, "a session");
     }
     session->repository = repository;
-    const sgc_status status = sgc_repository_snapshot(repository, &tip, &session->base, err);
+    pthread_mutex_init(&session->mutex, NULL);
+    const sgc_status status = load_base(session, &session->base, err);
     if (status != SGC_OK) {
         sgc_session_free(session);
         return status;
@@ -53,17 +32,42 @@ sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_s
     return SGC_OK;
 }
 
+static void forget_changes(sgc_session *session)
+{
+    for (size_t i = 0; i < session->change_count; i++)
+        sgc_chunk_map_free(&session->changes[i].chunks);
+    session->change_count = 0;
+    session->dependency_count = 0;
+    sgc_arena_free(&session->arena);
+}
+
 void sgc_session_free(sgc_session *session)
 {
     if (session == NULL)
         return;
-    for (size_t i = 0; i < session->change_count; i++)
-        free(session->changes[i].chunks);
+    forget_changes(session);
     free(session->changes);
-    free(session->branch);
+    free(session->dependencies);
+    sgc_written_manifests_free(&session->written);
     sgc_snapshot_unref(session->base);
-    sgc_arena_free(&session->arena);
+    pthread_mutex_destroy(&session->mutex);
+    free(session->branch);
     free(session);
+}
+
+sgc_status sgc_session_restart(sgc_session *session, sgc_error *err)
+{
+    sgc_snapshot *base;
+    SGC_TRY(load_base(session, &base, err));
+    forget_changes(session);
+    sgc_snapshot_unref(session->base);
+    session->base = base;
+    return SGC_OK;
+}
+
+sgc_repository *sgc_session_repository(const sgc_session *session)
+{
+    return session->repository;
 }
 
 sgc_snapshot *sgc_session_base(const sgc_session *session)
@@ -71,8 +75,10 @@ sgc_snapshot *sgc_session_base(const sgc_session *session)
     return session->base;
 }
 
+/* ---- the tree as it would be; callers hold the mutex ---- */
+
 /* The position of the change of `path`, or where it belongs. */
-static size_t find_change(const sgc_session *session, const char *path, bool *found)
+static size_t change_position(const sgc_session *session, const char *path, bool *found)
 {
     size_t low = 0, high = session->change_count;
     while (low < high) {
@@ -91,75 +97,133 @@ static size_t find_change(const sgc_session *session, const char *path, bool *fo
     return low;
 }
 
-static bool node_exists(const sgc_session *session, const char *path, bool *is_array)
+sgc_node_change *sgc_session_find_change(const sgc_session *session, const char *path)
 {
     bool found;
-    const size_t at = find_change(session, path, &found);
-    const sgc_node *node =
-        found ? &session->changes[at].node : sgc_snapshot_find(session->base, path);
-    *is_array = node != NULL && node->is_array;
-    return node != NULL;
+    const size_t at = change_position(session, path, &found);
+    return found ? &session->changes[at] : NULL;
 }
 
-static sgc_status check_path(const sgc_session *session, const char *path, sgc_error *err)
+static const sgc_node *find_node(const sgc_session *session, const char *path)
 {
-    const size_t length = strlen(path);
-    const char *name = strrchr(path, '/');
-    if (path[0] != '/' || (length > 1 && path[length - 1] == '/') || strstr(path, "//") != NULL ||
-        strcmp(name, "/.") == 0 || strcmp(name, "/..") == 0)
-        return sgc_fail(err, SGC_INVALID, "\"%s\" is not the path of a node", path);
-    if (length == 1)
-        return SGC_OK;
-    char *parent = strdup(path);
+    const sgc_node_change *c = sgc_session_find_change(session, path);
+    if (c == NULL)
+        return sgc_snapshot_find(session->base, path);
+    return c->exists ? &c->node : NULL;
+}
+
+/* True when a segment between slashes is nothing, "." or "..". */
+static bool has_bad_segment(const char *path)
+{
+    for (const char *at = path; *at != '\0';) {
+        const size_t length = strcspn(++at, "/");
+        if (length == 0 || (length == 1 && at[0] == '.') ||
+            (length == 2 && at[0] == '.' && at[1] == '.'))
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+static sgc_status check_parent(const sgc_session *session, const char *path, sgc_error *err)
+{
+    const size_t length = (size_t)(strrchr(path, '/') - path);
+    char *parent = strndup(path, length > 0 ? length : 1);
     if (parent == NULL)
         return sgc_fail_memory(err, length, "a path");
-    char *slash = strrchr(parent, '/');
-    slash[slash == parent ? 1 : 0] = '\0';
-    bool is_array;
-    const bool good = node_exists(session, parent, &is_array) && !is_array;
+    const sgc_node *node = find_node(session, parent);
     const sgc_status status =
-        good ? SGC_OK : sgc_fail(err, SGC_INVALID, "%s: %s is not a group", path, parent);
+        node != NULL && !node->is_array
+            ? SGC_OK
+            : sgc_fail(err, SGC_INVALID, "%s: %s is not a group", path, parent);
     free(parent);
     return status;
 }
 
-/* The change of an existing node, or a new one. */
-static sgc_status get_change(sgc_session *session, const char *path, bool may_create, change **out,
-                             sgc_error *err)
+static sgc_status check_path(const sgc_session *session, const char *path, sgc_error *err)
+{
+    if (strcmp(path, "/") == 0)
+        return SGC_OK;
+    if (path[0] != '/' || has_bad_segment(path))
+        return sgc_fail(err, SGC_INVALID, "\"%s\" is not the path of a node", path);
+    return check_parent(session, path, err);
+}
+
+/* ---- changes; callers hold the mutex ---- */
+
+/* Makes room for a change of `path`, which has none, and gives it. */
+static sgc_status add_change(sgc_session *session, const sgc_node_change *made,
+                             sgc_node_change **out, sgc_error *err)
 {
     bool found;
-    const size_t at = find_change(session, path, &found);
-    if (found) {
-        *out = &session->changes[at];
-        return SGC_OK;
-    }
-    const sgc_node *old = sgc_snapshot_find(session->base, path);
-    if (old == NULL && !may_create)
-        return sgc_fail(err, SGC_NOT_FOUND, "there is no array %s", path);
-    change made = {.is_new = old == NULL};
-    if (old != NULL) {
-        made.node = *old;
-    } else {
-        SGC_TRY(check_path(session, path, err));
-        SGC_TRY(sgc_node_id_random(&made.node.id, err));
-        made.node.path = sgc_arena_string(&session->arena, path, strlen(path));
-        if (made.node.path == NULL)
-            return sgc_fail_memory(err, strlen(path), "a path");
-    }
-    change *changes = sgc_list_grow(session->changes, session->change_count,
-                                    &session->change_capacity, sizeof *changes);
+    const size_t at = change_position(session, made->node.path, &found);
+    sgc_node_change *changes = sgc_list_grow(session->changes, session->change_count,
+                                             &session->change_capacity, sizeof *changes);
     if (changes == NULL)
         return sgc_fail_memory(err, sizeof *changes, "a transaction");
     session->changes = changes;
-    memmove(session->changes + at + 1, session->changes + at,
-            (session->change_count - at) * sizeof *session->changes);
-    session->changes[at] = made;
+    memmove(changes + at + 1, changes + at, (session->change_count - at) * sizeof *changes);
+    changes[at] = *made;
     session->change_count++;
-    *out = &session->changes[at];
+    *out = &changes[at];
     return SGC_OK;
 }
 
-static sgc_status set_json(sgc_session *session, change *c, const void *json, size_t size,
+/* Begins the change of the node `old` of the base. */
+static sgc_status change_old(sgc_session *session, const sgc_node *old, sgc_node_change **out,
+                             sgc_error *err)
+{
+    sgc_node_change made = {.node = *old, .old = old, .exists = true};
+    made.node.path = sgc_arena_string(&session->arena, old->path, strlen(old->path));
+    if (made.node.path == NULL)
+        return sgc_fail_memory(err, strlen(old->path), "a path");
+    return add_change(session, &made, out, err);
+}
+
+/* The change of a node that exists, if any is begun or can be: else *out is NULL. */
+static sgc_status change_existing(sgc_session *session, const char *path, sgc_node_change **out,
+                                  sgc_error *err)
+{
+    *out = sgc_session_find_change(session, path);
+    if (*out != NULL) {
+        *out = (*out)->exists ? *out : NULL;
+        return SGC_OK;
+    }
+    const sgc_node *old = sgc_snapshot_find(session->base, path);
+    return old != NULL ? change_old(session, old, out, err) : SGC_OK;
+}
+
+/* Begins a node at a path where there is none. */
+static sgc_status change_new(sgc_session *session, const char *path, sgc_node_change **out,
+                             sgc_error *err)
+{
+    sgc_node node = {0};
+    SGC_TRY(check_path(session, path, err));
+    SGC_TRY(sgc_node_id_random(&node.id, err));
+    sgc_node_change *deleted = sgc_session_find_change(session, path);
+    if (deleted != NULL) {
+        node.path = deleted->node.path;
+        deleted->node = node;
+        deleted->exists = true;
+        deleted->has_new_json = false;
+        *out = deleted;
+        return SGC_OK;
+    }
+    node.path = sgc_arena_string(&session->arena, path, strlen(path));
+    if (node.path == NULL)
+        return sgc_fail_memory(err, strlen(path), "a path");
+    const sgc_node_change made = {.node = node, .exists = true};
+    return add_change(session, &made, out, err);
+}
+
+static sgc_status change_or_new(sgc_session *session, const char *path, sgc_node_change **out,
+                                sgc_error *err)
+{
+    SGC_TRY(change_existing(session, path, out, err));
+    return *out != NULL ? SGC_OK : change_new(session, path, out, err);
+}
+
+static sgc_status set_json(sgc_session *session, sgc_node_change *c, const void *json, size_t size,
                            sgc_error *err)
 {
     const unsigned char *copy = sgc_arena_copy(&session->arena, json, size);
@@ -171,14 +235,32 @@ static sgc_status set_json(sgc_session *session, change *c, const void *json, si
     return SGC_OK;
 }
 
-sgc_status sgc_session_put_group(sgc_session *session, const char *path, const void *json,
-                                 size_t size, sgc_error *err)
+/* A node whose zarr.json could not be put does not exist. */
+static sgc_status finish_put(sgc_session *session, const char *path, sgc_status status)
 {
-    change *c;
-    SGC_TRY(get_change(session, path, true, &c, err));
+    sgc_node_change *c = sgc_session_find_change(session, path);
+    if (status != SGC_OK && c != NULL && c->node.user_data == NULL)
+        c->exists = false;
+    return status;
+}
+
+static sgc_status put_group(sgc_session *session, const char *path, const void *json, size_t size,
+                            sgc_error *err)
+{
+    sgc_node_change *c;
+    SGC_TRY(change_or_new(session, path, &c, err));
     if (c->node.is_array)
         return sgc_fail(err, SGC_INVALID, "%s is an array, not a group", path);
     return set_json(session, c, json, size, err);
+}
+
+sgc_status sgc_session_put_group(sgc_session *session, const char *path, const void *json,
+                                 size_t size, sgc_error *err)
+{
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status = finish_put(session, path, put_group(session, path, json, size, err));
+    pthread_mutex_unlock(&session->mutex);
+    return status;
 }
 
 static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata *metadata,
@@ -206,10 +288,11 @@ static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata 
     return SGC_OK;
 }
 
-/* The references of `node`, unless it is quite new, must keep their meaning. */
+/* The chunks of `node`, unless it is quite new, must keep their meaning. */
 static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metadata *metadata,
-                                    sgc_error *err)
+                                    bool *reshaped, sgc_error *err)
 {
+    *reshaped = false;
     if (node->user_data == NULL)
         return SGC_OK;
     if (!node->is_array)
@@ -221,12 +304,35 @@ static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metada
         return sgc_fail_in(err, status, "%s", node->path);
     const bool same = old.type == metadata->type &&
                       old.dimension_count == metadata->dimension_count &&
-                      memcmp(old.shape, metadata->shape, sizeof old.shape) == 0 &&
                       memcmp(old.chunk_shape, metadata->chunk_shape, sizeof old.chunk_shape) == 0;
+    *reshaped = memcmp(old.shape, metadata->shape, sizeof old.shape) != 0;
     sgc_array_metadata_clear(&old);
     return same ? SGC_OK
                 : sgc_fail(err, SGC_UNSUPPORTED,
-                           "%s: shape, chunks and data type of an array cannot change", node->path);
+                           "%s: dimensions, chunks and data type of an array cannot change; delete "
+                           "it first",
+                           node->path);
+}
+
+static bool stays_inside(const void *node, const sgc_chunk_change *change)
+{
+    return sgc_node_contains(node, change->coordinates);
+}
+
+static sgc_status put_array(sgc_session *session, const char *path,
+                            const sgc_array_metadata *metadata, const void *json, size_t size,
+                            sgc_error *err)
+{
+    sgc_node_change *c;
+    bool reshaped;
+    SGC_TRY(change_or_new(session, path, &c, err));
+    SGC_TRY(check_same_layout(&c->node, metadata, &reshaped, err));
+    SGC_TRY(set_dimensions(session, metadata, &c->node, err));
+    if (reshaped) {
+        c->is_reshaped = true;
+        sgc_chunk_map_filter(&c->chunks, stays_inside, &c->node);
+    }
+    return set_json(session, c, json, size, err);
 }
 
 sgc_status sgc_session_put_array(sgc_session *session, const char *path, const void *json,
@@ -234,347 +340,168 @@ sgc_status sgc_session_put_array(sgc_session *session, const char *path, const v
 {
     sgc_array_metadata metadata;
     SGC_TRY(sgc_array_metadata_parse(json, size, &metadata, err));
-    change *c;
-    sgc_status status = get_change(session, path, true, &c, err);
-    if (status == SGC_OK)
-        status = check_same_layout(&c->node, &metadata, err);
-    if (status == SGC_OK)
-        status = set_dimensions(session, &metadata, &c->node, err);
-    if (status == SGC_OK)
-        status = set_json(session, c, json, size, err);
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status =
+        finish_put(session, path, put_array(session, path, &metadata, json, size, err));
+    pthread_mutex_unlock(&session->mutex);
     sgc_array_metadata_clear(&metadata);
     return status;
+}
+
+static bool is_below(const char *path, const char *group)
+{
+    const size_t length = strlen(group);
+    return strncmp(path, group, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+static void delete_change(sgc_node_change *c)
+{
+    c->exists = false;
+    c->replaces = c->old != NULL;
+    c->has_new_json = c->is_reshaped = false;
+    sgc_chunk_map_free(&c->chunks);
+}
+
+static sgc_status delete_tree(sgc_session *session, const char *path, sgc_error *err)
+{
+    const sgc_snapshot_data *base = sgc_snapshot_get(session->base);
+    if (strcmp(path, "/") == 0)
+        return sgc_fail(err, SGC_INVALID, "the root group cannot be deleted");
+    if (find_node(session, path) == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
+    for (size_t i = 0; i < base->node_count; i++) {
+        sgc_node_change *c;
+        if (is_below(base->nodes[i].path, path))
+            SGC_TRY(change_existing(session, base->nodes[i].path, &c, err));
+    }
+    for (size_t i = 0; i < session->change_count; i++)
+        if (session->changes[i].exists && is_below(session->changes[i].node.path, path))
+            delete_change(&session->changes[i]);
+    return SGC_OK;
+}
+
+sgc_status sgc_session_delete(sgc_session *session, const char *path, sgc_error *err)
+{
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status = delete_tree(session, path, err);
+    pthread_mutex_unlock(&session->mutex);
+    return status;
+}
+
+static sgc_status set_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                            const sgc_chunk_ref *ref, sgc_error *err)
+{
+    sgc_node_change *c;
+    SGC_TRY(change_existing(session, path, &c, err));
+    if (c == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "there is no array %s", path);
+    if (!c->node.is_array)
+        return sgc_fail(err, SGC_INVALID, "%s is a group: it has no chunks", path);
+    if (!sgc_node_contains(&c->node, coordinates))
+        return sgc_fail(err, SGC_INVALID, "%s: a chunk outside the array", path);
+    if (ref->kind != SGC_CHUNK_NONE && ref->length == 0)
+        return sgc_fail(err, SGC_INVALID, "%s: a chunk of 0 bytes", path);
+    sgc_chunk_ref copy = *ref;
+    if (ref->kind == SGC_CHUNK_INLINE) {
+        copy.inline_data = sgc_arena_copy(&session->arena, ref->inline_data, (size_t)ref->length);
+        if (copy.inline_data == NULL)
+            return sgc_fail_memory(err, ref->length, "a chunk");
+    }
+    return sgc_chunk_map_put(&c->chunks, coordinates, c->node.dimension_count, &copy, err);
 }
 
 sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
                                  const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                  sgc_error *err)
 {
-    change *c;
-    SGC_TRY(get_change(session, path, false, &c, err));
-    if (!c->node.is_array)
-        return sgc_fail(err, SGC_INVALID, "%s is a group: it has no chunks", path);
-    chunk_change made = {.ref = *ref};
-    for (size_t d = 0; d < c->node.dimension_count; d++) {
-        if (coordinates[d] >= c->node.dimensions[d].num_chunks)
-            return sgc_fail(err, SGC_INVALID, "%s: a chunk outside the array", path);
-        made.coordinates[d] = coordinates[d];
-    }
-    if (ref->kind == SGC_CHUNK_INLINE) {
-        made.ref.inline_data =
-            sgc_arena_copy(&session->arena, ref->inline_data, (size_t)ref->length);
-        if (made.ref.inline_data == NULL)
-            return sgc_fail_memory(err, ref->length, "a chunk");
-    }
-    chunk_change *chunks =
-        sgc_list_grow(c->chunks, c->chunk_count, &c->chunk_capacity, sizeof *chunks);
-    if (chunks == NULL)
-        return sgc_fail_memory(err, sizeof *chunks, "a transaction");
-    c->chunks = chunks;
-    c->chunks[c->chunk_count++] = made;
-    return SGC_OK;
-}
-
-/* ---- commit ---- */
-
-/* All of the new snapshot that has to be built, in one arena. */
-typedef struct building {
-    sgc_session *session;
-    sgc_arena arena;
-    sgc_snapshot_data snapshot;
-    sgc_manifest_file *new_files;
-    size_t new_file_count;
-} building;
-
-/* Divides the references of one array into manifests and writes those that changed. */
-static sgc_status write_manifests(building *b, change *c, sgc_error *err)
-{
-    sgc_split split;
-    sgc_split_init(&split, b->session->repository, &c->node);
-    sgc_status status = SGC_OK;
-    for (size_t i = 0; status == SGC_OK && i < c->chunk_count; i++)
-        status = sgc_split_change(&split, c->chunks[i].coordinates, &c->chunks[i].ref, err);
-    if (status == SGC_OK)
-        status = sgc_split_write(&split, sgc_snapshot_get(b->session->base), &b->arena, err);
-    if (status == SGC_OK) {
-        c->node.manifests = split.manifests;
-        c->node.manifest_count = split.manifest_count;
-        const size_t total = b->new_file_count + split.file_count;
-        sgc_manifest_file *files = sgc_arena_alloc(&b->arena, total, sizeof *files);
-        if (files == NULL) {
-            status = sgc_fail_memory(err, total * sizeof *files, "a commit");
-        } else {
-            if (b->new_file_count > 0)
-                memcpy(files, b->new_files, b->new_file_count * sizeof *files);
-            if (split.file_count > 0)
-                memcpy(files + b->new_file_count, split.files, split.file_count * sizeof *files);
-            b->new_files = files;
-            b->new_file_count = total;
-        }
-    }
-    sgc_split_free(&split);
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status = set_chunk(session, path, coordinates, ref, err);
+    pthread_mutex_unlock(&session->mutex);
     return status;
 }
 
-/* Both lists are sorted by path. */
-static sgc_status merge_nodes(building *b, sgc_error *err)
+/* ---- looking ---- */
+
+sgc_status sgc_session_find_json(sgc_session *session, const char *path, sgc_span *json,
+                                 sgc_error *err)
 {
-    const sgc_session *session = b->session;
-    const sgc_snapshot_data *base = sgc_snapshot_get(session->base);
-    sgc_node *nodes =
-        sgc_arena_alloc(&b->arena, base->node_count + session->change_count, sizeof *nodes);
-    if (nodes == NULL)
-        return sgc_fail_memory(err, base->node_count * sizeof *nodes, "a commit");
-    size_t n = 0, i = 0, k = 0;
-    while (i < base->node_count || k < session->change_count) {
-        const int order = i == base->node_count ? 1
-                          : k == session->change_count
-                              ? -1
-                              : strcmp(base->nodes[i].path, session->changes[k].node.path);
-        if (order < 0) {
-            nodes[n++] = base->nodes[i++];
-        } else {
-            nodes[n++] = session->changes[k++].node;
-            i += order == 0;
-        }
-    }
-    b->snapshot.nodes = nodes;
-    b->snapshot.node_count = n;
-    return SGC_OK;
+    pthread_mutex_lock(&session->mutex);
+    const sgc_node *node = find_node(session, path);
+    if (node != NULL)
+        *json = (sgc_span){(const char *)node->user_data, node->user_data_size};
+    pthread_mutex_unlock(&session->mutex);
+    return node != NULL ? SGC_OK : sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
 }
 
-static int compare_files(const void *a, const void *b)
+/* True, with the reference, where the transaction itself says what the chunk is. */
+static bool find_changed_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                               sgc_chunk_ref *ref)
 {
-    return sgc_object_id_compare(&((const sgc_manifest_file *)a)->id,
-                                 &((const sgc_manifest_file *)b)->id);
+    const sgc_node_change *c = sgc_session_find_change(session, path);
+    if (c == NULL)
+        return false;
+    const sgc_chunk_change *chunk =
+        sgc_chunk_map_find(&c->chunks, coordinates, c->node.dimension_count);
+    if (chunk != NULL)
+        *ref = chunk->ref;
+    else
+        *ref = (sgc_chunk_ref){.kind = SGC_CHUNK_NONE};
+    return chunk != NULL || c->old == NULL || c->replaces ||
+           !sgc_node_contains(c->old, coordinates);
 }
 
-/* Lists exactly the manifests that the nodes name, each once, by id. */
-static sgc_status list_manifests(building *b, sgc_error *err)
+sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
+                                  const uint32_t *coordinates, sgc_chunk_ref *ref,
+                                  sgc_manifest **keep, sgc_error *err)
 {
-    const sgc_snapshot_data *base = sgc_snapshot_get(b->session->base);
-    size_t most = 0, n = 0;
-    for (size_t i = 0; i < b->snapshot.node_count; i++)
-        most += b->snapshot.nodes[i].manifest_count;
-    sgc_manifest_file *files = sgc_arena_alloc(&b->arena, most, sizeof *files);
-    if (files == NULL)
-        return sgc_fail_memory(err, most * sizeof *files, "a commit");
-    if (b->new_file_count > 0)
-        qsort(b->new_files, b->new_file_count, sizeof *b->new_files, compare_files);
-    const sgc_snapshot_data made = {.manifest_files = b->new_files,
-                                    .manifest_file_count = b->new_file_count};
-    for (size_t i = 0; i < b->snapshot.node_count; i++) {
-        const sgc_node *node = &b->snapshot.nodes[i];
-        for (size_t k = 0; k < node->manifest_count; k++) {
-            const sgc_object_id *id = &node->manifests[k].id;
-            const sgc_manifest_file *file = sgc_snapshot_find_manifest(base, id);
-            if (file == NULL)
-                file = sgc_snapshot_find_manifest(&made, id);
-            if (file == NULL)
-                return sgc_fail(err, SGC_CORRUPT,
-                                "%s: a node names a manifest that its snapshot does not",
-                                node->path);
-            files[n++] = *file;
-        }
-    }
-    if (n > 0)
-        qsort(files, n, sizeof *files, compare_files);
-    size_t unique = 0;
-    for (size_t i = 0; i < n; i++)
-        if (unique == 0 || sgc_object_id_compare(&files[unique - 1].id, &files[i].id) != 0)
-            files[unique++] = files[i];
-    b->snapshot.manifest_files = files;
-    b->snapshot.manifest_file_count = unique;
-    return SGC_OK;
-}
-
-static int compare_items(const void *a, const void *b)
-{
-    return strcmp(((const sgc_metadata_item *)a)->name, ((const sgc_metadata_item *)b)->name);
-}
-
-static sgc_status encode_items(building *b, const cJSON *object, sgc_error *err)
-{
-    const size_t count = (size_t)cJSON_GetArraySize(object);
-    sgc_metadata_item *items = sgc_arena_alloc(&b->arena, count, sizeof *items);
-    if (items == NULL)
-        return sgc_fail_memory(err, count * sizeof *items, "metadata");
-    size_t n = 0;
-    const cJSON *member;
-    cJSON_ArrayForEach(member, object)
-    {
-        sgc_buffer value = {0};
-        sgc_status status = sgc_message_pack_encode(member, &value, err);
-        if (status == SGC_OK) {
-            items[n] = (sgc_metadata_item){
-                sgc_arena_string(&b->arena, member->string, strlen(member->string)),
-                sgc_arena_copy(&b->arena, value.data, value.size), value.size};
-            if (items[n].name == NULL || items[n].value == NULL)
-                status = sgc_fail_memory(err, value.size, "metadata");
-            n++;
-        }
-        sgc_buffer_free(&value);
-        SGC_TRY(status);
-    }
-    if (n > 0)
-        qsort(items, n, sizeof *items, compare_items);
-    b->snapshot.metadata = items;
-    b->snapshot.metadata_count = n;
-    return SGC_OK;
-}
-
-static sgc_status encode_metadata(building *b, const char *metadata, sgc_error *err)
-{
-    if (metadata == NULL)
+    sgc_chunk_ref found;
+    pthread_mutex_lock(&session->mutex);
+    const sgc_node *node = find_node(session, path);
+    const bool exists = node != NULL && node->is_array && sgc_node_contains(node, coordinates);
+    const bool changed = exists && find_changed_chunk(session, path, coordinates, &found);
+    pthread_mutex_unlock(&session->mutex);
+    if (!exists)
+        return sgc_fail(err, SGC_INVALID, "%s: there is no such array, or chunk of it", path);
+    if (changed) {
+        *ref = found;
+        *keep = NULL;
         return SGC_OK;
-    cJSON *object = cJSON_Parse(metadata);
-    const sgc_status status = cJSON_IsObject(object)
-                                  ? encode_items(b, object, err)
-                                  : sgc_fail(err, SGC_INVALID, "metadata is no JSON object");
-    cJSON_Delete(object);
-    return status;
+    }
+    return sgc_repository_find_chunk(session->repository, sgc_snapshot_get(session->base),
+                                     sgc_snapshot_find(session->base, path), coordinates, ref, keep,
+                                     err);
 }
 
-/* Strictly later than the parent, whatever the clocks say (format guide 10). */
-static sgc_status set_time(building *b, sgc_error *err)
+static sgc_status depend_on(sgc_session *session, const char *path, const uint32_t *coordinates,
+                            sgc_error *err)
 {
-    const sgc_snapshot_data *base = sgc_snapshot_get(b->session->base);
-    const uint64_t now = sgc_clock_now();
-    if (base->flushed_at > now + clock_tolerance)
-        return sgc_fail(err, SGC_INVALID,
-                        "the last commit of branch \"%s\" lies %llu s in the future: set this "
-                        "machine's clock",
-                        b->session->branch,
-                        (unsigned long long)((base->flushed_at - now) / 1000000));
-    b->snapshot.flushed_at = now > base->flushed_at ? now : base->flushed_at + 1;
+    const sgc_node *node = sgc_snapshot_find(session->base, path);
+    if (node == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
+    if (coordinates != NULL && !(node->is_array && sgc_node_contains(node, coordinates)))
+        return sgc_fail(err, SGC_INVALID, "%s has no such chunk", path);
+    sgc_dependency *list = sgc_list_grow(session->dependencies, session->dependency_count,
+                                         &session->dependency_capacity, sizeof *list);
+    const char *copy = sgc_arena_string(&session->arena, path, strlen(path));
+    if (list != NULL)
+        session->dependencies = list;
+    if (list == NULL || copy == NULL)
+        return sgc_fail_memory(err, sizeof *list, "a transaction");
+    sgc_dependency *made = &list[session->dependency_count++];
+    *made = (sgc_dependency){.node = node->id, .path = copy};
+    if (coordinates != NULL) {
+        made->has_coordinates = true;
+        made->dimension_count = node->dimension_count;
+        memcpy(made->coordinates, coordinates, node->dimension_count * sizeof *coordinates);
+    }
     return SGC_OK;
 }
 
-static int compare_node_ids(const void *a, const void *b)
+sgc_status sgc_session_depend_on(sgc_session *session, const char *path,
+                                 const uint32_t *coordinates, sgc_error *err)
 {
-    return sgc_node_id_compare(a, b);
-}
-
-static int compare_updated(const void *a, const void *b)
-{
-    return sgc_node_id_compare(&((const sgc_updated_chunks *)a)->node,
-                               &((const sgc_updated_chunks *)b)->node);
-}
-
-static int compare_coordinates(const void *a, const void *b, void *count)
-{
-    const uint32_t *left = a, *right = b;
-    for (size_t d = 0; d < *(const size_t *)count; d++)
-        if (left[d] != right[d])
-            return left[d] < right[d] ? -1 : 1;
-    return 0;
-}
-
-static sgc_status log_chunks(building *b, const change *c, sgc_updated_chunks *out, sgc_error *err)
-{
-    size_t dimensions = c->node.dimension_count;
-    const size_t width = dimensions * sizeof(uint32_t);
-    uint32_t *list = sgc_arena_alloc(&b->arena, c->chunk_count, width);
-    if (list == NULL)
-        return sgc_fail_memory(err, c->chunk_count * width, "a transaction log");
-    for (size_t i = 0; i < c->chunk_count; i++)
-        memcpy(list + i * dimensions, c->chunks[i].coordinates, width);
-    size_t n = c->chunk_count;
-    if (dimensions > 0) {
-        qsort_r(list, n, width, compare_coordinates, &dimensions);
-        size_t unique = 0;
-        for (size_t i = 0; i < n; i++)
-            if (unique == 0 || compare_coordinates(list + (unique - 1) * dimensions,
-                                                   list + i * dimensions, &dimensions) != 0)
-                memmove(list + unique++ * dimensions, list + i * dimensions, width);
-        n = unique;
-    }
-    *out = (sgc_updated_chunks){c->node.id, dimensions, n, list};
-    return SGC_OK;
-}
-
-/* What the session did, in the words of format guide 13. */
-static sgc_status write_log(building *b, sgc_error *err)
-{
-    const sgc_session *session = b->session;
-    const size_t n = session->change_count;
-    sgc_node_id *ids = sgc_arena_alloc(&b->arena, 4 * n, sizeof *ids);
-    sgc_updated_chunks *chunks = sgc_arena_alloc(&b->arena, n, sizeof *chunks);
-    if (ids == NULL || chunks == NULL)
-        return sgc_fail_memory(err, 4 * n * sizeof *ids, "a transaction log");
-    sgc_node_id *lists[4] = {ids, ids + n, ids + 2 * n, ids + 3 * n};
-    size_t counts[4] = {0}, chunk_lists = 0;
-    for (size_t i = 0; i < n; i++) {
-        const change *c = &session->changes[i];
-        const size_t kind = (c->is_new ? 0u : 2u) + (c->node.is_array ? 1u : 0u);
-        if (c->is_new || c->has_new_json)
-            lists[kind][counts[kind]++] = c->node.id;
-        if (c->chunk_count > 0)
-            SGC_TRY(log_chunks(b, c, &chunks[chunk_lists++], err));
-    }
-    for (size_t k = 0; k < 4; k++)
-        qsort(lists[k], counts[k], sizeof *ids, compare_node_ids);
-    qsort(chunks, chunk_lists, sizeof *chunks, compare_updated);
-    const sgc_transaction_log log = {
-        .id = b->snapshot.id,
-        .new_groups = {counts[0], lists[0]},
-        .new_arrays = {counts[1], lists[1]},
-        .updated_groups = {counts[2], lists[2]},
-        .updated_arrays = {counts[3], lists[3]},
-        .updated_chunk_count = chunk_lists,
-        .updated_chunks = chunks,
-    };
-    sgc_buffer payload = {0};
-    sgc_status status = sgc_transaction_log_encode(&log, &payload, err);
-    if (status == SGC_OK)
-        status = sgc_metadata_file_write(sgc_repository_store(session->repository),
-                                         SGC_FILE_TRANSACTION_LOG, &log.id, &payload, NULL, err);
-    sgc_buffer_free(&payload);
-    return status;
-}
-
-static sgc_status build_and_publish(building *b, const char *metadata, sgc_error *err)
-{
-    sgc_session *session = b->session;
-    sgc_object_store *store = sgc_repository_store(session->repository);
-    for (size_t i = 0; i < session->change_count; i++)
-        if (session->changes[i].chunk_count > 0)
-            SGC_TRY(write_manifests(b, &session->changes[i], err));
-    SGC_TRY(merge_nodes(b, err));
-    SGC_TRY(list_manifests(b, err));
-    SGC_TRY(encode_metadata(b, metadata, err));
-    SGC_TRY(set_time(b, err));
-    SGC_TRY(sgc_snapshot_store(store, &b->snapshot, err));
-    SGC_TRY(write_log(b, err));
-    SGC_TRY(sgc_repository_check_version(store, err));
-    return sgc_branch_move(store, session->branch, &b->snapshot.parent, &b->snapshot.id, err);
-}
-
-/* False also after changes that were refused. */
-static bool has_changes(const sgc_session *session)
-{
-    for (size_t i = 0; i < session->change_count; i++)
-        if (session->changes[i].has_new_json || session->changes[i].chunk_count > 0)
-            return true;
-    return false;
-}
-
-sgc_status sgc_session_commit(sgc_session *session, const char *message, const char *metadata,
-                              sgc_object_id *id, sgc_error *err)
-{
-    if (!has_changes(session))
-        return sgc_fail(err, SGC_INVALID, "nothing to commit");
-    building b = {
-        .session = session,
-        .snapshot = {.has_parent = true,
-                     .parent = sgc_snapshot_get(session->base)->id,
-                     .message = message},
-    };
-    sgc_status status = sgc_object_id_random(&b.snapshot.id, err);
-    if (status == SGC_OK)
-        status = build_and_publish(&b, metadata, err);
-    if (status == SGC_OK && id != NULL)
-        *id = b.snapshot.id;
-    sgc_arena_free(&b.arena);
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status = depend_on(session, path, coordinates, err);
+    pthread_mutex_unlock(&session->mutex);
     return status;
 }

@@ -1,14 +1,19 @@
-/* A transaction on a branch (format guide 10–14).
+/* A transaction on a branch (format guide 10–15).
  *
  * A session is pinned to the branch's tip at its start and collects changes in memory; chunk
- * objects are written beforehand with sgc_repository_write_chunk(). Commit publishes all changes at
- * once or none. A lost race is SGC_CONFLICT: start a new session on the new tip, look at what the
- * other side did, and put what is still wanted; the chunk objects can be used again. One thread at
- * a time. */
+ * objects are written beforehand. Commit publishes all changes at once or none. When somebody else
+ * was faster, sgc_session_commit() says SGC_CONFLICT, and sgc_session_commit_rebased() carries the
+ * changes over to the new tip, if they do not contradict. Chunk objects, and manifests that would
+ * be the same again, are used again.
+ *
+ * Several threads may put groups, arrays and chunks into one session, so that one commit publishes
+ * what all of them have done; only one may commit, rebase or free it, when the others are done. A
+ * forked child must not use its parent's sessions. */
 #ifndef SGC_SESSION_H
 #define SGC_SESSION_H
 
 #include "store/icechunk/repository.h"
+#include "store/zarr/json_text.h"
 
 #include "store/error.h"
 
@@ -21,15 +26,26 @@ SGC_CHECKED sgc_status sgc_session_new(sgc_repository *repository, const char *b
                                        sgc_session **out, sgc_error *err);
 void sgc_session_free(sgc_session *session);
 
-/* The snapshot the session started from; borrows. */
+/* Forgets all changes and goes to the branch's tip. */
+SGC_CHECKED sgc_status sgc_session_restart(sgc_session *session, sgc_error *err);
+
+/* Both borrow. */
+sgc_repository *sgc_session_repository(const sgc_session *session);
+/* The snapshot that the changes are relative to: of the session's start, or of its last rebase. */
 sgc_snapshot *sgc_session_base(const sgc_session *session);
 
+/* ---- changes ---- */
+
 /* Creates the group or array at `path`, or replaces its zarr.json; copies. The parents must exist.
- * Shape, chunk shape and data type of an array must stay. */
+ * The shape of an array may change, chunks outside are dropped; the number of its dimensions, its
+ * chunk shape and data type must stay: delete it first. */
 SGC_CHECKED sgc_status sgc_session_put_group(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
 SGC_CHECKED sgc_status sgc_session_put_array(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
+
+/* Deletes the node at `path`, which is not the root, and all below it. */
+SGC_CHECKED sgc_status sgc_session_delete(sgc_session *session, const char *path, sgc_error *err);
 
 /* Sets the chunk at `coordinates` (one per dimension, inside the array) of the array at `path`, new
  * or old; SGC_CHUNK_NONE removes it. Copies. The last call for a chunk wins. */
@@ -37,10 +53,97 @@ SGC_CHECKED sgc_status sgc_session_set_chunk(sgc_session *session, const char *p
                                              const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                              sgc_error *err);
 
-/* Publishes. `metadata` is a JSON object, or NULL. `id`, if not NULL, receives the new snapshot. An
- * empty transaction is SGC_INVALID. After it the session can only be freed. */
+/* ---- what the tree would be ---- */
+
+/* The zarr.json of the node at `path` as it would be committed; borrows until it is changed. */
+SGC_CHECKED sgc_status sgc_session_find_json(sgc_session *session, const char *path, sgc_span *json,
+                                             sgc_error *err);
+
+/* Finds the chunk as it would be committed, like sgc_repository_find_chunk(); an inline reference
+ * without *keep borrows from the session. */
+SGC_CHECKED sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
+                                              const uint32_t *coordinates, sgc_chunk_ref *ref,
+                                              sgc_manifest **keep, sgc_error *err);
+
+/* ---- what the changes depend on ---- */
+
+/* A rebase shall fail if others have changed the chunk (or, without coordinates, the zarr.json) of
+ * the existing node at `path`, because the changes follow from what was read there. */
+SGC_CHECKED sgc_status sgc_session_depend_on(sgc_session *session, const char *path,
+                                             const uint32_t *coordinates, sgc_error *err);
+
+/* ---- committing ---- */
+
+/* Publishes, if the branch is still at the base; else SGC_CONFLICT. `metadata` is a JSON object, or
+ * NULL. `id`, if not NULL, receives the new snapshot. An empty transaction is SGC_INVALID. After
+ * success the session can only be restarted or freed. */
 SGC_CHECKED sgc_status sgc_session_commit(sgc_session *session, const char *message,
                                           const char *metadata, sgc_object_id *id, sgc_error *err);
+
+/* What others have done that our changes contradict (format guide 15; the last five are ours). */
+typedef enum sgc_conflict_kind {
+    SGC_MOVED_NODES,
+    SGC_NEW_NODE_EXISTS,
+    SGC_NEW_NODE_WITHOUT_GROUP, /* its parent was deleted, or is an array */
+    SGC_JSON_DOUBLE_UPDATE,
+    SGC_JSON_UPDATE_OF_DELETED,
+    SGC_CHUNKS_OF_DELETED_ARRAY,
+    SGC_CHUNKS_OF_UPDATED_ARRAY, /* of its zarr.json */
+    SGC_CHUNK_DOUBLE_UPDATE,
+    SGC_DELETE_OF_UPDATED, /* zarr.json or chunks */
+    SGC_DELETE_OF_GROUP_WITH_NEW_NODES,
+    SGC_RESHAPE_OF_UPDATED_ARRAY, /* its chunks */
+    SGC_DEPENDENCY_CHANGED,
+} sgc_conflict_kind;
+
+typedef struct sgc_conflict {
+    sgc_conflict_kind kind;
+    const char *path;
+    bool is_array;
+    /* SGC_CHUNK_DOUBLE_UPDATE: */
+    size_t dimension_count;
+    const uint32_t *coordinates;
+    const sgc_chunk_ref *our_chunk, *their_chunk;
+    /* SGC_JSON_DOUBLE_UPDATE: */
+    sgc_span our_json, their_json, base_json;
+    sgc_snapshot *theirs; /* the tip that our changes shall go upon */
+} sgc_conflict;
+
+typedef enum sgc_resolution {
+    SGC_UNRESOLVED,
+    SGC_OURS,
+    SGC_THEIRS, /* our change is dropped */
+    SGC_MERGED, /* what the callback gives is put instead of ours */
+} sgc_resolution;
+
+typedef struct sgc_merged {
+    sgc_resolution resolution;
+    sgc_buffer json;     /* SGC_JSON_DOUBLE_UPDATE: takes */
+    sgc_chunk_ref chunk; /* SGC_CHUNK_DOUBLE_UPDATE: copied */
+} sgc_merged;
+
+/* Decides a conflict of these kinds, or leaves it: SGC_JSON_DOUBLE_UPDATE, SGC_CHUNK_DOUBLE_UPDATE,
+ * SGC_CHUNKS_OF_UPDATED_ARRAY and SGC_DELETE_OF_UPDATED (ours or unresolved). All others are final.
+ * It may read the repository, not change the session. */
+typedef sgc_status (*sgc_merge_fn)(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                                   sgc_error *err);
+
+typedef struct sgc_merge {
+    sgc_merge_fn decide;
+    void *user;
+} sgc_merge;
+
+/* Carries the changes over to the branch's tip. SGC_CONFLICT, with the session as it was, when they
+ * contradict what others have committed since the base, or when the branch was reset. `merge` may
+ * be NULL. */
+SGC_CHECKED sgc_status sgc_session_rebase(sgc_session *session, const sgc_merge *merge,
+                                          sgc_error *err);
+
+/* Commits as sgc_session_commit() does, rebasing as often as somebody else is faster. Where others
+ * have done all there was to do, `id` receives their snapshot. */
+SGC_CHECKED sgc_status sgc_session_commit_rebased(sgc_session *session, const char *message,
+                                                  const char *metadata, const sgc_merge *merge,
+                                                  sgc_object_id *id, sgc_error *err);
 
 SGC_END_C
 

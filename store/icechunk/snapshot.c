@@ -29,11 +29,14 @@ sgc_status sgc_snapshot_load(sgc_object_store *store, const sgc_object_id *id, s
         return sgc_fail_memory(err, sizeof *snapshot, "a snapshot");
     atomic_init(&snapshot->references, 1);
     sgc_buffer payload = {0};
+    int version;
     sgc_status status =
-        sgc_metadata_file_read(store, SGC_FILE_SNAPSHOT, id, SGC_TO_END, &payload, err);
+        sgc_metadata_file_read(store, SGC_FILE_SNAPSHOT, id, SGC_TO_END, &version, &payload, err);
     if (status == SGC_OK) {
         status = decode(&payload, id, snapshot, err);
-        if (status != SGC_OK)
+        if (status == SGC_OK)
+            snapshot->data.spec_version = version;
+        else
             sgc_metadata_file_fail(store, SGC_FILE_SNAPSHOT, id, status, err);
     }
     sgc_buffer_free(&payload);
@@ -97,7 +100,8 @@ sgc_status sgc_snapshot_store(sgc_object_store *store, const sgc_snapshot_data *
     sgc_buffer payload = {0};
     sgc_status status = sgc_snapshot_encode(data, &payload, err);
     if (status == SGC_OK)
-        status = sgc_metadata_file_write(store, SGC_FILE_SNAPSHOT, &data->id, &payload, NULL, err);
+        status = sgc_metadata_file_write(store, SGC_FILE_SNAPSHOT, &data->id, data->spec_version,
+                                         &payload, NULL, err);
     sgc_buffer_free(&payload);
     return status;
 }

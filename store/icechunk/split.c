@@ -2,14 +2,25 @@
 
 #include <stdlib.h>
 
-void sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node)
+void sgc_written_manifests_free(sgc_written_manifests *written)
 {
-    *split = (sgc_split){.repository = repository, .node = node};
+    free(written->items);
+    *written = (sgc_written_manifests){0};
+}
+
+sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node,
+                          sgc_written_manifests *written, sgc_error *err)
+{
+    *split = (sgc_split){.repository = repository, .node = node, .written = written};
+    sgc_repository_split(repository, node, split->window_length);
+    size_t windows = 1;
     for (size_t d = 0; d < node->dimension_count; d++) {
-        const sgc_dimension *dimension = &node->dimensions[d];
-        split->window_length[d] = sgc_repository_split(repository, dimension->name);
-        split->window_count[d] = dimension->num_chunks / split->window_length[d] + 1;
+        split->window_count[d] = node->dimensions[d].num_chunks / split->window_length[d] + 1;
+        if (!sgc_multiply(windows, split->window_count[d], &windows))
+            return sgc_fail(err, SGC_UNSUPPORTED, "%s: too many manifests: divide it less",
+                            node->path);
     }
+    return SGC_OK;
 }
 
 void sgc_split_free(sgc_split *split)
@@ -44,10 +55,8 @@ static sgc_status add(sgc_split *split, const sgc_split_entry *entry, sgc_error 
 sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates, const sgc_chunk_ref *ref,
                             sgc_error *err)
 {
-    sgc_split_entry entry = {.window = window_of(split, coordinates),
-                             .is_change = true,
-                             .order = split->count,
-                             .ref = *ref};
+    sgc_split_entry entry = {
+        .window = window_of(split, coordinates), .is_change = true, .ref = *ref};
     memcpy(entry.coordinates, coordinates,
            split->node->dimension_count * sizeof *entry.coordinates);
     return add(split, &entry, err);
@@ -85,13 +94,13 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
     return SGC_OK;
 }
 
-/* True, with its number, when a stored manifest lies in one window. */
+/* True, with its number, when a stored manifest lies in one window and wholly in the array. */
 static bool single_window(const sgc_split *split, const sgc_manifest_ref *stored, uint64_t *window)
 {
     uint32_t first[SGC_MAX_DIMENSIONS];
     for (size_t d = 0; d < split->node->dimension_count; d++) {
         const sgc_extent extent = stored->extents[d];
-        if (extent.to <= extent.from ||
+        if (extent.to <= extent.from || extent.to > split->node->dimensions[d].num_chunks ||
             extent.from / split->window_length[d] != (extent.to - 1) / split->window_length[d])
             return false;
         first[d] = extent.from;
@@ -150,9 +159,7 @@ static int compare_entries(const void *a, const void *b, void *dimension_count)
     for (size_t d = 0; d < *(const size_t *)dimension_count; d++)
         if (left->coordinates[d] != right->coordinates[d])
             return left->coordinates[d] < right->coordinates[d] ? -1 : 1;
-    if (left->is_change != right->is_change)
-        return left->is_change ? 1 : -1;
-    return left->order < right->order ? -1 : left->order > right->order;
+    return left->is_change - right->is_change;
 }
 
 static bool same_chunk(const sgc_split *split, const sgc_split_entry *a, const sgc_split_entry *b)
@@ -172,6 +179,75 @@ static void reduce(sgc_split *split)
             split->entries[n++] = *entry;
     }
     split->count = n;
+}
+
+static bool same_ref(const sgc_chunk_ref *a, const sgc_chunk_ref *b)
+{
+    if (a->kind != b->kind || a->length != b->length || a->details != NULL || b->details != NULL)
+        return false;
+    return a->kind == SGC_CHUNK_INLINE
+               ? memcmp(a->inline_data, b->inline_data, (size_t)a->length) == 0
+               : a->offset == b->offset && sgc_object_id_compare(&a->id, &b->id) == 0;
+}
+
+static bool same_array(const sgc_array_manifest *a, const sgc_array_manifest *b)
+{
+    if (a == NULL || a->count != b->count || a->dimension_count != b->dimension_count ||
+        memcmp(a->coordinates, b->coordinates,
+               a->count * a->dimension_count * sizeof *a->coordinates) != 0)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!same_ref(&a->refs[i], &b->refs[i]))
+            return false;
+    return true;
+}
+
+/* The manifest of an attempt before that says the same as `array`, or NULL. */
+static const sgc_manifest_file *find_written(const sgc_split *split,
+                                             const sgc_array_manifest *array)
+{
+    for (size_t i = 0; i < split->written->count; i++) {
+        const sgc_written_manifest *w = &split->written->items[i];
+        sgc_manifest *manifest;
+        if (sgc_node_id_compare(&w->node, &array->node) != 0 ||
+            w->file.num_chunk_refs != array->count ||
+            memcmp(w->first, array->coordinates,
+                   array->dimension_count * sizeof *array->coordinates) != 0)
+            continue;
+        const sgc_snapshot_data listing = {.manifest_files = &w->file, .manifest_file_count = 1};
+        if (sgc_repository_manifest(split->repository, &listing, &w->file.id, &manifest, NULL) !=
+            SGC_OK)
+            continue; /* it can be written anew */
+        const bool same = same_array(sgc_manifest_find_array(manifest, &array->node), array);
+        sgc_manifest_unref(manifest);
+        if (same)
+            return &w->file;
+    }
+    return NULL;
+}
+
+static sgc_status store_manifest(sgc_split *split, const sgc_array_manifest *array,
+                                 sgc_manifest_file *file, sgc_error *err)
+{
+    const sgc_manifest_file *old = find_written(split, array);
+    if (old != NULL) {
+        *file = *old;
+        return SGC_OK;
+    }
+    sgc_written_manifests *written = split->written;
+    sgc_written_manifest *items =
+        sgc_list_grow(written->items, written->count, &written->capacity, sizeof *items);
+    if (items == NULL)
+        return sgc_fail_memory(err, sizeof *items, "a commit");
+    written->items = items;
+    sgc_manifest_data data = {.spec_version = sgc_repository_spec_version(split->repository),
+                              .array_count = 1,
+                              .arrays = array};
+    SGC_TRY(sgc_manifest_store(sgc_repository_store(split->repository), &data, file, err));
+    sgc_written_manifest made = {.node = array->node, .file = *file};
+    memcpy(made.first, array->coordinates, array->dimension_count * sizeof *made.first);
+    items[written->count++] = made;
+    return SGC_OK;
 }
 
 /* Writes one manifest of `count` entries that share a window. */
@@ -196,9 +272,8 @@ static sgc_status write_window(sgc_split *split, const sgc_split_entry *entries,
         }
     }
     const sgc_array_manifest array = {split->node->id, dimensions, count, coordinates, refs};
-    sgc_manifest_data data = {.array_count = 1, .arrays = &array};
     sgc_manifest_file *file = &split->files[split->file_count];
-    SGC_TRY(sgc_manifest_store(sgc_repository_store(split->repository), &data, file, err));
+    SGC_TRY(store_manifest(split, &array, file, err));
     split->file_count++;
     split->manifests[split->manifest_count++] = (sgc_manifest_ref){file->id, extents};
     return SGC_OK;

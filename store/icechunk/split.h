@@ -16,14 +16,29 @@ typedef struct sgc_split_entry {
     uint64_t window;
     uint32_t coordinates[SGC_MAX_DIMENSIONS];
     bool is_change; /* wins over what is stored */
-    size_t order;   /* of changes: the last one wins */
     sgc_chunk_ref ref;
 } sgc_split_entry;
+
+/* A manifest that an attempt to commit has written, perhaps in vain. */
+typedef struct sgc_written_manifest {
+    sgc_node_id node;
+    uint32_t first[SGC_MAX_DIMENSIONS]; /* coordinates of its first reference */
+    sgc_manifest_file file;
+} sgc_written_manifest;
+
+/* Zero-initialise; release with sgc_written_manifests_free(). */
+typedef struct sgc_written_manifests {
+    sgc_written_manifest *items;
+    size_t count, capacity;
+} sgc_written_manifests;
+
+void sgc_written_manifests_free(sgc_written_manifests *written);
 
 typedef struct sgc_split {
     sgc_repository *repository;
     const sgc_node *node;
-    uint64_t window_length[SGC_MAX_DIMENSIONS]; /* chunks */
+    sgc_written_manifests *written;
+    uint32_t window_length[SGC_MAX_DIMENSIONS]; /* chunks */
     uint64_t window_count[SGC_MAX_DIMENSIONS];
     sgc_split_entry *entries;
     size_t count, capacity;
@@ -36,15 +51,19 @@ typedef struct sgc_split {
     size_t file_count;
 } sgc_split;
 
-/* Borrows both arguments. Release with sgc_split_free(). */
-void sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node);
+/* Borrows its arguments. What stands in `written` is used again where it would be the same, and
+ * what is written is added. Release with sgc_split_free(), also after a failure. */
+SGC_CHECKED sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository,
+                                      const sgc_node *node, sgc_written_manifests *written,
+                                      sgc_error *err);
 void sgc_split_free(sgc_split *split);
 
-/* Borrows what `ref` borrows. */
+/* At most once for each chunk. Borrows what `ref` borrows. */
 SGC_CHECKED sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates,
                                         const sgc_chunk_ref *ref, sgc_error *err);
 
-/* Writes the manifests of the windows with changes. */
+/* Writes the manifests of the windows with changes, and of those that lie partly outside the array,
+ * because it has shrunk. */
 SGC_CHECKED sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base,
                                        sgc_arena *arena, sgc_error *err);
 

@@ -1,0 +1,31 @@
+/* What the files about repositories share. */
+#ifndef SGC_REPOSITORY_PRIVATE_H
+#define SGC_REPOSITORY_PRIVATE_H
+
+#include <pthread.h>
+
+#include "store/fork.h"
+#include "store/icechunk/config.h"
+#include "store/icechunk/repository.h"
+
+SGC_BEGIN_C
+
+struct sgc_repository {
+    sgc_object_store *store;
+    int spec_version;
+    sgc_manifest_cache *manifests;
+    sgc_split_rule *rules; /* names stand behind the list */
+    size_t rule_count;
+    sgc_config *config; /* NULL: all defaults */
+    pthread_mutex_t queue;
+    bool queue_locked; /* the store's lock is held too; guarded by the mutex */
+    sgc_fork_watch forks;
+};
+
+/* SGC_UNSUPPORTED when `store` holds a repository of spec 2, perhaps since a migration a moment
+ * ago. */
+SGC_CHECKED sgc_status sgc_repository_check_not_migrated(sgc_object_store *store, sgc_error *err);
+
+SGC_END_C
+
+#endif
