@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "store/icechunk/clock.h"
+#include "store/clock.h"
 
 enum {
     MANIFEST_CACHE_BYTES = 64 * 1024 * 1024,

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "store/icechunk/clock.h"
+#include "store/clock.h"
 #include "store/icechunk/message_pack.h"
 #include "store/icechunk/metadata_file.h"
 #include "store/icechunk/split.h"

@@ -1,4 +1,4 @@
-/* The time of day, as snapshots record it. */
+/* The time of day, as snapshots and objects record it. */
 #ifndef SGC_CLOCK_H
 #define SGC_CLOCK_H
 
