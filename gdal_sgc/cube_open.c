@@ -58,9 +58,11 @@ static char *make_key(const sgc_connection *c)
 }
 
 /* The first key of a listing that a repository would not have. */
-static sgc_status check_listed(void *user, const char *key, sgc_error *err)
+static sgc_status check_listed(void *user, const char *key, const sgc_object_info *info,
+                               sgc_error *err)
 {
     (void)user;
+    (void)info;
     static const char *const known[] = {"config.yaml", "snapshots/", "transactions/",
                                         "manifests/",  "chunks/",    "refs/"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

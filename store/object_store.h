@@ -1,4 +1,4 @@
-/* Where a repository's files are: five verbs over a location.
+/* Where a repository's files are: a few verbs over a location.
  *
  * Keys are relative, '/'-separated, non-empty, without "." or ".." segments. All verbs may be
  * called from several threads at once. After a successful put the object is durable and whole: no
@@ -27,8 +27,14 @@ typedef enum sgc_put_condition {
     SGC_PUT_IF_UNCHANGED, /* the object must still be `previous`, else SGC_CONFLICT */
 } sgc_put_condition;
 
+typedef struct sgc_object_info {
+    uint64_t size;
+    uint64_t modified; /* microseconds since 1970: when the object was put */
+} sgc_object_info;
+
 /* Called for each listed key; anything but SGC_OK ends the listing with that status. */
-typedef sgc_status (*sgc_list_fn)(void *user, const char *key, sgc_error *err);
+typedef sgc_status (*sgc_list_fn)(void *user, const char *key, const sgc_object_info *info,
+                                  sgc_error *err);
 
 #define SGC_TO_END UINT64_MAX
 
@@ -41,14 +47,24 @@ struct sgc_object_store {
                       sgc_object *out, sgc_error *err);
     /* `previous` is read only with SGC_PUT_IF_UNCHANGED. Conditional puts of one key exclude each
      * other among all processes that use the location through this library. No permission or no
-     * space: SGC_IO, with nothing changed. */
+     * space: SGC_IO, with nothing changed. Whether another SGC_IO or SGC_NETWORK came before or
+     * after the change only a new look can tell. */
     sgc_status (*put)(sgc_object_store *self, const char *key, const void *data, size_t size,
                       sgc_put_condition condition, const sgc_object *previous, sgc_error *err);
-    /* Missing object: SGC_OK. */
+    /* Makes `to`, which must not exist (SGC_EXISTS), a copy of the object `from` as it is at some
+     * moment during the call (missing: SGC_NOT_FOUND); durable. Its time may be that of `from`. */
+    sgc_status (*copy)(sgc_object_store *self, const char *from, const char *to, sgc_error *err);
+    /* Missing object: SGC_OK. A power loss may bring the object back. */
     sgc_status (*remove)(sgc_object_store *self, const char *key, sgc_error *err);
-    /* All keys under `prefix` ("" or ending in '/'), in any order. A missing place has none. */
+    /* All keys under `prefix` ("" or ending in '/'), in any order. A missing place has none. `fn`
+     * may remove objects. */
     sgc_status (*list)(sgc_object_store *self, const char *prefix, sgc_list_fn fn, void *user,
                        sgc_error *err);
+    /* Removes (or only reports) what interrupted puts have left behind and what was last written
+     * before `before` (microseconds since 1970). `fn`, which may be NULL, is called for each before
+     * it is removed. May be NULL where nothing is left behind. */
+    sgc_status (*sweep)(sgc_object_store *self, uint64_t before, bool dry_run, sgc_list_fn fn,
+                        void *user, sgc_error *err);
     /* Tries to take, or releases, the exclusive lock number `offset` (1 … INT64_MAX; 0 is the
      * store's own) and says in *taken whether it has it now. Never waits. Locks exclude other
      * handles on the location, not other threads on this one; the death of a process releases its

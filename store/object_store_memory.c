@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/clock.h"
 #include "store/fork.h"
 #include "store/memory.h"
 #include "store/object_store.h"
@@ -10,6 +11,7 @@
 typedef struct entry {
     char *key;
     sgc_object object;
+    uint64_t modified;
 } entry;
 
 typedef struct memory_store {
@@ -97,7 +99,7 @@ static sgc_status insert(memory_store *store, size_t at, const char *key, unsign
     }
     memmove(store->entries + at + 1, store->entries + at,
             (store->count - at) * sizeof *store->entries);
-    store->entries[at] = (entry){name, {data, size}};
+    store->entries[at] = (entry){name, {data, size}, sgc_clock_now()};
     store->count++;
     return SGC_OK;
 }
@@ -122,6 +124,7 @@ static sgc_status put_locked(memory_store *store, const char *key, unsigned char
         return insert(store, at, key, data, size, err);
     free(store->entries[at].object.data);
     store->entries[at].object = (sgc_object){data, size};
+    store->entries[at].modified = sgc_clock_now();
     return SGC_OK;
 }
 
@@ -137,6 +140,27 @@ static sgc_status memory_put(sgc_object_store *self, const char *key, const void
         memcpy(copy, data, size);
     pthread_mutex_lock(&store->mutex);
     const sgc_status status = put_locked(store, key, copy, size, condition, previous, err);
+    pthread_mutex_unlock(&store->mutex);
+    return status;
+}
+
+static sgc_status copy_locked(memory_store *store, const char *from, const char *to, sgc_error *err)
+{
+    bool found;
+    const size_t at = find(store, from, &found);
+    if (!found)
+        return sgc_fail(err, SGC_NOT_FOUND, "%s does not exist", from);
+    sgc_object copy = {0};
+    SGC_TRY(copy_range(&store->entries[at].object, from, 0, SGC_TO_END, &copy, err));
+    return put_locked(store, to, copy.data, copy.size, SGC_PUT_IF_ABSENT, NULL, err);
+}
+
+static sgc_status memory_copy(sgc_object_store *self, const char *from, const char *to,
+                              sgc_error *err)
+{
+    memory_store *store = (memory_store *)self;
+    pthread_mutex_lock(&store->mutex);
+    const sgc_status status = copy_locked(store, from, to, err);
     pthread_mutex_unlock(&store->mutex);
     return status;
 }
@@ -159,28 +183,33 @@ static sgc_status memory_remove(sgc_object_store *self, const char *key, sgc_err
     return SGC_OK;
 }
 
-/* Copies the keys first: `fn` may call the store. */
+/* Copies the keys first, each behind what is known of it: `fn` may call the store. */
 static sgc_status memory_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn,
                               void *user, sgc_error *err)
 {
     memory_store *store = (memory_store *)self;
-    sgc_buffer keys = {0};
+    sgc_object_info info;
+    sgc_buffer found_ones = {0};
     sgc_status status = SGC_OK;
     pthread_mutex_lock(&store->mutex);
     bool found;
     for (size_t i = find(store, prefix, &found); status == SGC_OK && i < store->count; i++) {
-        const char *key = store->entries[i].key;
-        if (strncmp(key, prefix, strlen(prefix)) != 0)
+        const entry *e = &store->entries[i];
+        if (strncmp(e->key, prefix, strlen(prefix)) != 0)
             break;
-        status = sgc_buffer_append(&keys, key, strlen(key) + 1, err);
+        info = (sgc_object_info){e->object.size, e->modified};
+        status = sgc_buffer_append(&found_ones, &info, sizeof info, err);
+        if (status == SGC_OK)
+            status = sgc_buffer_append(&found_ones, e->key, strlen(e->key) + 1, err);
     }
     pthread_mutex_unlock(&store->mutex);
-    for (size_t at = 0; status == SGC_OK && at < keys.size;) {
-        const char *key = (const char *)keys.data + at;
-        status = fn(user, key, err);
-        at += strlen(key) + 1;
+    for (size_t at = 0; status == SGC_OK && at < found_ones.size;) {
+        memcpy(&info, found_ones.data + at, sizeof info);
+        const char *key = (const char *)found_ones.data + at + sizeof info;
+        status = fn(user, key, &info, err);
+        at += sizeof info + strlen(key) + 1;
     }
-    sgc_buffer_free(&keys);
+    sgc_buffer_free(&found_ones);
     return status;
 }
 
@@ -206,6 +235,7 @@ sgc_status sgc_object_store_memory_new(sgc_object_store **out, sgc_error *err)
     store->base = (sgc_object_store){
         .get = memory_get,
         .put = memory_put,
+        .copy = memory_copy,
         .remove = memory_remove,
         .list = memory_list,
         .free = memory_free,

@@ -46,6 +46,13 @@ static sgc_status counting_put(sgc_object_store *self, const char *key, const vo
     return inner->put(inner, key, data, size, condition, previous, err);
 }
 
+static sgc_status counting_copy(sgc_object_store *self, const char *from, const char *to,
+                                sgc_error *err)
+{
+    sgc_object_store *inner = inner_of(self);
+    return inner->copy(inner, from, to, err);
+}
+
 static sgc_status counting_remove(sgc_object_store *self, const char *key, sgc_error *err)
 {
     sgc_object_store *inner = inner_of(self);
@@ -75,6 +82,7 @@ sgc_object_store *counting_store_new(sgc_object_store *inner)
     store->base = (sgc_object_store){
         .get = counting_get,
         .put = counting_put,
+        .copy = counting_copy,
         .remove = counting_remove,
         .list = counting_list,
         .free = counting_free,

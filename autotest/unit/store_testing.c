@@ -49,6 +49,23 @@ void temporary_directory_free(char *path)
     free(path);
 }
 
+static sgc_status count_key(void *user, const char *key, const sgc_object_info *info,
+                            sgc_error *error)
+{
+    (void)key;
+    (void)info;
+    (void)error;
+    ++*(size_t *)user;
+    return SGC_OK;
+}
+
+size_t count_objects(sgc_object_store *store, const char *prefix)
+{
+    size_t count = 0;
+    assert_ok(store->list(store, prefix, count_key, &count, &err));
+    return count;
+}
+
 uint32_t random_below(uint64_t *state, uint32_t limit)
 {
     *state = *state * 6364136223846793005u + 1442695040888963407u;

@@ -28,6 +28,9 @@ void check_message(const char *part, const char *file, int line);
 char *temporary_directory_new(void);
 void temporary_directory_free(char *path);
 
+/* The number of objects under `prefix`. */
+size_t count_objects(sgc_object_store *store, const char *prefix);
+
 /* Reproducible numbers below `limit`; *state is the seed. */
 uint32_t random_below(uint64_t *state, uint32_t limit);
 

@@ -2,6 +2,7 @@
 #include "autotest/unit/store_testing.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -11,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "store/clock.h"
 
 static sgc_object_store *store;
 static char *directory; /* of the local store */
@@ -219,8 +222,10 @@ typedef struct listing {
     size_t count;
 } listing;
 
-static sgc_status collect(void *user, const char *key, sgc_error *error)
+static sgc_status collect(void *user, const char *key, const sgc_object_info *info,
+                          sgc_error *error)
 {
+    (void)info;
     (void)error;
     listing *l = user;
     assert_true(l->count < 16);
@@ -228,18 +233,23 @@ static sgc_status collect(void *user, const char *key, sgc_error *error)
     return SGC_OK;
 }
 
-/* `expected` are the listed keys in order, each followed by a space. */
+/* `expected` are the keys in order, each followed by a space. */
+static void check_keys(listing *l, const char *expected)
+{
+    char keys[256] = "";
+    qsort(l->keys, l->count, sizeof *l->keys, compare_keys);
+    for (size_t i = 0; i < l->count; i++) {
+        strcat(strcat(keys, l->keys[i]), " ");
+        free(l->keys[i]);
+    }
+    assert_string_equal(keys, expected);
+}
+
 static void check_list(const char *prefix, const char *expected)
 {
     listing l = {.count = 0};
-    char keys[256] = "";
     assert_ok(store->list(store, prefix, collect, &l, &err));
-    qsort(l.keys, l.count, sizeof *l.keys, compare_keys);
-    for (size_t i = 0; i < l.count; i++) {
-        strcat(strcat(keys, l.keys[i]), " ");
-        free(l.keys[i]);
-    }
-    assert_string_equal(keys, expected);
+    check_keys(&l, expected);
 }
 
 static void test_list(void **state)
@@ -260,9 +270,42 @@ static void test_list_of_a_missing_place(void **state)
     check_list("x/y/", "");
 }
 
-static sgc_status stop_at_second(void *user, const char *key, sgc_error *error)
+static sgc_status copy_info(void *user, const char *key, const sgc_object_info *info,
+                            sgc_error *error)
 {
     (void)key;
+    (void)error;
+    *(sgc_object_info *)user = *info;
+    return SGC_OK;
+}
+
+static sgc_object_info info_of(const char *prefix)
+{
+    sgc_object_info info = {0};
+    assert_ok(store->list(store, prefix, copy_info, &info, &err));
+    return info;
+}
+
+/* A file system's clock may lag a little behind. */
+static void test_list_tells_size_and_time(void **state)
+{
+    (void)state;
+    enum { LAG = 60 * 1000000 };
+    const uint64_t before = sgc_clock_now();
+    assert_ok(put("x/a", "0123456789", SGC_PUT_ALWAYS, NULL));
+    const sgc_object_info info = info_of("x/");
+    assert_int_equal(info.size, 10);
+    assert_in_range(info.modified, before - LAG, sgc_clock_now() + LAG);
+    assert_ok(put("x/a", "0", SGC_PUT_ALWAYS, NULL));
+    assert_int_equal(info_of("x/").size, 1);
+    assert_true(info_of("x/").modified >= info.modified);
+}
+
+static sgc_status stop_at_second(void *user, const char *key, const sgc_object_info *info,
+                                 sgc_error *error)
+{
+    (void)key;
+    (void)info;
     return ++*(int *)user == 2 ? sgc_fail(error, SGC_CANCELLED, "enough") : SGC_OK;
 }
 
@@ -278,9 +321,11 @@ static void test_list_ends_when_it_is_told(void **state)
     assert_int_equal(calls, 2);
 }
 
-static sgc_status remove_listed(void *user, const char *key, sgc_error *error)
+static sgc_status remove_listed(void *user, const char *key, const sgc_object_info *info,
+                                sgc_error *error)
 {
     (void)user;
+    (void)info;
     return store->remove(store, key, error);
 }
 
@@ -291,6 +336,50 @@ static void test_list_allows_removal(void **state)
     assert_ok(put("x/b", "1", SGC_PUT_ALWAYS, NULL));
     assert_ok(store->list(store, "", remove_listed, NULL, &err));
     check_list("", "");
+}
+
+static void test_copy(void **state)
+{
+    (void)state;
+    assert_ok(put("a", "one", SGC_PUT_ALWAYS, NULL));
+    assert_ok(store->copy(store, "a", "x/y/b", &err));
+    check_content("x/y/b", "one");
+    check_list("", "a x/y/b ");
+}
+
+static void test_copy_is_independent(void **state)
+{
+    (void)state;
+    assert_ok(put("a", "one", SGC_PUT_ALWAYS, NULL));
+    assert_ok(store->copy(store, "a", "b", &err));
+    assert_ok(put("a", "two", SGC_PUT_ALWAYS, NULL));
+    check_content("b", "one");
+    assert_ok(put("a", "three", SGC_PUT_IF_UNCHANGED, "two"));
+    check_content("b", "one");
+    assert_ok(put("b", "four", SGC_PUT_ALWAYS, NULL));
+    check_content("a", "three");
+    assert_ok(store->remove(store, "a", &err));
+    check_content("b", "four");
+}
+
+static void test_copy_over_an_object(void **state)
+{
+    (void)state;
+    assert_ok(put("a", "one", SGC_PUT_ALWAYS, NULL));
+    assert_ok(put("b", "two", SGC_PUT_ALWAYS, NULL));
+    assert_status(SGC_EXISTS, store->copy(store, "a", "b", &err));
+    assert_message("b exists");
+    check_content("b", "two");
+}
+
+static void test_copy_of_a_missing_object(void **state)
+{
+    (void)state;
+    assert_status(SGC_NOT_FOUND, store->copy(store, "a", "b", &err));
+    assert_message("a does not exist");
+    assert_ok(put("a", "one", SGC_PUT_ALWAYS, NULL));
+    assert_status(SGC_NOT_FOUND, store->copy(store, "a/b", "b", &err));
+    check_missing("b");
 }
 
 /* ---- races ---- */
@@ -474,6 +563,44 @@ static void test_first_put_makes_the_directory(void **state)
     free(path);
 }
 
+static void set_time(const char *name, time_t seconds)
+{
+    char *path = path_of(name);
+    const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds, .tv_nsec = 7000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    free(path);
+}
+
+static void test_time_of_a_file(void **state)
+{
+    (void)state;
+    assert_ok(put("a", "1", SGC_PUT_ALWAYS, NULL));
+    set_time("a", 1000);
+    assert_int_equal(info_of("").modified, UINT64_C(1000000007));
+    set_time("a", -5);
+    assert_int_equal(info_of("").modified, 0);
+}
+
+static sgc_status count(void *user, const char *key, const sgc_object_info *info, sgc_error *error)
+{
+    (void)key;
+    (void)info;
+    (void)error;
+    ++*(int *)user;
+    return SGC_OK;
+}
+
+static void test_list_of_what_cannot_be_read(void **state)
+{
+    (void)state;
+    char *path = path_of("loop");
+    assert_int_equal(symlink("loop", path), 0);
+    free(path);
+    int listed = 0;
+    assert_status(SGC_IO, store->list(store, "", count, &listed, &err));
+    assert_message("cannot list");
+}
+
 /* The number of files below the directory, staging files included, the lock file not. */
 static int count_files(void)
 {
@@ -484,6 +611,65 @@ static int count_files(void)
     assert_non_null(fgets(text, sizeof text, pipe));
     assert_int_equal(pclose(pipe), 0);
     return atoi(text);
+}
+
+static void check_swept(uint64_t before, bool dry_run, const char *expected)
+{
+    listing l = {.count = 0};
+    assert_ok(store->sweep(store, before, dry_run, collect, &l, &err));
+    check_keys(&l, expected);
+}
+
+static void leave_staging_files(void)
+{
+    assert_ok(put("x/y/a", "1", SGC_PUT_IF_ABSENT, NULL));
+    write_file("a#1");
+    write_file("x/y/a#20260730");
+    write_file("x/new#2");
+    write_file("x/b#");
+    write_file("x/.lock#0");
+    set_time("a#1", 1000);
+    set_time("x/y/a#20260730", 1000);
+    set_time("x/y/a", 1000);
+    set_time("x/b#", 1000);
+    set_time("x/.lock#0", 1000);
+    set_time(".lock#0", 1000);
+    set_time("x/new#2", 2000);
+}
+
+static void test_sweep(void **state)
+{
+    (void)state;
+    leave_staging_files();
+    check_swept(UINT64_C(1000000000), false, "");
+    check_swept(UINT64_C(2000000000), true, "a#1 x/.lock#0 x/y/a#20260730 ");
+    check_swept(UINT64_C(2000000000), false, "a#1 x/.lock#0 x/y/a#20260730 ");
+    check_swept(UINT64_C(2000000000), false, "");
+    check_list("", "x/b# x/y/a ");
+    assert_int_equal(count_files(), 3);
+    assert_ok(store->sweep(store, UINT64_MAX, false, NULL, NULL, &err));
+    assert_int_equal(count_files(), 2);
+}
+
+static void test_sweep_ends_when_it_is_told(void **state)
+{
+    (void)state;
+    leave_staging_files();
+    int calls = 0, left = 0;
+    assert_status(SGC_CANCELLED,
+                  store->sweep(store, UINT64_MAX, false, stop_at_second, &calls, &err));
+    assert_ok(store->sweep(store, UINT64_MAX, true, count, &left, &err));
+    assert_int_equal(left, 3);
+}
+
+static void test_sweep_of_a_missing_place(void **state)
+{
+    (void)state;
+    char *path = path_of("not/yet");
+    sgc_object_store_free(store);
+    store = open_local(path);
+    free(path);
+    check_swept(UINT64_MAX, false, "");
 }
 
 static void test_no_staging_file_stays(void **state)
@@ -552,6 +738,7 @@ static void test_put_over_a_directory(void **state)
  */
 
 static atomic_bool disk_is_full;
+static atomic_int link_error; /* errno of each link, or 0 */
 static atomic_bool recording;
 static char record[4096]; /* "mkdir x;sync x;rename x/a;", relative to `directory` */
 
@@ -569,9 +756,9 @@ ssize_t __wrap_write(int fd, const void *data, size_t size);
 /* Staging files are recorded without their number. */
 static int recorded(int result, const char *verb, const char *path)
 {
-    if (result != 0 || !atomic_load(&recording))
-        return result;
     const size_t root = strlen(directory), used = strlen(record);
+    if (result != 0 || !atomic_load(&recording) || strncmp(path, directory, root) != 0)
+        return result;
     const char *name = strcmp(path, directory) == 0 ? "/" : path + root;
     snprintf(record + used, sizeof record - used, "%s %.*s;", verb,
              (int)strcspn(name, "0123456789"), name);
@@ -599,7 +786,11 @@ int __wrap_rename(const char *from, const char *to)
 
 int __wrap_link(const char *from, const char *to)
 {
-    return recorded(__real_link(from, to), "link", to);
+    const int code = atomic_load(&link_error);
+    if (code == 0)
+        return recorded(__real_link(from, to), "link", to);
+    errno = code;
+    return -1;
 }
 
 /* A full disk takes some bytes before it refuses more. */
@@ -640,6 +831,81 @@ static void test_new_directories_are_durable(void **state)
     check_record("x/y/z/a", SGC_PUT_ALWAYS, NULL,
                  "mkdir /x/y;sync /x;mkdir /x/y/z;sync /x/y;sync /x/y/z/a#;rename /x/y/z/a;"
                  "sync /x/y/z;");
+}
+
+/* Its maker may not have come to that yet. */
+static void test_names_of_existing_directories_are_durable(void **state)
+{
+    (void)state;
+    char *path = path_of("x");
+    assert_int_equal(mkdir(path, 0777), 0);
+    free(path);
+    path = path_of("x/y");
+    assert_int_equal(mkdir(path, 0777), 0);
+    free(path);
+    check_record("x/y/a", SGC_PUT_ALWAYS, NULL,
+                 "sync /;sync /x;sync /x/y/a#;rename /x/y/a;sync /x/y;");
+    check_record("x/y/b", SGC_PUT_ALWAYS, NULL, "sync /x/y/b#;rename /x/y/b;sync /x/y;");
+    check_record("x/a", SGC_PUT_ALWAYS, NULL, "sync /x/a#;rename /x/a;sync /x;");
+}
+
+static void test_put_into_a_removed_place(void **state)
+{
+    (void)state;
+    assert_ok(put("x/a", "1", SGC_PUT_ALWAYS, NULL));
+    temporary_directory_free(path_of("x"));
+    check_record("x/b", SGC_PUT_ALWAYS, NULL, "mkdir /x;sync /;sync /x/b#;rename /x/b;sync /x;");
+}
+
+static void test_many_directories(void **state)
+{
+    (void)state;
+    char key[16];
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "x/%d/a", i);
+        assert_ok(put(key, key, SGC_PUT_ALWAYS, NULL));
+    }
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof key, "x/%d/a", i);
+        check_content(key, key);
+    }
+}
+
+static void test_copies_are_durable(void **state)
+{
+    (void)state;
+    assert_ok(put("a", "1", SGC_PUT_ALWAYS, NULL));
+    record[0] = '\0';
+    atomic_store(&recording, true);
+    const sgc_status status = store->copy(store, "a", "x/b", &err);
+    atomic_store(&recording, false);
+    assert_ok(status);
+    assert_string_equal(record, "mkdir /x;sync /;link /x/b;sync /x;");
+}
+
+static void test_without_hard_links(void **state)
+{
+    (void)state;
+    static const int codes[] = {EPERM, EOPNOTSUPP, EMLINK};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        atomic_store(&link_error, codes[i]);
+        const sgc_status created = put("a", "one", SGC_PUT_IF_ABSENT, NULL);
+        const sgc_status copied = store->copy(store, "a", "x/b", &err);
+        const sgc_status created_again = put("a", "two", SGC_PUT_IF_ABSENT, NULL);
+        const sgc_status copied_again = store->copy(store, "a", "x/b", &err);
+        const sgc_status nothing_copied = store->copy(store, "none", "c", &err);
+        atomic_store(&link_error, 0);
+        assert_ok(created);
+        assert_ok(copied);
+        assert_status(SGC_EXISTS, created_again);
+        assert_status(SGC_EXISTS, copied_again);
+        assert_status(SGC_NOT_FOUND, nothing_copied);
+        check_content("a", "one");
+        check_content("x/b", "one");
+        assert_int_equal(count_files(), 2);
+        assert_ok(store->remove(store, "a", &err));
+        assert_ok(store->remove(store, "x/b", &err));
+    }
 }
 
 static void test_full_disk(void **state)
@@ -800,12 +1066,22 @@ int main(void)
         BOTH(test_list_of_a_missing_place),
         BOTH(test_list_ends_when_it_is_told),
         BOTH(test_list_allows_removal),
+        BOTH(test_list_tells_size_and_time),
+        BOTH(test_copy),
+        BOTH(test_copy_is_independent),
+        BOTH(test_copy_over_an_object),
+        BOTH(test_copy_of_a_missing_object),
         BOTH(test_one_of_many_threads_creates),
         BOTH(test_threads_lose_no_update),
         LOCAL(test_one_of_many_processes_creates),
         LOCAL(test_processes_lose_no_update),
         LOCAL(test_list_hides_staging_files),
         LOCAL(test_hidden_names),
+        LOCAL(test_time_of_a_file),
+        LOCAL(test_list_of_what_cannot_be_read),
+        LOCAL(test_sweep),
+        LOCAL(test_sweep_ends_when_it_is_told),
+        LOCAL(test_sweep_of_a_missing_place),
         LOCAL(test_reading_creates_nothing),
         LOCAL(test_first_put_makes_the_directory),
         LOCAL(test_no_staging_file_stays),
@@ -815,6 +1091,11 @@ int main(void)
         LOCAL(test_put_over_a_directory),
         LOCAL(test_puts_are_durable),
         LOCAL(test_new_directories_are_durable),
+        LOCAL(test_names_of_existing_directories_are_durable),
+        LOCAL(test_put_into_a_removed_place),
+        LOCAL(test_many_directories),
+        LOCAL(test_copies_are_durable),
+        LOCAL(test_without_hard_links),
         LOCAL(test_full_disk),
         LOCAL(test_lock_excludes_other_handles),
         LOCAL(test_locks_are_independent),
