@@ -1,0 +1,62 @@
+#include "store/icechunk/id_set.h"
+
+#include <stdlib.h>
+
+enum { FEWEST_SLOTS = 64 };
+
+void sgc_id_set_free(sgc_id_set *set)
+{
+    free(set->ids);
+    free(set->used);
+    *set = (sgc_id_set){0};
+}
+
+/* The slot of `id`, or the free one where it belongs. */
+static size_t slot_of(const sgc_id_set *set, const sgc_object_id *id)
+{
+    uint64_t hash;
+    memcpy(&hash, id->bytes, sizeof hash);
+    size_t at = (size_t)hash & (set->slot_count - 1);
+    while (set->used[at] && sgc_object_id_compare(&set->ids[at], id) != 0)
+        at = (at + 1) & (set->slot_count - 1);
+    return at;
+}
+
+bool sgc_id_set_has(const sgc_id_set *set, const sgc_object_id *id)
+{
+    return set->count > 0 && set->used[slot_of(set, id)];
+}
+
+static sgc_status grow(sgc_id_set *set, sgc_error *err)
+{
+    const size_t wanted = set->slot_count > 0 ? set->slot_count * 2 : FEWEST_SLOTS;
+    sgc_id_set bigger = {calloc(wanted, sizeof *bigger.ids), calloc(wanted, sizeof *bigger.used),
+                         set->count, wanted};
+    if (bigger.ids == NULL || bigger.used == NULL) {
+        sgc_id_set_free(&bigger);
+        return sgc_fail_memory(err, wanted * sizeof *bigger.ids, "a set of ids");
+    }
+    for (size_t i = 0; i < set->slot_count; i++) {
+        if (set->used[i]) {
+            const size_t at = slot_of(&bigger, &set->ids[i]);
+            bigger.ids[at] = set->ids[i];
+            bigger.used[at] = true;
+        }
+    }
+    sgc_id_set_free(set);
+    *set = bigger;
+    return SGC_OK;
+}
+
+sgc_status sgc_id_set_add(sgc_id_set *set, const sgc_object_id *id, bool *added, sgc_error *err)
+{
+    if ((set->count + 1) * 2 > set->slot_count)
+        SGC_TRY(grow(set, err));
+    const size_t at = slot_of(set, id);
+    if (added != NULL)
+        *added = !set->used[at];
+    set->count += !set->used[at];
+    set->used[at] = true;
+    set->ids[at] = *id;
+    return SGC_OK;
+}
