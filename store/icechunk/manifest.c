@@ -231,7 +231,8 @@ sgc_status sgc_manifest_store(sgc_object_store *store, sgc_manifest_data *data,
     if (status == SGC_OK)
         status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &data->id, &payload, &size, err);
     if (status == SGC_OK)
-        *file = (sgc_manifest_file){data->id, size, (uint32_t)count};
+        *file = (sgc_manifest_file){
+            .id = data->id, .size_bytes = size, .num_chunk_refs = (uint32_t)count};
     sgc_buffer_free(&payload);
     return status;
 }
