@@ -743,7 +743,8 @@ static void test_virtual_chunk_is_unsupported(void **state)
     (void)state;
     static const uint64_t start = 0, count = 1;
     float value;
-    const sgc_chunk_ref ref = {.kind = SGC_CHUNK_VIRTUAL, .length = 9, .location = "s3://a/b"};
+    const sgc_ref_details details = {.location = "s3://a/b"};
+    const sgc_chunk_ref ref = {.kind = SGC_CHUNK_VIRTUAL, .length = 9, .details = &details};
     victim v = new_victim(4, false);
     set_ref(&v, &ref);
     assert_status(SGC_UNSUPPORTED, sgc_array_read(v.array, &start, &count, &value, 1, &err));

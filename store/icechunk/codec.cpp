@@ -1,250 +1,210 @@
 #include "store/icechunk/codec.h"
 
-#include <cstdint>
-#include <cstring>
-#include <new>
-#include <vector>
+#include <memory>
+#include <zstd.h>
 
-#include "icechunk_generated.h"
+#include "store/icechunk/flat.hpp"
 
+using namespace sgc::codec;
 namespace ice = sgc::ice;
-namespace fb = flatbuffers;
 
 namespace
 {
 
-constexpr char kIdentifier[] = "Ichk";
-constexpr size_t kFirstBuffer = 1 << 16;
 constexpr unsigned kMaxDepth = 64;
 constexpr unsigned kMaxTables = 50000000;
+constexpr unsigned kMaxManifestTables = 500000000;
+constexpr uint8_t kLocationsPlain = 0, kLocationsZstd = 1; /* Manifest.compression_algorithm */
+constexpr size_t kLongestLocation = 1024;                  /* of those that are compressed */
 
-static_assert(sizeof(ice::ObjectId12) == sizeof(sgc_object_id), "layout of ids");
-static_assert(sizeof(ice::ObjectId8) == sizeof(sgc_node_id), "layout of ids");
 static_assert(sizeof(ice::ChunkIndexRange) == sizeof(sgc_extent), "layout of extents");
 static_assert(sizeof(ice::ManifestFileInfo) == 32, "layout of manifest infos");
 
-/* Ends a decoding from any depth; caught at the boundary to C. */
-struct Failure {
-    sgc_status status;
-    const char *message;
-};
-
-[[noreturn]] void corrupt(const char *message)
+bool less(const sgc_node_id &a, const sgc_node_id &b)
 {
-    throw Failure{SGC_CORRUPT, message};
-}
-
-/* Runs `work`, which may throw, on behalf of a C caller. */
-template <class Work> sgc_status guarded(const char *what, sgc_error *err, Work work)
-{
-    try {
-        return work();
-    } catch (const Failure &failure) {
-        return sgc_fail(err, failure.status, "%s: %s", what, failure.message);
-    } catch (const std::bad_alloc &) {
-        return sgc_fail_memory(err, 0, what);
-    }
+    return sgc_node_id_compare(&a, &b) < 0;
 }
 
 /* ---- encoding ---- */
 
-const ice::ObjectId12 *flat(const sgc_object_id &id)
-{
-    return reinterpret_cast<const ice::ObjectId12 *>(&id);
-}
-
-const ice::ObjectId8 *flat(const sgc_node_id &id)
-{
-    return reinterpret_cast<const ice::ObjectId8 *>(&id);
-}
-
-fb::Offset<fb::Vector<const ice::ObjectId8 *>> flat(fb::FlatBufferBuilder &b,
-                                                    const sgc_node_ids &ids)
+auto flat_ids(Builder &b, const sgc_node_ids &ids)
 {
     return b.CreateVectorOfStructs(reinterpret_cast<const ice::ObjectId8 *>(ids.ids), ids.count);
 }
 
-sgc_status finish(fb::FlatBufferBuilder &b, sgc_buffer *out, sgc_error *err)
+fb::Offset<ice::DimensionName> encode_name(Builder &b, const sgc_dimension &dimension)
 {
-    return sgc_buffer_append(out, b.GetBufferPointer(), b.GetSize(), err);
+    return ice::CreateDimensionName(b, flat(b, dimension.name));
 }
 
-fb::Offset<ice::ArrayNodeData> encode_array(fb::FlatBufferBuilder &b, const sgc_node &node)
+fb::Offset<ice::ManifestRef> encode_manifest_ref(Builder &b, const sgc_manifest_ref &manifest,
+                                                 size_t dimensions)
+{
+    const auto extents = b.CreateVectorOfStructs(
+        reinterpret_cast<const ice::ChunkIndexRange *>(manifest.extents), dimensions);
+    return ice::CreateManifestRef(b, flat(manifest.id), extents);
+}
+
+fb::Offset<ice::ArrayNodeData> encode_array(Builder &b, const sgc_node &node, int spec_version)
 {
     std::vector<ice::DimensionShape> shape;
-    std::vector<fb::Offset<ice::DimensionName>> names;
-    for (size_t i = 0; i < node.dimension_count; i++) {
-        const sgc_dimension &d = node.dimensions[i];
-        shape.emplace_back(d.array_length, d.chunk_length);
-        if (node.has_dimension_names)
-            names.push_back(
-                ice::CreateDimensionName(b, d.name != nullptr ? b.CreateString(d.name) : 0));
-    }
-    std::vector<fb::Offset<ice::ManifestRef>> manifests;
-    for (size_t i = 0; i < node.manifest_count; i++) {
-        const sgc_manifest_ref &m = node.manifests[i];
-        const auto extents = b.CreateVectorOfStructs(
-            reinterpret_cast<const ice::ChunkIndexRange *>(m.extents), node.dimension_count);
-        manifests.push_back(ice::CreateManifestRef(b, flat(m.id), extents));
-    }
-    const auto flat_shape = b.CreateVectorOfStructs(shape);
-    const auto flat_names = node.has_dimension_names
-                                ? b.CreateVector(names)
-                                : fb::Offset<fb::Vector<fb::Offset<ice::DimensionName>>>();
-    const auto flat_manifests = b.CreateVector(manifests);
-    return ice::CreateArrayNodeData(b, flat_shape, flat_names, flat_manifests);
+    Vector<fb::Offset<ice::DimensionShapeV2>> shape_v2;
+    Vector<fb::Offset<ice::DimensionName>> names;
+    if (spec_version == 2)
+        shape_v2 = flat_all(b, node.dimensions, node.dimension_count, [&](const sgc_dimension &d) {
+            return ice::CreateDimensionShapeV2(b, d.array_length, d.num_chunks);
+        });
+    else
+        for (size_t i = 0; i < node.dimension_count; i++)
+            shape.emplace_back(node.dimensions[i].array_length, node.dimensions[i].chunk_length);
+    if (node.has_dimension_names)
+        names = flat_all(b, node.dimensions, node.dimension_count,
+                         [&](const sgc_dimension &d) { return encode_name(b, d); });
+    const auto manifests =
+        flat_all(b, node.manifests, node.manifest_count, [&](const sgc_manifest_ref &m) {
+            return encode_manifest_ref(b, m, node.dimension_count);
+        });
+    return ice::CreateArrayNodeData(b, b.CreateVectorOfStructs(shape), names, manifests, shape_v2);
 }
 
-fb::Offset<ice::NodeSnapshot> encode_node(fb::FlatBufferBuilder &b, const sgc_node &node)
+fb::Offset<ice::NodeSnapshot> encode_node(Builder &b, const sgc_node &node, int spec_version)
 {
-    const auto path = b.CreateString(node.path);
+    const auto path = flat_required(b, node.path);
     const auto user_data = b.CreateVector(node.user_data, node.user_data_size);
+    const auto extra = flat(b, node.extra);
     if (node.is_array)
         return ice::CreateNodeSnapshot(b, flat(node.id), path, user_data,
-                                       ice::NodeData_ArrayNodeData, encode_array(b, node).Union());
+                                       ice::NodeData_ArrayNodeData,
+                                       encode_array(b, node, spec_version).Union(), extra);
     return ice::CreateNodeSnapshot(b, flat(node.id), path, user_data, ice::NodeData_GroupNodeData,
-                                   ice::CreateGroupNodeData(b).Union());
+                                   ice::CreateGroupNodeData(b).Union(), extra);
 }
 
 sgc_status encode_snapshot(const sgc_snapshot_data &s, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(kFirstBuffer);
-    std::vector<fb::Offset<ice::NodeSnapshot>> nodes;
-    for (size_t i = 0; i < s.node_count; i++)
-        nodes.push_back(encode_node(b, s.nodes[i]));
-    std::vector<fb::Offset<ice::MetadataItem>> metadata;
-    for (size_t i = 0; i < s.metadata_count; i++) {
-        const auto name = b.CreateString(s.metadata[i].name);
-        const auto value = b.CreateVector(s.metadata[i].value, s.metadata[i].value_size);
-        metadata.push_back(ice::CreateMetadataItem(b, name, value));
-    }
+    Builder b;
+    const bool v2 = s.spec_version == 2;
+    const auto nodes = flat_all(b, s.nodes, s.node_count, [&](const sgc_node &node) {
+        return encode_node(b, node, s.spec_version);
+    });
     std::vector<ice::ManifestFileInfo> files;
-    for (size_t i = 0; i < s.manifest_file_count; i++) {
-        const sgc_manifest_file &f = s.manifest_files[i];
-        files.emplace_back(*flat(f.id), f.size_bytes, f.num_chunk_refs);
-    }
-    const auto flat_nodes = b.CreateVector(nodes);
-    const auto message = b.CreateString(s.message);
-    const auto flat_metadata = b.CreateVector(metadata);
-    const auto flat_files = b.CreateVectorOfStructs(files);
-    b.Finish(ice::CreateSnapshot(b, flat(s.id), s.has_parent ? flat(s.parent) : nullptr, flat_nodes,
-                                 s.flushed_at, message, flat_metadata, flat_files),
-             kIdentifier);
-    return finish(b, out, err);
+    Vector<fb::Offset<ice::ManifestFileInfoV2>> files_v2;
+    if (v2)
+        files_v2 =
+            flat_all(b, s.manifest_files, s.manifest_file_count, [&](const sgc_manifest_file &f) {
+                return ice::CreateManifestFileInfoV2(b, flat(f.id), f.size_bytes, f.num_chunk_refs,
+                                                     flat(b, f.extra));
+            });
+    else
+        for (size_t i = 0; i < s.manifest_file_count; i++)
+            files.emplace_back(*flat(s.manifest_files[i].id), s.manifest_files[i].size_bytes,
+                               s.manifest_files[i].num_chunk_refs);
+    const auto files_v1 = b.CreateVectorOfStructs(files);
+    const auto message = flat_required(b, s.message);
+    const auto metadata = flat_metadata(b, s.metadata, s.metadata_count);
+    const auto extra = flat(b, s.extra);
+    return finish(b,
+                  ice::CreateSnapshot(b, flat(s.id), s.has_parent && !v2 ? flat(s.parent) : nullptr,
+                                      nodes, s.flushed_at, message, metadata, files_v1, files_v2,
+                                      extra),
+                  out, err);
 }
 
-fb::Offset<ice::ChunkRef> encode_ref(fb::FlatBufferBuilder &b, const uint32_t *coordinates,
-                                     size_t dimensions, const sgc_chunk_ref &ref)
+fb::Offset<ice::ChunkRef> encode_virtual(Builder &b, Vector<uint32_t> index,
+                                         const sgc_chunk_ref &ref, Vector<uint8_t> extra)
+{
+    if (ref.details == nullptr)
+        throw Failure{SGC_INVALID, "a virtual reference without location"};
+    const auto location = flat_required(b, ref.details->location);
+    const auto etag = flat(b, ref.details->etag);
+    return ice::CreateChunkRef(b, index, 0, ref.offset, ref.length, nullptr, location, etag,
+                               ref.details->last_modified, 0, extra);
+}
+
+fb::Offset<ice::ChunkRef> encode_ref(Builder &b, const uint32_t *coordinates, size_t dimensions,
+                                     const sgc_chunk_ref &ref)
 {
     const auto index = b.CreateVector(coordinates, dimensions);
+    const auto extra = ref.details != nullptr ? flat(b, ref.details->extra) : Vector<uint8_t>();
     switch (ref.kind) {
     case SGC_CHUNK_INLINE:
-        return ice::CreateChunkRef(
-            b, index, b.CreateVector(ref.inline_data, static_cast<size_t>(ref.length)));
+        return ice::CreateChunkRef(b, index,
+                                   b.CreateVector(ref.inline_data, static_cast<size_t>(ref.length)),
+                                   0, 0, nullptr, 0, 0, 0, 0, extra);
     case SGC_CHUNK_NATIVE:
-        return ice::CreateChunkRef(b, index, 0, ref.offset, ref.length, flat(ref.id));
+        return ice::CreateChunkRef(b, index, 0, ref.offset, ref.length, flat(ref.id), 0, 0, 0, 0,
+                                   extra);
     case SGC_CHUNK_VIRTUAL:
-        if (ref.location == nullptr)
-            throw Failure{SGC_UNSUPPORTED, "a virtual reference with a compressed location"};
-        return ice::CreateChunkRef(b, index, 0, ref.offset, ref.length, nullptr,
-                                   b.CreateString(ref.location));
+        return encode_virtual(b, index, ref, extra);
     case SGC_CHUNK_NONE:
         break;
     }
     throw Failure{SGC_INVALID, "a reference to nothing"};
 }
 
+fb::Offset<ice::ArrayManifest> encode_array_manifest(Builder &b, const sgc_array_manifest &array)
+{
+    const uint32_t *coordinates = array.coordinates;
+    const auto refs = flat_all(b, array.refs, array.count, [&](const sgc_chunk_ref &ref) {
+        const auto result = encode_ref(b, coordinates, array.dimension_count, ref);
+        coordinates += array.dimension_count;
+        return result;
+    });
+    return ice::CreateArrayManifest(b, flat(array.node), refs);
+}
+
 sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(kFirstBuffer);
-    std::vector<fb::Offset<ice::ArrayManifest>> arrays;
-    for (size_t i = 0; i < m.array_count; i++) {
-        const sgc_array_manifest &a = m.arrays[i];
-        std::vector<fb::Offset<ice::ChunkRef>> refs;
-        refs.reserve(a.count);
-        for (size_t k = 0; k < a.count; k++)
-            refs.push_back(
-                encode_ref(b, a.coordinates + k * a.dimension_count, a.dimension_count, a.refs[k]));
-        arrays.push_back(ice::CreateArrayManifest(b, flat(a.node), b.CreateVector(refs)));
-    }
-    b.Finish(ice::CreateManifest(b, flat(m.id), b.CreateVector(arrays)), kIdentifier);
-    return finish(b, out, err);
+    Builder b;
+    const auto arrays = flat_all(b, m.arrays, m.array_count, [&](const sgc_array_manifest &array) {
+        return encode_array_manifest(b, array);
+    });
+    /* Spec 1 does not know the field, which is what its default says. */
+    const uint8_t compression = m.spec_version == 2 ? kLocationsPlain : kLocationsZstd;
+    return finish(b, ice::CreateManifest(b, flat(m.id), arrays, 0, compression), out, err);
+}
+
+fb::Offset<ice::ArrayUpdatedChunks> encode_updated_chunks(Builder &b, const sgc_updated_chunks &u)
+{
+    std::vector<fb::Offset<ice::ChunkIndices>> chunks;
+    chunks.reserve(u.count);
+    for (size_t i = 0; i < u.count; i++)
+        chunks.push_back(ice::CreateChunkIndices(
+            b, b.CreateVector(u.coordinates + i * u.dimension_count, u.dimension_count)));
+    return ice::CreateArrayUpdatedChunks(b, flat(u.node), b.CreateVector(chunks));
+}
+
+fb::Offset<ice::MoveOperation> encode_move(Builder &b, const sgc_moved_node &move)
+{
+    const auto from = flat_required(b, move.from), to = flat_required(b, move.to);
+    return ice::CreateMoveOperation(b, from, to, flat(move.id), move.is_array ? 1 : 0);
 }
 
 sgc_status encode_log(const sgc_transaction_log &log, sgc_buffer *out, sgc_error *err)
 {
-    fb::FlatBufferBuilder b(kFirstBuffer);
-    std::vector<fb::Offset<ice::ArrayUpdatedChunks>> updated;
-    for (size_t i = 0; i < log.updated_chunk_count; i++) {
-        const sgc_updated_chunks &u = log.updated_chunks[i];
-        std::vector<fb::Offset<ice::ChunkIndices>> chunks;
-        chunks.reserve(u.count);
-        for (size_t k = 0; k < u.count; k++)
-            chunks.push_back(ice::CreateChunkIndices(
-                b, b.CreateVector(u.coordinates + k * u.dimension_count, u.dimension_count)));
-        updated.push_back(ice::CreateArrayUpdatedChunks(b, flat(u.node), b.CreateVector(chunks)));
-    }
-    const auto new_groups = flat(b, log.new_groups), new_arrays = flat(b, log.new_arrays);
-    const auto deleted_groups = flat(b, log.deleted_groups);
-    const auto deleted_arrays = flat(b, log.deleted_arrays);
-    const auto updated_arrays = flat(b, log.updated_arrays);
-    const auto updated_groups = flat(b, log.updated_groups);
-    b.Finish(ice::CreateTransactionLog(b, flat(log.id), new_groups, new_arrays, deleted_groups,
-                                       deleted_arrays, updated_arrays, updated_groups,
-                                       b.CreateVector(updated)),
-             kIdentifier);
-    return finish(b, out, err);
+    if (log.spec_version != 2 && log.moved_node_count > 0)
+        throw Failure{SGC_INVALID, "version 1 of Icechunk cannot move nodes"};
+    Builder b;
+    const auto updated =
+        flat_all(b, log.updated_chunks, log.updated_chunk_count,
+                 [&](const sgc_updated_chunks &u) { return encode_updated_chunks(b, u); });
+    Vector<fb::Offset<ice::MoveOperation>> moved;
+    if (log.spec_version == 2)
+        moved = flat_all(b, log.moved_nodes, log.moved_node_count,
+                         [&](const sgc_moved_node &move) { return encode_move(b, move); });
+    const auto new_groups = flat_ids(b, log.new_groups), new_arrays = flat_ids(b, log.new_arrays);
+    const auto deleted_groups = flat_ids(b, log.deleted_groups);
+    const auto deleted_arrays = flat_ids(b, log.deleted_arrays);
+    const auto updated_arrays = flat_ids(b, log.updated_arrays);
+    const auto updated_groups = flat_ids(b, log.updated_groups);
+    return finish(b,
+                  ice::CreateTransactionLog(b, flat(log.id), new_groups, new_arrays, deleted_groups,
+                                            deleted_arrays, updated_arrays, updated_groups, updated,
+                                            moved),
+                  out, err);
 }
 
 /* ---- decoding ---- */
-
-template <class Root> const Root &verified(const void *buffer, size_t size)
-{
-    fb::Verifier verifier(static_cast<const uint8_t *>(buffer), size, kMaxDepth, kMaxTables);
-    if (!verifier.VerifyBuffer<Root>(nullptr))
-        corrupt("not a valid FlatBuffers buffer");
-    return *fb::GetRoot<Root>(buffer);
-}
-
-template <class T> T *allocate(sgc_arena *arena, size_t count)
-{
-    T *result = static_cast<T *>(sgc_arena_alloc(arena, count, sizeof(T)));
-    if (result == nullptr)
-        throw std::bad_alloc();
-    return result;
-}
-
-const char *copy(sgc_arena *arena, const fb::String *text)
-{
-    if (std::strlen(text->c_str()) != text->size())
-        corrupt("a text contains a NUL");
-    char *result = sgc_arena_string(arena, text->c_str(), text->size());
-    if (result == nullptr)
-        throw std::bad_alloc();
-    return result;
-}
-
-const unsigned char *copy(sgc_arena *arena, const fb::Vector<uint8_t> *bytes)
-{
-    void *result = sgc_arena_copy(arena, bytes->data(), bytes->size());
-    if (result == nullptr)
-        throw std::bad_alloc();
-    return static_cast<unsigned char *>(result);
-}
-
-sgc_object_id plain(const ice::ObjectId12 &id)
-{
-    sgc_object_id result;
-    std::memcpy(result.bytes, id.bytes()->data(), sizeof result.bytes);
-    return result;
-}
-
-sgc_node_id plain(const ice::ObjectId8 &id)
-{
-    sgc_node_id result;
-    std::memcpy(result.bytes, id.bytes()->data(), sizeof result.bytes);
-    return result;
-}
 
 /* The verifier looks at the alignment of a vector's length, not at that of its elements. */
 template <class T> void check_aligned(const fb::Vector<const T *> &structs)
@@ -253,33 +213,39 @@ template <class T> void check_aligned(const fb::Vector<const T *> &structs)
         corrupt("misaligned structs");
 }
 
+void check_dimension_count(size_t count)
+{
+    if (count > SGC_MAX_DIMENSIONS)
+        throw Failure{SGC_UNSUPPORTED, "an array with more than 16 dimensions"};
+}
+
+sgc_dimension decode_dimension(const ice::DimensionShape &shape)
+{
+    sgc_dimension dimension = {shape.array_length(), shape.chunk_length(), 0, nullptr};
+    if (dimension.array_length == 0)
+        return dimension;
+    if (dimension.chunk_length == 0)
+        corrupt("an array with chunks of length 0");
+    const uint64_t chunks = (dimension.array_length - 1) / dimension.chunk_length + 1;
+    if (chunks > UINT32_MAX)
+        corrupt("an array with more than 2^32 chunks along a dimension");
+    dimension.num_chunks = static_cast<uint32_t>(chunks);
+    return dimension;
+}
+
 /* Fills node.dimensions from whichever of the two shapes the file has. */
-void decode_shape(const ice::ArrayNodeData &array, sgc_arena *arena, sgc_node &node)
+void decode_shape(const ice::ArrayNodeData &array, Memory &memory, sgc_node &node)
 {
     const auto *v2 = array.shape_v2();
-    node.dimension_count = v2 != nullptr ? v2->size() : array.shape()->size();
-    if (node.dimension_count > SGC_MAX_DIMENSIONS)
-        throw Failure{SGC_UNSUPPORTED, "an array with more than 16 dimensions"};
     check_aligned(*array.shape());
-    auto *dimensions = allocate<sgc_dimension>(arena, node.dimension_count);
-    for (unsigned i = 0; i < node.dimension_count; i++) {
-        sgc_dimension &d = dimensions[i];
-        if (v2 != nullptr) {
-            d.array_length = v2->Get(i)->array_length();
-            d.num_chunks = v2->Get(i)->num_chunks();
-            continue;
-        }
-        d.array_length = array.shape()->Get(i)->array_length();
-        d.chunk_length = array.shape()->Get(i)->chunk_length();
-        if (d.array_length == 0)
-            continue;
-        if (d.chunk_length == 0)
-            corrupt("an array with chunks of length 0");
-        const uint64_t chunks = (d.array_length - 1) / d.chunk_length + 1;
-        if (chunks > UINT32_MAX)
-            corrupt("an array with more than 2^32 chunks along a dimension");
-        d.num_chunks = static_cast<uint32_t>(chunks);
-    }
+    node.dimension_count = v2 != nullptr ? v2->size() : array.shape()->size();
+    check_dimension_count(node.dimension_count);
+    auto *dimensions = memory.list<sgc_dimension>(node.dimension_count);
+    for (unsigned i = 0; i < node.dimension_count; i++)
+        if (v2 != nullptr)
+            dimensions[i] = {v2->Get(i)->array_length(), 0, v2->Get(i)->num_chunks(), nullptr};
+        else
+            dimensions[i] = decode_dimension(*array.shape()->Get(i));
     if (const auto *names = array.dimension_names()) {
         if (names->size() != node.dimension_count)
             corrupt("an array whose dimensions and names differ in number");
@@ -287,74 +253,82 @@ void decode_shape(const ice::ArrayNodeData &array, sgc_arena *arena, sgc_node &n
         for (unsigned i = 0; i < names->size(); i++) {
             const fb::String *name = names->Get(i)->name();
             if (name != nullptr && name->size() > 0)
-                dimensions[i].name = copy(arena, name);
+                dimensions[i].name = memory.text(name);
         }
     }
     node.dimensions = dimensions;
 }
 
-void decode_array(const ice::ArrayNodeData &array, sgc_arena *arena, sgc_node &node)
+sgc_manifest_ref decode_manifest_ref(const ice::ManifestRef &m, size_t dimensions, Memory &memory)
 {
-    decode_shape(array, arena, node);
-    node.manifest_count = array.manifests()->size();
-    auto *manifests = allocate<sgc_manifest_ref>(arena, node.manifest_count);
-    for (unsigned i = 0; i < node.manifest_count; i++) {
-        const ice::ManifestRef &m = *array.manifests()->Get(i);
-        if (m.extents()->size() != node.dimension_count)
-            corrupt("a manifest whose extents differ from its array in dimensions");
-        auto *extents = allocate<sgc_extent>(arena, node.dimension_count);
-        for (unsigned d = 0; d < node.dimension_count; d++)
-            extents[d] = {m.extents()->Get(d)->from(), m.extents()->Get(d)->to()};
-        manifests[i] = {plain(*m.object_id()), extents};
-    }
-    node.manifests = manifests;
+    if (m.extents()->size() != dimensions)
+        corrupt("a manifest whose extents differ from its array in dimensions");
+    auto *extents = memory.list<sgc_extent>(dimensions);
+    for (unsigned i = 0; i < dimensions; i++)
+        extents[i] = {m.extents()->Get(i)->from(), m.extents()->Get(i)->to()};
+    return {plain(*m.object_id()), extents};
 }
 
-sgc_node decode_node(const ice::NodeSnapshot &flat_node, sgc_arena *arena)
+sgc_node decode_node(const ice::NodeSnapshot &flat_node, Memory &memory)
 {
     sgc_node node = {};
     node.id = plain(*flat_node.id());
-    node.path = copy(arena, flat_node.path());
+    node.path = memory.text(flat_node.path());
     if (node.path[0] != '/')
         corrupt("a node whose path is not absolute");
-    node.user_data = copy(arena, flat_node.user_data());
-    node.user_data_size = flat_node.user_data()->size();
+    const sgc_bytes user_data = memory.bytes(flat_node.user_data());
+    node.user_data = user_data.data;
+    node.user_data_size = user_data.size;
+    node.extra = memory.bytes(flat_node.extra());
     if (const auto *array = flat_node.node_data_as_ArrayNodeData()) {
         node.is_array = true;
-        decode_array(*array, arena, node);
+        decode_shape(*array, memory, node);
+        node.manifests = memory.all<sgc_manifest_ref>(
+            array->manifests(), &node.manifest_count, [&](const ice::ManifestRef &m) {
+                return decode_manifest_ref(m, node.dimension_count, memory);
+            });
     } else if (flat_node.node_data_as_GroupNodeData() == nullptr) {
         throw Failure{SGC_UNSUPPORTED, "a node that is neither array nor group"};
     }
     return node;
 }
 
-void decode_manifest_files(const ice::Snapshot &flat_snapshot, sgc_arena *arena,
-                           sgc_snapshot_data *out)
+sgc_manifest_file decode_manifest_file(const ice::ManifestFileInfoV2 &f, Memory &memory)
 {
-    const auto *v2 = flat_snapshot.manifest_files_v2();
-    const auto *v1 = flat_snapshot.manifest_files();
-    check_aligned(*v1);
-    out->manifest_file_count = v2 != nullptr ? v2->size() : v1->size();
-    auto *files = allocate<sgc_manifest_file>(arena, out->manifest_file_count);
-    for (unsigned i = 0; i < out->manifest_file_count; i++) {
-        if (v2 == nullptr) {
-            const ice::ManifestFileInfo &f = *v1->Get(i);
-            files[i] = {plain(f.id()), f.size_bytes(), f.num_chunk_refs()};
-        } else if (const ice::ObjectId12 *id = v2->Get(i)->id()) {
-            files[i] = {plain(*id), v2->Get(i)->size_bytes(), v2->Get(i)->num_chunk_refs()};
-        } else {
-            corrupt("a manifest without id");
+    if (f.id() == nullptr)
+        corrupt("a manifest without id");
+    return {plain(*f.id()), f.size_bytes(), f.num_chunk_refs(), memory.bytes(f.extra())};
+}
+
+void decode_manifest_files(const ice::Snapshot &s, Memory &memory, sgc_snapshot_data &out)
+{
+    check_aligned(*s.manifest_files());
+    if (s.manifest_files_v2() != nullptr) {
+        out.manifest_files = memory.all<sgc_manifest_file>(
+            s.manifest_files_v2(), &out.manifest_file_count,
+            [&](const ice::ManifestFileInfoV2 &f) { return decode_manifest_file(f, memory); });
+    } else {
+        out.manifest_file_count = s.manifest_files()->size();
+        auto *files = memory.list<sgc_manifest_file>(out.manifest_file_count);
+        for (unsigned i = 0; i < out.manifest_file_count; i++) {
+            const ice::ManifestFileInfo &f = *s.manifest_files()->Get(i);
+            files[i] = {plain(f.id()), f.size_bytes(), f.num_chunk_refs(), {}};
         }
-        if (i > 0 && sgc_object_id_compare(&files[i - 1].id, &files[i].id) >= 0)
-            corrupt("manifests out of order");
+        out.manifest_files = files;
     }
-    out->manifest_files = files;
+    check_order(
+        out.manifest_files, out.manifest_file_count,
+        [](const sgc_manifest_file &a, const sgc_manifest_file &b) {
+            return sgc_object_id_compare(&a.id, &b.id) < 0;
+        },
+        "manifests out of order");
 }
 
 sgc_status decode_snapshot(const void *buffer, size_t size, sgc_arena *arena,
                            sgc_snapshot_data *out)
 {
-    const auto &s = verified<ice::Snapshot>(buffer, size);
+    const auto &s = verified<ice::Snapshot>(buffer, size, kMaxDepth, kMaxTables);
+    Memory memory(arena, size);
     sgc_snapshot_data result = {};
     result.id = plain(*s.id());
     if (s.parent_id() != nullptr) {
@@ -362,28 +336,92 @@ sgc_status decode_snapshot(const void *buffer, size_t size, sgc_arena *arena,
         result.parent = plain(*s.parent_id());
     }
     result.flushed_at = s.flushed_at();
-    result.message = copy(arena, s.message());
-    result.metadata_count = s.metadata()->size();
-    auto *metadata = allocate<sgc_metadata_item>(arena, result.metadata_count);
-    for (unsigned i = 0; i < result.metadata_count; i++) {
-        const ice::MetadataItem &item = *s.metadata()->Get(i);
-        metadata[i] = {copy(arena, item.name()), copy(arena, item.value()), item.value()->size()};
-    }
-    result.metadata = metadata;
-    result.node_count = s.nodes()->size();
-    auto *nodes = allocate<sgc_node>(arena, result.node_count);
-    for (unsigned i = 0; i < result.node_count; i++) {
-        nodes[i] = decode_node(*s.nodes()->Get(i), arena);
-        if (i > 0 && std::strcmp(nodes[i - 1].path, nodes[i].path) >= 0)
-            corrupt("nodes out of order");
-    }
-    result.nodes = nodes;
-    decode_manifest_files(s, arena, &result);
+    result.message = memory.text(s.message());
+    result.metadata = memory.all<sgc_metadata_item>(
+        s.metadata(), &result.metadata_count,
+        [&](const ice::MetadataItem &item) { return plain(item, memory); });
+    result.nodes =
+        memory.all<sgc_node>(s.nodes(), &result.node_count, [&](const ice::NodeSnapshot &node) {
+            return decode_node(node, memory);
+        });
+    check_order(
+        result.nodes, result.node_count,
+        [](const sgc_node &a, const sgc_node &b) { return std::strcmp(a.path, b.path) < 0; },
+        "nodes out of order");
+    decode_manifest_files(s, memory, result);
+    result.extra = memory.bytes(s.extra());
     *out = result;
     return SGC_OK;
 }
 
-sgc_chunk_ref decode_ref(const ice::ChunkRef &r, sgc_arena *arena)
+/* Expands the compressed locations of a manifest. */
+class Locations
+{
+  public:
+    explicit Locations(const ice::Manifest &manifest) : manifest_(manifest)
+    {
+    }
+
+    const char *expand(const fb::Vector<uint8_t> &compressed, Memory &memory)
+    {
+        if (context_ == nullptr)
+            prepare();
+        char text[kLongestLocation];
+        const size_t size =
+            ZSTD_decompress_usingDDict(context_.get(), text, sizeof text, compressed.data(),
+                                       compressed.size(), dictionary_.get());
+        if (ZSTD_isError(size))
+            corrupt("a location that cannot be decompressed");
+        return memory.text(text, size);
+    }
+
+  private:
+    void prepare()
+    {
+        const auto *dictionary = manifest_.location_dictionary();
+        if (manifest_.compression_algorithm() > kLocationsZstd)
+            throw Failure{SGC_UNSUPPORTED, "an unknown compression of locations"};
+        if (manifest_.compression_algorithm() == kLocationsPlain || dictionary == nullptr)
+            corrupt("a compressed location without dictionary");
+        dictionary_.reset(ZSTD_createDDict(dictionary->data(), dictionary->size()));
+        if (dictionary_ == nullptr)
+            corrupt("a bad dictionary of locations");
+        context_.reset(ZSTD_createDCtx());
+        if (context_ == nullptr)
+            throw std::bad_alloc();
+    }
+
+    template <class T, size_t (*release)(T *)> struct Release {
+        void operator()(T *pointer) const
+        {
+            release(pointer);
+        }
+    };
+
+    const ice::Manifest &manifest_;
+    std::unique_ptr<ZSTD_DDict, Release<ZSTD_DDict, ZSTD_freeDDict>> dictionary_;
+    std::unique_ptr<ZSTD_DCtx, Release<ZSTD_DCtx, ZSTD_freeDCtx>> context_;
+};
+
+/* NULL where there are none. */
+const sgc_ref_details *decode_details(const ice::ChunkRef &r, bool is_virtual, Locations &locations,
+                                      Memory &memory)
+{
+    if (!is_virtual && r.extra() == nullptr)
+        return nullptr;
+    auto *details = memory.list<sgc_ref_details>(1);
+    details->extra = memory.bytes(r.extra());
+    if (is_virtual) {
+        details->location = r.compressed_location() != nullptr
+                                ? locations.expand(*r.compressed_location(), memory)
+                                : memory.text(r.location());
+        details->etag = memory.text(r.checksum_etag());
+        details->last_modified = r.checksum_last_modified();
+    }
+    return details;
+}
+
+sgc_chunk_ref decode_ref(const ice::ChunkRef &r, Locations &locations, Memory &memory)
 {
     sgc_chunk_ref ref = {};
     ref.offset = r.offset();
@@ -393,68 +431,132 @@ sgc_chunk_ref decode_ref(const ice::ChunkRef &r, sgc_arena *arena)
         ref.id = plain(*r.chunk_id());
     } else if (r.compressed_location() != nullptr || r.location() != nullptr) {
         ref.kind = SGC_CHUNK_VIRTUAL;
-        ref.location = r.location() != nullptr ? copy(arena, r.location()) : nullptr;
     } else if (r.inline_data() != nullptr) {
         ref.kind = SGC_CHUNK_INLINE;
-        ref.inline_data = copy(arena, r.inline_data());
+        ref.inline_data = memory.bytes(r.inline_data()).data;
+        ref.offset = 0;
         ref.length = r.inline_data()->size();
     } else {
         corrupt("a reference to nothing");
     }
+    ref.details = decode_details(r, ref.kind == SGC_CHUNK_VIRTUAL, locations, memory);
     return ref;
 }
 
-int compare_coordinates(const uint32_t *a, const uint32_t *b, size_t count)
+/* The coordinates that `index` finds in each table, one after the other; all tables have the same
+ * number of them. */
+template <class Table, class Index>
+const uint32_t *decode_coordinates(const fb::Vector<fb::Offset<Table>> &tables, Index index,
+                                   Memory &memory, size_t *dimensions)
 {
-    for (size_t i = 0; i < count; i++)
-        if (a[i] != b[i])
-            return a[i] < b[i] ? -1 : 1;
-    return 0;
+    const size_t count = tables.size() > 0 ? index(*tables.Get(0))->size() : 0;
+    check_dimension_count(count);
+    auto *coordinates = memory.list<uint32_t>(tables.size(), count);
+    uint32_t *next = coordinates;
+    for (const Table *table : tables) {
+        if (index(*table)->size() != count)
+            corrupt("chunks of one array with different dimensions");
+        next = std::copy(index(*table)->begin(), index(*table)->end(), next);
+    }
+    *dimensions = count;
+    return coordinates;
 }
 
-sgc_array_manifest decode_array_manifest(const ice::ArrayManifest &flat_array, sgc_arena *arena)
+sgc_array_manifest decode_array_manifest(const ice::ArrayManifest &flat_array, Locations &locations,
+                                         Memory &memory)
 {
     sgc_array_manifest array = {};
     array.node = plain(*flat_array.node_id());
-    array.count = flat_array.refs()->size();
-    if (array.count == 0)
-        return array;
-    array.dimension_count = flat_array.refs()->Get(0)->index()->size();
-    if (array.dimension_count > SGC_MAX_DIMENSIONS)
-        throw Failure{SGC_UNSUPPORTED, "an array with more than 16 dimensions"};
-    auto *coordinates = allocate<uint32_t>(arena, array.count * array.dimension_count);
-    auto *refs = allocate<sgc_chunk_ref>(arena, array.count);
-    for (unsigned i = 0; i < array.count; i++) {
-        const ice::ChunkRef &r = *flat_array.refs()->Get(i);
-        if (r.index()->size() != array.dimension_count)
-            corrupt("references of one array with different dimensions");
-        uint32_t *at = coordinates + i * array.dimension_count;
-        for (unsigned d = 0; d < array.dimension_count; d++)
-            at[d] = r.index()->Get(d);
-        if (i > 0 &&
-            compare_coordinates(at - array.dimension_count, at, array.dimension_count) >= 0)
+    array.coordinates = decode_coordinates(
+        *flat_array.refs(), [](const ice::ChunkRef &r) { return r.index(); }, memory,
+        &array.dimension_count);
+    array.refs =
+        memory.all<sgc_chunk_ref>(flat_array.refs(), &array.count, [&](const ice::ChunkRef &r) {
+            return decode_ref(r, locations, memory);
+        });
+    const size_t n = array.dimension_count;
+    for (size_t i = 1; i < array.count; i++) {
+        const uint32_t *at = array.coordinates + i * n;
+        if (!std::lexicographical_compare(at - n, at, at, at + n))
             corrupt("references out of order");
-        refs[i] = decode_ref(r, arena);
     }
-    array.coordinates = coordinates;
-    array.refs = refs;
     return array;
 }
 
 sgc_status decode_manifest(const void *buffer, size_t size, sgc_arena *arena,
                            sgc_manifest_data *out)
 {
-    const auto &m = verified<ice::Manifest>(buffer, size);
+    const auto &m = verified<ice::Manifest>(buffer, size, kMaxDepth, kMaxManifestTables);
+    Memory memory(arena, size);
+    Locations locations(m);
     sgc_manifest_data result = {};
     result.id = plain(*m.id());
-    result.array_count = m.arrays()->size();
-    auto *arrays = allocate<sgc_array_manifest>(arena, result.array_count);
-    for (unsigned i = 0; i < result.array_count; i++) {
-        arrays[i] = decode_array_manifest(*m.arrays()->Get(i), arena);
-        if (i > 0 && sgc_node_id_compare(&arrays[i - 1].node, &arrays[i].node) >= 0)
-            corrupt("arrays out of order");
-    }
-    result.arrays = arrays;
+    result.arrays = memory.all<sgc_array_manifest>(
+        m.arrays(), &result.array_count, [&](const ice::ArrayManifest &array) {
+            return decode_array_manifest(array, locations, memory);
+        });
+    check_order(
+        result.arrays, result.array_count,
+        [](const sgc_array_manifest &a, const sgc_array_manifest &b) {
+            return less(a.node, b.node);
+        },
+        "arrays out of order");
+    *out = result;
+    return SGC_OK;
+}
+
+sgc_node_ids decode_ids(const fb::Vector<const ice::ObjectId8 *> &flat_ids, Memory &memory)
+{
+    const auto *ids =
+        memory.copy(reinterpret_cast<const sgc_node_id *>(flat_ids.Data()), flat_ids.size());
+    check_order(ids, flat_ids.size(), less, "nodes out of order");
+    return {flat_ids.size(), ids};
+}
+
+sgc_updated_chunks decode_updated_chunks(const ice::ArrayUpdatedChunks &u, Memory &memory)
+{
+    sgc_updated_chunks updated = {};
+    updated.node = plain(*u.node_id());
+    updated.count = u.chunks()->size();
+    updated.coordinates = decode_coordinates(
+        *u.chunks(), [](const ice::ChunkIndices &c) { return c.coords(); }, memory,
+        &updated.dimension_count);
+    return updated;
+}
+
+sgc_moved_node decode_move(const ice::MoveOperation &move, Memory &memory)
+{
+    if (move.from() == nullptr || move.to() == nullptr || move.node_id() == nullptr ||
+        move.node_type() > 1)
+        corrupt("an incomplete move of a node");
+    return {memory.text(move.from()), memory.text(move.to()), plain(*move.node_id()),
+            move.node_type() == 1};
+}
+
+sgc_status decode_log(const void *buffer, size_t size, sgc_arena *arena, sgc_transaction_log *out)
+{
+    const auto &log = verified<ice::TransactionLog>(buffer, size, kMaxDepth, kMaxTables);
+    Memory memory(arena, size);
+    sgc_transaction_log result = {};
+    result.id = plain(*log.id());
+    result.new_groups = decode_ids(*log.new_groups(), memory);
+    result.new_arrays = decode_ids(*log.new_arrays(), memory);
+    result.deleted_groups = decode_ids(*log.deleted_groups(), memory);
+    result.deleted_arrays = decode_ids(*log.deleted_arrays(), memory);
+    result.updated_arrays = decode_ids(*log.updated_arrays(), memory);
+    result.updated_groups = decode_ids(*log.updated_groups(), memory);
+    result.updated_chunks = memory.all<sgc_updated_chunks>(
+        log.updated_chunks(), &result.updated_chunk_count,
+        [&](const ice::ArrayUpdatedChunks &u) { return decode_updated_chunks(u, memory); });
+    check_order(
+        result.updated_chunks, result.updated_chunk_count,
+        [](const sgc_updated_chunks &a, const sgc_updated_chunks &b) {
+            return less(a.node, b.node);
+        },
+        "arrays out of order");
+    result.moved_nodes = memory.all<sgc_moved_node>(
+        log.moved_nodes(), &result.moved_node_count,
+        [&](const ice::MoveOperation &move) { return decode_move(move, memory); });
     *out = result;
     return SGC_OK;
 }
@@ -487,4 +589,10 @@ sgc_status sgc_transaction_log_encode(const sgc_transaction_log *log, sgc_buffer
                                       sgc_error *err)
 {
     return guarded("transaction log", err, [&] { return encode_log(*log, out, err); });
+}
+
+sgc_status sgc_transaction_log_decode(const void *buffer, size_t size, sgc_arena *arena,
+                                      sgc_transaction_log *out, sgc_error *err)
+{
+    return guarded("transaction log", err, [&] { return decode_log(buffer, size, arena, out); });
 }
