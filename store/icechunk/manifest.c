@@ -29,6 +29,11 @@ void sgc_manifest_unref(sgc_manifest *manifest)
     }
 }
 
+const sgc_manifest_data *sgc_manifest_get(const sgc_manifest *manifest)
+{
+    return &manifest->data;
+}
+
 static int compare_array(const void *node, const void *array)
 {
     return sgc_node_id_compare(node, &((const sgc_array_manifest *)array)->node);

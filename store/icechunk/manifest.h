@@ -13,6 +13,8 @@ SGC_BEGIN_C
 typedef struct sgc_manifest sgc_manifest;
 
 void sgc_manifest_unref(sgc_manifest *manifest);
+/* What the file says; borrows. */
+const sgc_manifest_data *sgc_manifest_get(const sgc_manifest *manifest);
 /* The part about the array `node`, or NULL; borrows. */
 const sgc_array_manifest *sgc_manifest_find_array(const sgc_manifest *manifest,
                                                   const sgc_node_id *node);

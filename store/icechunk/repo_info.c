@@ -348,6 +348,18 @@ sgc_status sgc_repo_info_update(sgc_object_store *store, uint32_t updates_per_fi
     return status;
 }
 
+sgc_status sgc_repo_info_store_new(sgc_object_store *store, const sgc_repo_info_data *data,
+                                   sgc_error *err)
+{
+    sgc_buffer file = {0};
+    sgc_status status = wrap(data, &file, err);
+    if (status == SGC_OK)
+        status = store->put(store, SGC_REPO_INFO_KEY, file.data, file.size, SGC_PUT_IF_ABSENT, NULL,
+                            err);
+    sgc_buffer_free(&file);
+    return status;
+}
+
 sgc_status sgc_repo_info_create(sgc_object_store *store, const sgc_snapshot_entry *root,
                                 sgc_bytes config, sgc_error *err)
 {
@@ -365,11 +377,5 @@ sgc_status sgc_repo_info_create(sgc_object_store *store, const sgc_snapshot_entr
         .operations = &initialised,
         .config = config,
     };
-    sgc_buffer file = {0};
-    sgc_status status = wrap(&data, &file, err);
-    if (status == SGC_OK)
-        status = store->put(store, SGC_REPO_INFO_KEY, file.data, file.size, SGC_PUT_IF_ABSENT, NULL,
-                            err);
-    sgc_buffer_free(&file);
-    return status;
+    return sgc_repo_info_store_new(store, &data, err);
 }

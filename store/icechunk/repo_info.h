@@ -60,6 +60,10 @@ SGC_CHECKED sgc_status sgc_repo_info_update(sgc_object_store *store, uint32_t up
                                             sgc_repo_info_change change, void *user,
                                             sgc_error *err);
 
+/* Writes the info of a new repository. SGC_EXISTS when there is one. */
+SGC_CHECKED sgc_status sgc_repo_info_store_new(sgc_object_store *store,
+                                               const sgc_repo_info_data *data, sgc_error *err);
+
 /* Writes the info of a new repository, with branch "main" at `root`. `config` may be empty.
  * SGC_EXISTS when there is one. */
 SGC_CHECKED sgc_status sgc_repo_info_create(sgc_object_store *store, const sgc_snapshot_entry *root,

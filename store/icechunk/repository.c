@@ -140,24 +140,33 @@ static sgc_status read_config_1(sgc_object_store *store, sgc_config **config, sg
     return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s/config.yaml", store->name);
 }
 
-/* Says which version `store` holds and reads its configuration. */
-static sgc_status detect(sgc_object_store *store, int *spec_version, sgc_config **config,
-                         sgc_error *err)
+static sgc_status detect_1(sgc_object_store *store, sgc_config **config, sgc_error *err)
+{
+    sgc_object_id tip;
+    SGC_TRY(sgc_ref_read(store, SGC_REF_BRANCH, "main", &tip, err));
+    return config != NULL ? read_config_1(store, config, err) : SGC_OK;
+}
+
+sgc_status sgc_repository_detect(sgc_object_store *store, int *spec_version, sgc_config **config,
+                                 sgc_error *err)
 {
     sgc_repo_info info;
-    sgc_object_id tip;
+    sgc_config *found = NULL;
     sgc_status status = sgc_repo_info_load(store, &info, err);
+    const bool is_2 = status == SGC_OK;
     if (status == SGC_NOT_FOUND) {
-        SGC_TRY(sgc_ref_read(store, SGC_REF_BRANCH, "main", &tip, err));
-        *spec_version = 1;
-        return read_config_1(store, config, err);
+        status = detect_1(store, config != NULL ? &found : NULL, err);
+    } else if (is_2) {
+        const sgc_bytes bytes = info.data.config;
+        if (config != NULL && bytes.data != NULL)
+            status = sgc_config_parse_flex(bytes.data, bytes.size, &found, err);
+        sgc_repo_info_clear(&info);
     }
     SGC_TRY(status);
-    *spec_version = 2;
-    if (info.data.config.data != NULL)
-        status = sgc_config_parse_flex(info.data.config.data, info.data.config.size, config, err);
-    sgc_repo_info_clear(&info);
-    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s/repo", store->name);
+    *spec_version = is_2 ? 2 : 1;
+    if (config != NULL)
+        *config = found;
+    return SGC_OK;
 }
 
 sgc_status sgc_repository_open(sgc_object_store *store, const sgc_repository_options *options,
@@ -165,7 +174,7 @@ sgc_status sgc_repository_open(sgc_object_store *store, const sgc_repository_opt
 {
     int spec_version;
     sgc_config *config = NULL;
-    SGC_TRY(detect(store, &spec_version, &config, err));
+    SGC_TRY(sgc_repository_detect(store, &spec_version, &config, err));
     sgc_repository *repository;
     const sgc_status status = make(store, options, &repository, err);
     if (status != SGC_OK) {
@@ -254,9 +263,7 @@ static sgc_status initialise_2(const sgc_repository *repository, sgc_error *err)
 static sgc_status check_absent(sgc_object_store *store, sgc_error *err)
 {
     int spec_version;
-    sgc_config *config = NULL;
-    const sgc_status status = detect(store, &spec_version, &config, err);
-    sgc_config_free(config);
+    const sgc_status status = sgc_repository_detect(store, &spec_version, NULL, err);
     if (status == SGC_OK)
         return sgc_fail(err, SGC_EXISTS, "%s is a repository already", store->name);
     return status == SGC_NOT_FOUND ? SGC_OK : status;

@@ -26,6 +26,11 @@ struct sgc_repository {
  * ago. */
 SGC_CHECKED sgc_status sgc_repository_check_not_migrated(sgc_object_store *store, sgc_error *err);
 
+/* Says which version `store` holds, and gives its configuration unless `config` is NULL; it becomes
+ * NULL where there is none. SGC_NOT_FOUND when there is no repository. */
+SGC_CHECKED sgc_status sgc_repository_detect(sgc_object_store *store, int *spec_version,
+                                             sgc_config **config, sgc_error *err);
+
 SGC_END_C
 
 #endif
