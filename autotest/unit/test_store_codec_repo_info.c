@@ -211,7 +211,7 @@ static void test_slots_of_operations(void **state)
 static void test_fields_of_later_versions(void **state)
 {
     (void)state;
-    for (int flaw = CRAFTED_LATER_REPO; flaw <= CRAFTED_LAST_LATER; flaw++) {
+    for (unsigned flaw = CRAFTED_LATER_REPO; flaw <= CRAFTED_LAST_LATER; flaw++) {
         sgc_buffer payload = craft(&full, flaw), again = {0};
         sgc_arena arena = {0};
         sgc_repo_info_data decoded;
@@ -496,6 +496,19 @@ static void test_unknown_kind_is_not_written(void **state)
     }
 }
 
+static void test_other_versions_are_not_written(void **state)
+{
+    (void)state;
+    static const uint8_t versions[] = {0, 1, 3};
+    for (int i = 0; i < 3; i++) {
+        sgc_repo_info_data info = least;
+        sgc_buffer written = {0};
+        info.spec_version = versions[i];
+        assert_status(SGC_INVALID, sgc_repo_info_encode(&info, &written, &err));
+        assert_int_equal(written.size, 0);
+    }
+}
+
 /* ---- damage ---- */
 
 static void damage(sgc_buffer payload)
@@ -544,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_newest_operation),
         cmocka_unit_test(test_older_operations_are_kept_as_they_are),
         cmocka_unit_test(test_unknown_kind_is_not_written),
+        cmocka_unit_test(test_other_versions_are_not_written),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_damaged_later_versions),
     };
