@@ -311,7 +311,7 @@ const unsigned char *flat_root(const sgc_buffer *payload)
     return flat_target(payload->data);
 }
 
-const unsigned char *flat_field(const unsigned char *table, unsigned slot)
+const unsigned char *flat_field(const unsigned char *table, size_t slot)
 {
     int32_t back;
     uint16_t size, at = 0;
@@ -323,7 +323,7 @@ const unsigned char *flat_field(const unsigned char *table, unsigned slot)
     return at != 0 ? table + at : NULL;
 }
 
-const unsigned char *flat_item(const unsigned char *table, unsigned slot, unsigned i)
+const unsigned char *flat_item(const unsigned char *table, size_t slot, size_t i)
 {
     return flat_target(flat_target(flat_field(table, slot)) + 4 + 4 * i);
 }

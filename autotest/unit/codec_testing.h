@@ -30,10 +30,10 @@ void damage_everywhere(recode_fn *recode, const sgc_buffer *payload);
 /* FlatBuffers by hand (format guide 4). */
 const unsigned char *flat_root(const sgc_buffer *payload);
 /* Where a table has a field; NULL: it has none. */
-const unsigned char *flat_field(const unsigned char *table, unsigned slot);
+const unsigned char *flat_field(const unsigned char *table, size_t slot);
 const unsigned char *flat_target(const unsigned char *offset);
 /* Item `i` of the vector of tables in `slot`. */
-const unsigned char *flat_item(const unsigned char *table, unsigned slot, unsigned i);
+const unsigned char *flat_item(const unsigned char *table, size_t slot, size_t i);
 /* `slots` like "0 2 3" are those that the table has. */
 void assert_slots(const unsigned char *table, const char *slots);
 

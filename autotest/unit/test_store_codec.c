@@ -444,6 +444,32 @@ static void test_spec_1_has_no_moves(void **state)
     assert_int_equal(payload.size, 0);
 }
 
+static void test_text_is_utf8(void **state)
+{
+    (void)state;
+    /* cut, a lone continuation, too long a form, a surrogate, beyond Unicode, Latin-1 */
+    static const char *const bad[] = {
+        "a\xc3", "\x80", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "caf\xe9 au lait"};
+    sgc_snapshot_data data = snapshot;
+    data.message = "\xf0\x9f\xa7\x8a \xe2\x82\xac \xc3\xa9 \x7f";
+    check_snapshot_comes_back(&data);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        sgc_buffer payload = {0};
+        data.message = bad[i];
+        assert_status(SGC_INVALID, sgc_snapshot_encode(&data, &payload, &err));
+        assert_int_equal(payload.size, 0);
+    }
+    data.message = NULL;
+    sgc_buffer payload = encode_snapshot(&snapshot);
+    assert_status(SGC_INVALID, sgc_snapshot_encode(&data, &payload, &err));
+    unsigned char *accent = memmem(payload.data, payload.size, "\xc3\xa9", 2);
+    assert_non_null(accent);
+    accent[1] = 'x';
+    assert_status(SGC_CORRUPT, recode_snapshot(payload.data, payload.size));
+    assert_message("UTF-8");
+    sgc_buffer_free(&payload);
+}
+
 /* ---- violations ---- */
 
 static void check_snapshot_is_corrupt(const sgc_snapshot_data *data)
@@ -689,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_bad_compressed_locations),
         cmocka_unit_test(test_references_to_nothing_are_not_written),
         cmocka_unit_test(test_spec_1_has_no_moves),
+        cmocka_unit_test(test_text_is_utf8),
         cmocka_unit_test(test_nodes_out_of_order),
         cmocka_unit_test(test_relative_path),
         cmocka_unit_test(test_chunks_of_length_0),

@@ -1,58 +1,17 @@
-/* Repositories written by the official library, and what a correct reader finds in them. They are
- * in $SGC_SHARED/icechunk-repos (default: ../shared beside the sources); without them all is
- * skipped. */
+/* What a correct reader finds in the golden repositories. */
+#include "autotest/unit/golden.h"
 #include "autotest/unit/store_testing.h"
 
-#include <cJSON.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char golden[1024]; /* their directory */
-static cJSON *expected;
-
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static int read_expected(void **state)
-{
-    (void)state;
-    char path[1100];
-    const char *source = getenv("SGC_SOURCE_DIR"), *shared = getenv("SGC_SHARED");
-    if (shared != NULL)
-        snprintf(golden, sizeof golden, "%s/icechunk-repos", shared);
-    else
-        snprintf(golden, sizeof golden, "%s/../shared/icechunk-repos",
-                 source != NULL ? source : ".");
-    snprintf(path, sizeof path, "%s/EXPECTED.json", golden);
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        print_message("%s is missing: all tests are skipped\n", path);
-        return 0;
-    }
-    static char text[1024 * 1024];
-    const size_t size = fread(text, 1, sizeof text, file);
-    fclose(file);
-    expected = cJSON_ParseWithLength(text, size);
-    assert_non_null(expected);
-    return 0;
-}
-
-static int forget_expected(void **state)
-{
-    (void)state;
-    cJSON_Delete(expected);
-    return 0;
-}
-
 static sgc_status open_golden(const char *name, sgc_repository **repository)
 {
     char path[2048];
     sgc_object_store *store;
-    snprintf(path, sizeof path, "%s/%s", golden, name);
+    snprintf(path, sizeof path, "%s/%s", golden_directory(), name);
     assert_ok(sgc_object_store_local_new(path, NULL, &store, &err));
     const sgc_status status = sgc_repository_open(store, NULL, repository, &err);
     if (status != SGC_OK)
@@ -63,11 +22,9 @@ static sgc_status open_golden(const char *name, sgc_repository **repository)
 /* Calls `check` with each repository of spec 1. */
 static void for_each_v1(void (*check)(sgc_repository *repository, const cJSON *expectation))
 {
-    if (expected == NULL)
-        skip();
     int count = 0;
     const cJSON *expectation;
-    cJSON_ArrayForEach(expectation, member(expected, "repositories"))
+    cJSON_ArrayForEach(expectation, member(golden_expected(), "repositories"))
     {
         if (strcmp(member(expectation, "layout")->valuestring, "v1") != 0)
             continue;
@@ -335,11 +292,9 @@ static void test_values(void **state)
 static void test_spec_2_is_unsupported(void **state)
 {
     (void)state;
-    if (expected == NULL)
-        skip();
     int count = 0;
     const cJSON *expectation;
-    cJSON_ArrayForEach(expectation, member(expected, "repositories"))
+    cJSON_ArrayForEach(expectation, member(golden_expected(), "repositories"))
     {
         if (strcmp(member(expectation, "layout")->valuestring, "v1") == 0)
             continue;
@@ -355,8 +310,7 @@ static void test_spec_2_is_unsupported(void **state)
 static void test_a_directory_without_repository(void **state)
 {
     (void)state;
-    if (expected == NULL)
-        skip();
+    golden_expected();
     sgc_repository *repository;
     assert_status(SGC_NOT_FOUND, open_golden(".", &repository));
 }
@@ -375,5 +329,5 @@ int main(void)
         cmocka_unit_test(test_spec_2_is_unsupported),
         cmocka_unit_test(test_a_directory_without_repository),
     };
-    return cmocka_run_group_tests(tests, read_expected, forget_expected);
+    return cmocka_run_group_tests(tests, golden_set_up, golden_tear_down);
 }

@@ -1,10 +1,14 @@
 /* FlatBuffers <-> plain structs (format guide 4, 5). The only C++ of the store stands behind this.
  *
  * Decoded structs live in the caller's arena. Decoding verifies everything the format demands of a
- * buffer (bounds, required fields, alignment, orders); a violation is SGC_CORRUPT. Encoding expects
- * sorted input, as the comments say, and appends the FlatBuffers buffer to `out`, in the slots that
- * `spec_version` (1 or 2) uses. What a file says decodes and encodes to the same again, `extra`
- * fields included, unless a comment says otherwise. */
+ * buffer (bounds, required fields, alignment, orders, UTF-8); a violation is SGC_CORRUPT, and so is
+ * a buffer that would become more than 64 times as large (and 1 MiB) because its parts share bytes.
+ * What decoding took of the arena before it failed stays there.
+ *
+ * Encoding expects sorted input, as the comments say, and appends the FlatBuffers buffer to `out`,
+ * in the slots that `spec_version` (2, else 1) uses. A text that is not UTF-8 or is missing is
+ * SGC_INVALID, more than 2 GiB are SGC_UNSUPPORTED. What a file says decodes and encodes to the
+ * same again, `extra` fields included, unless a comment says otherwise. */
 #ifndef SGC_CODEC_H
 #define SGC_CODEC_H
 
@@ -119,7 +123,7 @@ typedef struct sgc_array_manifest {
 } sgc_array_manifest;
 
 /* The `extra` fields of manifests and their arrays are dropped: manifests are divided and joined.
- */
+ * Compressed locations are decoded, and encoded plain. */
 typedef struct sgc_manifest_data {
     int spec_version; /* as in sgc_snapshot_data */
     sgc_object_id id;
@@ -153,7 +157,7 @@ typedef struct sgc_transaction_log {
     sgc_node_ids updated_arrays, updated_groups;
     size_t updated_chunk_count;
     const sgc_updated_chunks *updated_chunks; /* by node id */
-    size_t moved_node_count;                  /* spec 2 */
+    size_t moved_node_count;                  /* spec 2; with spec 1 SGC_INVALID */
     const sgc_moved_node *moved_nodes;
 } sgc_transaction_log;
 
@@ -221,7 +225,7 @@ typedef struct sgc_operation {
 } sgc_operation;
 
 typedef struct sgc_repo_info_data {
-    uint8_t spec_version;
+    uint8_t spec_version; /* 2 */
     size_t tag_count, branch_count, deleted_tag_count, snapshot_count;
     const sgc_named_snapshot *tags, *branches; /* by name */
     const char *const *deleted_tags;           /* sorted */
@@ -231,7 +235,7 @@ typedef struct sgc_repo_info_data {
     size_t metadata_count;
     const sgc_metadata_item *metadata; /* by name */
     size_t operation_count;
-    const sgc_operation *operations; /* the newest first; at least one */
+    const sgc_operation *operations; /* the newest first; at least one, but for unknown ones */
     const char *previous_file;       /* repo_before_updates; NULL if absent */
     sgc_bytes config;                /* FlexBuffers */
     bool has_enabled_flags, has_disabled_flags;
@@ -257,10 +261,14 @@ SGC_CHECKED sgc_status sgc_transaction_log_encode(const sgc_transaction_log *log
 SGC_CHECKED sgc_status sgc_transaction_log_decode(const void *buffer, size_t size, sgc_arena *arena,
                                                   sgc_transaction_log *out, sgc_error *err);
 
-/* SGC_UNSUPPORTED for data with has_unknown_fields, which would lose them. */
+/* SGC_UNSUPPORTED for data with has_unknown_fields, which would lose them. SGC_INVALID for data
+ * that decoding would refuse, or whose newest operation has a backup or is not later than the one
+ * before: the official library could not go on from there. */
 SGC_CHECKED sgc_status sgc_repo_info_encode(const sgc_repo_info_data *info, sgc_buffer *out,
                                             sgc_error *err);
-/* An operation of an unknown kind is an unknown field: it is left out. */
+/* Checks the order of names, ids and flags, that indices exist, that no snapshot is its own
+ * ancestor, and that there is a branch "main"; not the times of operations. An operation of an
+ * unknown kind is an unknown field: it is left out. */
 SGC_CHECKED sgc_status sgc_repo_info_decode(const void *buffer, size_t size, sgc_arena *arena,
                                             sgc_repo_info_data *out, sgc_error *err);
 

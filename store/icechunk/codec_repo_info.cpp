@@ -158,12 +158,15 @@ void check_before_encoding(const sgc_repo_info_data &info)
 {
     if (info.has_unknown_fields)
         throw Failure{SGC_UNSUPPORTED,
-                      "written by a later version of Icechunk; what it added would be lost"};
+                      "written by a later version of Icechunk; what it added would be lost, so "
+                      "change the repository with that version"};
     try {
         check(info);
     } catch (const Failure &failure) {
         throw Failure{SGC_INVALID, failure.message};
     }
+    if (info.spec_version != kSpecVersion)
+        throw Failure{SGC_INVALID, "not of version 2"};
     if (info.operations[0].backup != nullptr)
         throw Failure{SGC_INVALID, "the newest operation has a backup"};
     if (info.operation_count > 1 && info.operations[0].time <= info.operations[1].time)
@@ -178,7 +181,7 @@ sgc_status encode(const sgc_repo_info_data &info, sgc_buffer *out, sgc_error *er
     const auto tags = flat_all(b, info.tags, info.tag_count, ref);
     const auto branches = flat_all(b, info.branches, info.branch_count, ref);
     const auto deleted_tags = flat_all(b, info.deleted_tags, info.deleted_tag_count,
-                                       [&](const char *name) { return b.CreateString(name); });
+                                       [&](const char *name) { return flat_required(b, name); });
     const auto snapshots =
         flat_all(b, info.snapshots, info.snapshot_count,
                  [&](const sgc_snapshot_entry &s) { return encode_snapshot(b, s); });

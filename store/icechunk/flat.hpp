@@ -11,6 +11,7 @@
 #include "store/icechunk/codec.h"
 
 #include "icechunk_generated.h"
+#include <flatbuffers/util.h>
 
 namespace sgc::codec
 {
@@ -41,6 +42,14 @@ template <class Work> sgc_status guarded(const char *what, sgc_error *err, Work 
     } catch (const std::bad_alloc &) {
         return sgc_fail_memory(err, 0, what);
     }
+}
+
+inline bool is_utf8(const char *text)
+{
+    while (*text != '\0')
+        if (fb::FromUTF8(&text) < 0)
+            return false;
+    return true;
 }
 
 /* Items ascend, and no two are equal. */
@@ -90,16 +99,16 @@ inline const ice::ObjectId8 *flat(const sgc_node_id &id)
     return reinterpret_cast<const ice::ObjectId8 *>(&id);
 }
 
-inline fb::Offset<fb::String> flat(Builder &b, const char *text)
-{
-    return text != nullptr ? b.CreateString(text) : fb::Offset<fb::String>();
-}
-
 inline fb::Offset<fb::String> flat_required(Builder &b, const char *text)
 {
-    if (text == nullptr)
-        throw Failure{SGC_INVALID, "a text is missing"};
+    if (text == nullptr || !is_utf8(text))
+        throw Failure{SGC_INVALID, "a text is missing or not UTF-8"};
     return b.CreateString(text);
+}
+
+inline fb::Offset<fb::String> flat(Builder &b, const char *text)
+{
+    return text != nullptr ? flat_required(b, text) : fb::Offset<fb::String>();
 }
 
 inline Vector<uint8_t> flat(Builder &b, const sgc_bytes &bytes)
@@ -186,7 +195,10 @@ class Memory
         if (std::memchr(text, '\0', size) != nullptr)
             corrupt("a text contains a NUL");
         take(size + 1, 1);
-        return checked(sgc_arena_string(arena_, text, size));
+        const char *result = checked(sgc_arena_string(arena_, text, size));
+        if (!is_utf8(result))
+            corrupt("a text is not UTF-8");
+        return result;
     }
 
     sgc_bytes bytes(const fb::Vector<uint8_t> *bytes)

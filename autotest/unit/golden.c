@@ -1,0 +1,57 @@
+#include "autotest/unit/golden.h"
+
+#include "autotest/unit/store_testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static char directory[1024];
+static cJSON *expected;
+
+int golden_set_up(void **state)
+{
+    (void)state;
+    char path[1100];
+    const char *source = getenv("SGC_SOURCE_DIR"), *shared = getenv("SGC_SHARED");
+    if (shared != NULL)
+        snprintf(directory, sizeof directory, "%s/icechunk-repos", shared);
+    else
+        snprintf(directory, sizeof directory, "%s/../shared/icechunk-repos",
+                 source != NULL ? source : ".");
+    snprintf(path, sizeof path, "%s/EXPECTED.json", directory);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        print_message("%s is missing: all tests are skipped\n", path);
+        return 0;
+    }
+    static char text[1024 * 1024];
+    const size_t size = fread(text, 1, sizeof text, file);
+    fclose(file);
+    expected = cJSON_ParseWithLength(text, size);
+    assert_non_null(expected);
+    return 0;
+}
+
+int golden_tear_down(void **state)
+{
+    (void)state;
+    cJSON_Delete(expected);
+    return 0;
+}
+
+const cJSON *golden_expected(void)
+{
+    if (expected == NULL)
+        skip();
+    return expected;
+}
+
+const char *golden_directory(void)
+{
+    return directory;
+}
+
+const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}

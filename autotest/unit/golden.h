@@ -1,0 +1,20 @@
+/* Repositories written by the official library, and what a correct reader finds in them. They are
+ * in $SGC_SHARED/icechunk-repos (default: ../shared beside the sources); without them tests are
+ * skipped. */
+#ifndef GOLDEN_H
+#define GOLDEN_H
+
+#include <cJSON.h>
+
+/* For cmocka_run_group_tests(). */
+int golden_set_up(void **state);
+int golden_tear_down(void **state);
+
+/* EXPECTED.json; skips the test when there is none. */
+const cJSON *golden_expected(void);
+/* The directory that has the repositories. */
+const char *golden_directory(void);
+
+const cJSON *member(const cJSON *object, const char *name);
+
+#endif
