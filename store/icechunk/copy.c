@@ -127,6 +127,20 @@ static sgc_status publish_1(copying *c, const sgc_object_id *id, sgc_error *err)
     return sgc_ref_create(c->to, SGC_REF_BRANCH, "main", id, err);
 }
 
+/* They are not copied: no transaction in the copy can have begun before the snapshot. */
+static sgc_status forget_pruned_logs(sgc_repo_info *info, sgc_error *err)
+{
+    const size_t count = info->data.snapshot_count;
+    sgc_snapshot_entry *entries =
+        sgc_arena_copy(&info->arena, info->data.snapshots, count * sizeof *entries);
+    if (entries == NULL)
+        return sgc_fail_memory(err, count * sizeof *entries, "the repo info");
+    for (size_t i = 0; i < count; i++)
+        entries[i].pruned_log_count = 0;
+    info->data.snapshots = entries;
+    return SGC_OK;
+}
+
 /* The repo info with nothing but the snapshot, the root and the settings. */
 static sgc_status reduce_info(sgc_repo_info *info, const sgc_object_id *id, sgc_error *err)
 {
@@ -143,6 +157,7 @@ static sgc_status reduce_info(sgc_repo_info *info, const sgc_object_id *id, sgc_
                   sgc_object_id_compare(&info->data.snapshots[i].id, id) == 0;
     info->data.tag_count = info->data.branch_count = info->data.deleted_tag_count = 0;
     SGC_TRY(sgc_repo_info_release(info, keep, NULL, 0, err));
+    SGC_TRY(forget_pruned_logs(info, err));
     *made = (sgc_operation){.kind = SGC_REPO_INITIALIZED, .time = sgc_clock_now()};
     info->data.operations = made;
     info->data.operation_count = 1;

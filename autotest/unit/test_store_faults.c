@@ -1,0 +1,225 @@
+/* Repositories in a store that fails, at each call of a change. */
+#include "autotest/unit/store_testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autotest/unit/fault_store.h"
+#include "autotest/unit/store_scenarios.h"
+
+static sgc_object_store *memory;
+static store_fault fault;
+
+static sgc_object_store *open_faulty(void *user)
+{
+    (void)user;
+    return fault_store_new(memory, &fault);
+}
+
+static const scenario_place place = {open_faulty, NULL};
+
+static void begin_trial(const store_scenario *scenario)
+{
+    assert_ok(sgc_object_store_memory_new(&memory, &err));
+    fault = (store_fault){0};
+    scenario_prepare(scenario, &place);
+}
+
+static void end_trial(void)
+{
+    sgc_object_store_free(memory);
+}
+
+/* Whoever failed says what it was about. */
+static void check_failure(sgc_status status, const store_fault *planned)
+{
+    assert_int_equal(status, planned->status);
+    assert_message(fault.key);
+    assert_message("no luck");
+}
+
+/* ---- all at once ---- */
+
+/* True when nothing failed. */
+static bool try_one(const store_scenario *scenario, const store_fault *planned)
+{
+    begin_trial(scenario);
+    fault = *planned;
+    const sgc_status status = scenario_act(scenario, &place, &err);
+    const bool untouched = !fault.has_happened;
+    if (status != SGC_OK)
+        check_failure(status, planned);
+    fault.at = 0;
+    const scenario_state state = scenario_check(scenario, &place);
+    if (status == SGC_OK)
+        assert_int_equal(state, SCENARIO_AFTER);
+    if (status != SGC_OK && !planned->is_done)
+        assert_int_equal(state, SCENARIO_BEFORE);
+    end_trial();
+    return untouched;
+}
+
+/* ---- the change alone, on one handle, while somebody reads ---- */
+
+typedef struct reader {
+    sgc_repository *repository;
+    sgc_snapshot *snapshot;
+} reader;
+
+static reader begin_reading(void)
+{
+    reader r;
+    sgc_object_store *store = fault_store_new(memory, &fault);
+    assert_ok(sgc_repository_open(store, NULL, &r.repository, &err));
+    r.snapshot = load_tip(r.repository);
+    return r;
+}
+
+static void end_reading(reader *r)
+{
+    sgc_snapshot_unref(r->snapshot);
+    sgc_repository_free(r->repository);
+}
+
+static bool try_on_one_handle(const store_scenario *scenario, const store_fault *planned)
+{
+    begin_trial(scenario);
+    reader r = begin_reading();
+    sgc_repository *repository;
+    assert_ok(sgc_repository_open(open_faulty(NULL), scenario->options, &repository, &err));
+    fault = *planned;
+    const sgc_status status = scenario->act(repository, &err);
+    const bool untouched = !fault.has_happened;
+    if (status != SGC_OK)
+        check_failure(status, planned);
+    fault.at = 0;
+    scenario_read_snapshot(r.repository, r.snapshot);
+    if (scenario->look(repository) == SCENARIO_BEFORE)
+        assert_ok(scenario->act(repository, &err));
+    assert_int_equal(scenario->look(repository), SCENARIO_AFTER);
+    scenario_read_snapshot(r.repository, r.snapshot);
+    sgc_repository_free(repository);
+    end_reading(&r);
+    assert_int_equal(scenario_check(scenario, &place), SCENARIO_AFTER);
+    end_trial();
+    return untouched;
+}
+
+/* ---- each call ---- */
+
+static char trial[128]; /* what is being tried, for a test that fails in the middle */
+
+static int say_trial(void **state)
+{
+    (void)state;
+    if (trial[0] != '\0')
+        print_error("%s\n", trial);
+    trial[0] = '\0';
+    return 0;
+}
+
+static void try_each(bool (*try)(const store_scenario *, const store_fault *),
+                     const store_scenario *scenario, sgc_status status, bool is_done)
+{
+    store_fault planned = {.status = status, .is_done = is_done};
+    bool ended = false;
+    for (planned.at = 1; !ended; planned.at++) {
+        snprintf(trial, sizeof trial, "%s, status %d%s at call %zu", scenario->name, (int)status,
+                 is_done ? ", done," : "", planned.at);
+        ended = try(scenario, &planned);
+    }
+    trial[0] = '\0';
+    assert_true(planned.at > 3); /* something was tried */
+}
+
+static void try_all(sgc_status status, bool is_done)
+{
+    for (size_t i = 0; i < store_scenario_count; i++) {
+        try_each(try_one, &store_scenarios[i], status, is_done);
+        if (store_scenarios[i].act != NULL)
+            try_each(try_on_one_handle, &store_scenarios[i], status, is_done);
+    }
+}
+
+static void test_system_errors(void **state)
+{
+    (void)state;
+    try_all(SGC_IO, false);
+}
+
+static void test_network_errors(void **state)
+{
+    (void)state;
+    try_all(SGC_NETWORK, false);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    try_all(SGC_AUTH, false);
+}
+
+static void test_lost_answers(void **state)
+{
+    (void)state;
+    try_all(SGC_NETWORK, true);
+}
+
+/* ---- reading ---- */
+
+/* What was read is right, whatever failed before it. */
+static void test_faults_of_reads(void **state)
+{
+    (void)state;
+    const store_scenario *scenario = &store_scenarios[2];
+    begin_trial(scenario);
+    reader r = begin_reading();
+    sgc_array *array;
+    assert_ok(sgc_array_open(r.repository, r.snapshot, "/native", &array, &err));
+    const uint64_t start[2] = {0}, *count = sgc_array_get_metadata(array)->shape;
+    unsigned char *whole = malloc(count[0] * count[1]), *part = malloc(count[0] * count[1]);
+    assert_ok(sgc_array_read(array, start, count, whole, 1, &err));
+    bool ended = false;
+    for (size_t at = 1; !ended; at++) {
+        reader other = begin_reading();
+        sgc_array *same;
+        assert_ok(sgc_array_open(other.repository, other.snapshot, "/native", &same, &err));
+        const store_fault planned = {.at = at, .status = SGC_NETWORK};
+        fault = planned;
+        const sgc_status status = sgc_array_read(same, start, count, part, 2, &err);
+        ended = !fault.has_happened;
+        if (ended)
+            assert_ok(status);
+        else
+            check_failure(status, &planned);
+        fault.at = 0;
+        assert_ok(sgc_array_read(same, start, count, part, 2, &err));
+        assert_memory_equal(part, whole, count[0] * count[1]);
+        sgc_array_close(same);
+        end_reading(&other);
+    }
+    free(whole);
+    free(part);
+    sgc_array_close(array);
+    end_reading(&r);
+    end_trial();
+}
+
+static int forget_blocks(void **state)
+{
+    (void)state;
+    sgc_block_cache_set_size(0); /* all is read from the store */
+    return 0;
+}
+
+#define TEST(test) cmocka_unit_test_teardown(test, say_trial)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_system_errors), TEST(test_network_errors),  TEST(test_refusals),
+        TEST(test_lost_answers),  TEST(test_faults_of_reads),
+    };
+    return cmocka_run_group_tests(tests, forget_blocks, NULL);
+}
