@@ -116,7 +116,8 @@ static sgc_status make_repository(sgc_cube *cube, sgc_error *err)
         return SGC_OK;
     sgc_split_rule rules[SGC_SPLIT_RULES];
     sgc_layout_split_rules(cube->definition, &cube->levels[0], rules);
-    const sgc_repository_options options = {rules, SGC_SPLIT_RULES};
+    const sgc_repository_options options = {.split_rules = rules,
+                                            .split_rule_count = SGC_SPLIT_RULES};
     sgc_repository *repository;
     sgc_status status = sgc_repository_create(cube->store, &options, &repository, err);
     if (status == SGC_EXISTS)
@@ -384,29 +385,13 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sg
 
 /* ---- history ---- */
 
-sgc_status sgc_cube_history(sgc_cube *cube, bool (*fn)(void *user, const sgc_commit_info *commit),
-                            void *user, sgc_error *err)
+sgc_status sgc_cube_history(sgc_cube *cube, sgc_commit_fn fn, void *user, sgc_error *err)
 {
     sgc_repository *repository = repository_of(cube);
     if (repository == NULL)
         return SGC_OK;
     sgc_object_id id;
     SGC_TRY(sgc_cube_resolve(cube, repository, &id, err));
-    uint64_t newer = UINT64_MAX;
-    for (bool more = true; more;) {
-        sgc_snapshot *snapshot;
-        SGC_TRY(sgc_repository_snapshot(repository, &id, &snapshot, err));
-        const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
-        if (data->flushed_at >= newer) { /* a damaged history could be a circle */
-            sgc_snapshot_unref(snapshot);
-            return sgc_fail(err, SGC_CORRUPT, "%s: a commit is not older than the one behind it",
-                            cube->place);
-        }
-        newer = data->flushed_at;
-        const sgc_commit_info commit = {data->id, data->flushed_at, data->message};
-        more = fn(user, &commit) && data->has_parent;
-        id = data->parent;
-        sgc_snapshot_unref(snapshot);
-    }
-    return SGC_OK;
+    const sgc_status status = sgc_repository_history(repository, &id, fn, user, err);
+    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", cube->place);
 }

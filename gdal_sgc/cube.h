@@ -79,17 +79,9 @@ void sgc_view_unref(sgc_view *view);
 /* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */
 void sgc_cube_snapshot(sgc_cube *cube, char text[SGC_OBJECT_ID_TEXT + 1]);
 
-/* One commit of the history. */
-typedef struct sgc_commit_info {
-    sgc_object_id id;
-    uint64_t time; /* microseconds since 1970 */
-    const char *message;
-} sgc_commit_info;
-
-/* Calls `fn` for each commit, the newest first, until it returns false. */
-SGC_CHECKED sgc_status sgc_cube_history(sgc_cube *cube,
-                                        bool (*fn)(void *user, const sgc_commit_info *commit),
-                                        void *user, sgc_error *err);
+/* Walks the commits, the newest first. */
+SGC_CHECKED sgc_status sgc_cube_history(sgc_cube *cube, sgc_commit_fn fn, void *user,
+                                        sgc_error *err);
 
 SGC_END_C
 

@@ -63,8 +63,8 @@ static sgc_status check_listed(void *user, const char *key, const sgc_object_inf
 {
     (void)user;
     (void)info;
-    static const char *const known[] = {"config.yaml", "snapshots/", "transactions/",
-                                        "manifests/",  "chunks/",    "refs/"};
+    static const char *const known[] = {"config.yaml", "snapshots/", "transactions/", "manifests/",
+                                        "chunks/",     "refs/",      "overwritten/"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strncmp(key, known[i], strlen(known[i])) == 0)
             return SGC_OK;

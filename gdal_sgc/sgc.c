@@ -17,16 +17,19 @@ static const char usage[] = "usage: sgc log NAME      the commits of a cube, the
                             "       sgc --version\n"
                             "NAME is what GDAL programs take, like SGC:Demo or SGC:./cube\n";
 
-static bool print_commit(void *user, const sgc_commit_info *commit)
+static sgc_status print_commit(void *user, const sgc_commit_info *commit, bool *more,
+                               sgc_error *err)
 {
     (void)user;
+    (void)more;
+    (void)err;
     char id[SGC_OBJECT_ID_TEXT + 1], when[32];
     const time_t seconds = (time_t)(commit->time / 1000000);
     struct tm utc;
     sgc_object_id_format(&commit->id, id);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
     printf("%s  %s  %s\n", id, when, commit->message);
-    return true;
+    return SGC_OK;
 }
 
 static sgc_status print_log(const char *name, sgc_error *err)

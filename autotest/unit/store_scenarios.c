@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "autotest/unit/store_testing.h"
-#include "store/icechunk/metadata_file.h"
+#include "store/icechunk/transaction_log.h"
 
 enum { SIDE = 4, CHUNKS = SIDE * SIDE, WINDOW = 2 }; /* chunks */
 
 static const sgc_split_rule rules[] = {{"y", WINDOW}, {"x", WINDOW}};
-static const sgc_repository_options split_2_by_2 = {rules, 2};
+static const sgc_repository_options split_2_by_2 = {.split_rules = rules, .split_rule_count = 2};
 
 static const char group_json[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
 
@@ -233,7 +233,7 @@ static sgc_status create_branch(sgc_repository *repository, sgc_error *error)
 {
     sgc_object_id tip;
     SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, error));
-    return sgc_branch_create(sgc_repository_store(repository), branch_name, &tip, error);
+    return sgc_repository_create_ref(repository, SGC_REF_BRANCH, branch_name, &tip, error);
 }
 
 static scenario_state look_for_branch(sgc_repository *repository)
@@ -245,7 +245,7 @@ static sgc_status create_tag(sgc_repository *repository, sgc_error *error)
 {
     sgc_object_id tip;
     SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, error));
-    return sgc_tag_create(sgc_repository_store(repository), tag_name, &tip, error);
+    return sgc_repository_create_ref(repository, SGC_REF_TAG, tag_name, &tip, error);
 }
 
 static scenario_state look_for_tag(sgc_repository *repository)
@@ -314,27 +314,28 @@ void scenario_read_snapshot(sgc_repository *repository, sgc_snapshot *snapshot)
         }
 }
 
-static void read_log(sgc_repository *repository, const sgc_object_id *id)
+static sgc_status read_commit(void *user, const sgc_commit_info *commit, bool *more,
+                              sgc_error *error)
 {
-    sgc_buffer payload = {0};
-    assert_ok(sgc_metadata_file_read(sgc_repository_store(repository), SGC_FILE_TRANSACTION_LOG, id,
-                                     SGC_TO_END, &payload, &err));
-    sgc_buffer_free(&payload);
+    (void)more;
+    sgc_repository *repository = user;
+    sgc_snapshot *snapshot;
+    sgc_arena arena = {0};
+    sgc_transaction_log log;
+    SGC_TRY(sgc_repository_snapshot(repository, &commit->id, &snapshot, error));
+    scenario_read_snapshot(repository, snapshot);
+    sgc_snapshot_unref(snapshot);
+    if (commit->has_parent)
+        assert_ok(sgc_transaction_log_load(sgc_repository_store(repository), &commit->id, &arena,
+                                           &log, &err));
+    sgc_arena_free(&arena);
+    return SGC_OK;
 }
 
 /* Reads the snapshot `id` and its ancestors. */
 static void read_history(sgc_repository *repository, sgc_object_id id)
 {
-    for (bool more = true; more;) {
-        sgc_snapshot *snapshot;
-        assert_ok(sgc_repository_snapshot(repository, &id, &snapshot, &err));
-        scenario_read_snapshot(repository, snapshot);
-        more = sgc_snapshot_get(snapshot)->has_parent;
-        if (more)
-            read_log(repository, &id);
-        id = sgc_snapshot_get(snapshot)->parent;
-        sgc_snapshot_unref(snapshot);
-    }
+    assert_ok(sgc_repository_history(repository, &id, read_commit, repository, &err));
 }
 
 static void read_all_refs(sgc_repository *repository)

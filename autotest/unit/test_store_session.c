@@ -12,7 +12,7 @@
 enum { SIDE = 10, WINDOW = 4 }; /* chunks */
 
 static const sgc_split_rule rules[] = {{"y", WINDOW}, {"x", WINDOW}};
-static const sgc_repository_options split_4_by_4 = {rules, 2};
+static const sgc_repository_options split_4_by_4 = {.split_rules = rules, .split_rule_count = 2};
 
 static sgc_object_store *store;
 static sgc_repository *repository;
@@ -201,16 +201,69 @@ static void check_array_is_refused(const sgc_array_metadata *metadata)
     sgc_session_free(session);
 }
 
-static void test_another_shape_is_refused(void **state)
+static void test_another_number_of_dimensions_is_refused(void **state)
 {
     (void)state;
     create_grid();
     sgc_array_metadata metadata = grid();
-    metadata.shape[1]++;
-    check_array_is_refused(&metadata);
-    metadata = grid();
     metadata.dimension_count = 1;
     check_array_is_refused(&metadata);
+}
+
+static void reshape(sgc_session *session, uint64_t height, uint64_t width)
+{
+    sgc_array_metadata metadata = grid();
+    metadata.shape[0] = height;
+    metadata.shape[1] = width;
+    put_array(session, "/a", &metadata, "0");
+}
+
+static void test_an_array_grows(void **state)
+{
+    (void)state;
+    create_grid();
+    commit_chunk(9, 9, 7);
+    sgc_session *session = new_session(repository);
+    reshape(session, SIDE + 5, SIDE);
+    set_chunk(session, "/a", SIDE + 4, 3, 8);
+    commit(session);
+    sgc_snapshot *snapshot = load_tip(repository);
+    assert_int_equal(value_at(snapshot, 9, 9), 7);
+    assert_int_equal(value_at(snapshot, SIDE + 4, 3), 8);
+    assert_int_equal(find(snapshot, "/a")->dimensions[0].num_chunks, SIDE + 5);
+    sgc_snapshot_unref(snapshot);
+}
+
+/* Of the four windows one stays, two lose some of their chunks, one all. */
+static void test_an_array_shrinks(void **state)
+{
+    (void)state;
+    create_grid();
+    for (uint32_t y = 1; y < 8; y += 4)
+        for (uint32_t x = 1; x < 8; x++)
+            commit_chunk(y, x, (unsigned char)(y * SIDE + x));
+    sgc_session *session = new_session(repository);
+    set_chunk(session, "/a", 9, 9, 99); /* outside a moment later */
+    reshape(session, 5, 6);
+    commit(session);
+
+    sgc_snapshot *snapshot = load_tip(repository);
+    const sgc_node *node = find(snapshot, "/a");
+    for (size_t i = 0; i < node->manifest_count; i++) {
+        assert_true(node->manifests[i].extents[0].to <= 5);
+        assert_true(node->manifests[i].extents[1].to <= 6);
+    }
+    for (uint32_t x = 1; x < 6; x++)
+        assert_int_equal(value_at(snapshot, 1, x), SIDE + x);
+    sgc_snapshot_unref(snapshot);
+
+    session = new_session(repository);
+    reshape(session, SIDE, SIDE);
+    commit(session);
+    snapshot = load_tip(repository);
+    assert_int_equal(value_at(snapshot, 1, 6), 0);
+    assert_int_equal(value_at(snapshot, 9, 9), 0);
+    sgc_snapshot_unref(snapshot);
 }
 
 static void test_another_chunk_shape_is_refused(void **state)
@@ -275,19 +328,19 @@ static void test_a_new_node_keeps_its_kind(void **state)
     sgc_buffer_free(&json);
 }
 
-static void test_a_new_array_keeps_its_shape(void **state)
+static void test_a_new_array_can_shrink(void **state)
 {
     (void)state;
     sgc_session *session = new_session(repository);
-    sgc_array_metadata metadata = grid();
-    put_array(session, "/a", &metadata, "0");
+    put_grid(session, "/a");
     set_chunk(session, "/a", 9, 9, 1);
-    metadata.shape[0] = 5;
-    sgc_buffer json = array_json(&metadata, "0");
-    assert_status(SGC_UNSUPPORTED,
-                  sgc_session_put_array(session, "/a", json.data, json.size, &err));
-    sgc_buffer_free(&json);
-    sgc_session_free(session);
+    set_chunk(session, "/a", 4, 9, 2);
+    reshape(session, 5, SIDE);
+    commit(session);
+    sgc_snapshot *snapshot = load_tip(repository);
+    assert_int_equal(find(snapshot, "/a")->manifest_count, 1);
+    assert_int_equal(value_at(snapshot, 4, 9), 2);
+    sgc_snapshot_unref(snapshot);
 }
 
 static void test_bad_paths_are_refused(void **state)
@@ -755,6 +808,7 @@ static void test_one_big_manifest_is_split_when_touched(void **state)
     (void)state;
     /* Another writer, who does not know the rules. */
     sgc_repository *plain, *ruled = repository;
+    assert_ok(store->remove(store, "config.yaml", &err));
     assert_ok(sgc_repository_open(counting_store_new(store), NULL, &plain, &err));
     truth expected = {{0}};
     sgc_session *session = new_session(plain);
@@ -853,10 +907,10 @@ static void test_branches_and_tags_are_created_once(void **state)
     sgc_object_id tip, found;
     const sgc_object_id other = {{1}};
     assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, &err));
-    assert_ok(sgc_branch_create(store, "b-1", &tip, &err));
-    assert_status(SGC_EXISTS, sgc_branch_create(store, "b-1", &other, &err));
-    assert_ok(sgc_tag_create(store, "v1.0", &tip, &err));
-    assert_status(SGC_EXISTS, sgc_tag_create(store, "v1.0", &other, &err));
+    assert_ok(sgc_ref_create(store, SGC_REF_BRANCH, "b-1", &tip, &err));
+    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_BRANCH, "b-1", &other, &err));
+    assert_ok(sgc_ref_create(store, SGC_REF_TAG, "v1.0", &tip, &err));
+    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_TAG, "v1.0", &other, &err));
     assert_ok(sgc_repository_resolve(repository, SGC_REF_TAG, "v1.0", &found, &err));
     assert_memory_equal(&found, &tip, sizeof tip);
 }
@@ -866,11 +920,11 @@ static void test_deleted_tag_cannot_be_created_again(void **state)
     (void)state;
     const sgc_object_id id = {{1}};
     sgc_object_id found;
-    assert_ok(sgc_tag_create(store, "t", &id, &err));
+    assert_ok(sgc_ref_create(store, SGC_REF_TAG, "t", &id, &err));
     assert_ok(store->put(store, "refs/tag.t/ref.json.deleted", "", 0, SGC_PUT_ALWAYS, NULL, &err));
     assert_status(SGC_NOT_FOUND,
                   sgc_repository_resolve(repository, SGC_REF_TAG, "t", &found, &err));
-    assert_status(SGC_EXISTS, sgc_tag_create(store, "t", &id, &err));
+    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_TAG, "t", &id, &err));
 }
 
 static void test_bad_names_of_refs(void **state)
@@ -879,7 +933,7 @@ static void test_bad_names_of_refs(void **state)
     static const char *const names[] = {"", ".", "..", "a/b", "a#1", "a%", "\xc3\xa9", "a\n"};
     const sgc_object_id id = {{1}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_status(SGC_INVALID, sgc_branch_create(store, names[i], &id, &err));
+        assert_status(SGC_INVALID, sgc_ref_create(store, SGC_REF_BRANCH, names[i], &id, &err));
 }
 
 static void test_damaged_ref(void **state)
@@ -921,13 +975,15 @@ int main(void)
         TEST(test_nodes_are_ordered_by_bytes),
         TEST(test_nodes_are_added_between_old_ones),
         TEST(test_new_json_keeps_node_id_and_chunks),
-        TEST(test_another_shape_is_refused),
+        TEST(test_another_number_of_dimensions_is_refused),
+        test(test_an_array_grows),
+        test(test_an_array_shrinks),
         TEST(test_another_chunk_shape_is_refused),
         TEST(test_another_data_type_is_refused),
         TEST(test_new_dimension_names),
         TEST(test_a_node_keeps_its_kind),
         TEST(test_a_new_node_keeps_its_kind),
-        TEST(test_a_new_array_keeps_its_shape),
+        TEST(test_a_new_array_can_shrink),
         TEST(test_bad_paths_are_refused),
         TEST(test_node_ids_differ),
         TEST(test_history),

@@ -76,12 +76,6 @@ static sgc_status copy_object(void *user, size_t index, sgc_error *err)
     return copy_key(c, c->objects[index].key, err);
 }
 
-static sgc_status copy_if_present(copying *c, const char *key, sgc_error *err)
-{
-    const sgc_status status = copy_key(c, key, err);
-    return status == SGC_NOT_FOUND ? SGC_OK : status;
-}
-
 /* ---- the history: the root and the snapshot ---- */
 
 static sgc_status copy_file(copying *c, sgc_file_kind kind, const sgc_object_id *id, sgc_error *err)

@@ -10,10 +10,11 @@
 static sgc_status resolve_1(sgc_repository *repository, sgc_ref_kind kind, const char *name,
                             sgc_object_id *id, sgc_error *err)
 {
-    const sgc_status status = sgc_ref_read(repository->store, kind, name, id, err);
+    sgc_error absent = {""};
+    const sgc_status status = sgc_ref_read(repository->store, kind, name, id, &absent);
     if (status == SGC_NOT_FOUND)
         SGC_TRY(sgc_repository_check_not_migrated(repository->store, err));
-    return status;
+    return status == SGC_OK ? SGC_OK : sgc_fail(err, status, "%s", absent.message);
 }
 
 sgc_status sgc_repository_resolve(sgc_repository *repository, sgc_ref_kind kind, const char *name,
@@ -262,7 +263,7 @@ static sgc_status create_ref(void *user, sgc_repo_info *info, sgc_operation *ope
                              sgc_error *err)
 {
     const ref_change *c = user;
-    uint32_t index;
+    uint32_t index = 0;
     SGC_TRY(check_allowed(c, info, FLAG_CREATE_TAG, err));
     if (sgc_repo_info_find_ref(info, c->kind, c->name) != NULL ||
         (c->kind == SGC_REF_TAG && was_tag(info, c->name)))
@@ -293,7 +294,7 @@ static sgc_status reset_branch(void *user, sgc_repo_info *info, sgc_operation *o
 {
     const ref_change *c = user;
     const sgc_named_snapshot *ref;
-    uint32_t index;
+    uint32_t index = 0;
     SGC_TRY(find_branch_at(c, info, &ref, err));
     SGC_TRY(find_index(c, info, c->to, &index, err));
     operation->kind = SGC_BRANCH_RESET;
@@ -307,7 +308,7 @@ static sgc_status add_commit(void *user, sgc_repo_info *info, sgc_operation *ope
 {
     const ref_change *c = user;
     const sgc_named_snapshot *ref;
-    uint32_t index;
+    uint32_t index = 0;
     SGC_TRY(find_branch_at(c, info, &ref, err));
     const sgc_snapshot_entry entry = {
         .id = c->snapshot->id,
@@ -399,19 +400,16 @@ static sgc_status find_commit(void *user, const sgc_commit_info *commit, bool *m
 }
 
 /* Official writers on a local disk move branches without a lock (format guide 16.2): a commit that
- * the branch has forgotten at once was lost to one of them. */
-static sgc_status check_kept(sgc_repository *repository, const char *branch,
-                             const sgc_object_id *id, sgc_error *err)
+ * the branch has forgotten at once was lost to one of them. Only what is sure to be lost is; when
+ * nothing can be read now, the commit still stands. */
+static bool was_lost(sgc_repository *repository, const char *branch, const sgc_object_id *id)
 {
-    sgc_object_id tip;
-    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, branch, &tip, err));
-    if (sgc_object_id_compare(&tip, id) == 0)
-        return SGC_OK;
     search s = {.id = *id};
-    SGC_TRY(sgc_repository_history(repository, &tip, find_commit, &s, err));
-    return s.found ? SGC_OK
-                   : sgc_fail(err, SGC_CONFLICT, "%s: branch \"%s\" was moved by somebody else",
-                              repository->store->name, branch);
+    sgc_object_id tip;
+    if (sgc_repository_resolve(repository, SGC_REF_BRANCH, branch, &tip, NULL) != SGC_OK ||
+        sgc_object_id_compare(&tip, id) == 0)
+        return false;
+    return sgc_repository_history(repository, &tip, find_commit, &s, NULL) == SGC_OK && !s.found;
 }
 
 sgc_status sgc_repository_publish(sgc_repository *repository, const char *branch,
@@ -422,7 +420,10 @@ sgc_status sgc_repository_publish(sgc_repository *repository, const char *branch
     SGC_TRY(repository->spec_version == 2
                 ? update(repository, add_commit, &c, err)
                 : publish_1(repository, branch, parent, &snapshot->id, err));
-    return check_kept(repository, branch, &snapshot->id, err);
+    return was_lost(repository, branch, &snapshot->id)
+               ? sgc_fail(err, SGC_CONFLICT, "%s: branch \"%s\" was moved by somebody else",
+                          repository->store->name, branch)
+               : SGC_OK;
 }
 
 /* ---- history ---- */

@@ -88,7 +88,7 @@ sgc_status sgc_repo_info_release(sgc_repo_info *info, const bool *keep,
     if (entries == NULL)
         return sgc_fail_memory(err, count * sizeof *entries, "the repo info");
     for (size_t i = 0; i < count; i++) {
-        collapse c;
+        collapse c = {0};
         if (!keep[i] || entries[i].parent < 0 || keep[entries[i].parent])
             continue;
         SGC_TRY(find_collapse(info, &entries[i], &c, err));

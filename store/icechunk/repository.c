@@ -32,43 +32,26 @@ static bool is_plain(const char *name)
 sgc_status sgc_repository_set_split_rules(sgc_repository *repository, const sgc_split_rule *rules,
                                           size_t count, sgc_error *err)
 {
-    enum { NAME_SIZE = LONGEST_RULE_NAME + 1 };
+    sgc_config *made;
     for (size_t i = 0; i < count; i++)
         if (!is_plain(rules[i].dimension) || rules[i].chunks == 0)
             return sgc_fail(err, SGC_INVALID, "bad rule for splitting manifests: \"%.64s\" by %u",
                             rules[i].dimension, rules[i].chunks);
-    sgc_split_rule *copies = calloc(count + 1, sizeof *copies + NAME_SIZE);
-    if (copies == NULL)
-        return sgc_fail_memory(err, count * sizeof *copies, "rules");
-    char *names = (char *)(copies + count);
-    for (size_t i = 0; i < count; i++) {
-        strcpy(names + i * NAME_SIZE, rules[i].dimension);
-        copies[i] = (sgc_split_rule){names + i * NAME_SIZE, rules[i].chunks};
-    }
-    free(repository->rules);
-    repository->rules = copies;
-    repository->rule_count = count;
+    SGC_TRY(sgc_config_new(rules, count, &made, err));
+    sgc_config_free(repository->rules);
+    repository->rules = made;
     return SGC_OK;
-}
-
-static uint32_t length_by_rule(const sgc_repository *repository, const char *name)
-{
-    for (size_t i = 0; name != NULL && i < repository->rule_count; i++)
-        if (strcmp(repository->rules[i].dimension, name) == 0)
-            return repository->rules[i].chunks;
-    return UINT32_MAX;
 }
 
 void sgc_repository_split(const sgc_repository *repository, const sgc_node *array,
                           uint32_t lengths[SGC_MAX_DIMENSIONS])
 {
+    const sgc_config *config =
+        sgc_config_has_split_rules(repository->config) ? repository->config : repository->rules;
     const char *names[SGC_MAX_DIMENSIONS];
-    for (size_t d = 0; d < array->dimension_count; d++) {
+    for (size_t d = 0; d < array->dimension_count; d++)
         names[d] = array->dimensions[d].name;
-        lengths[d] = length_by_rule(repository, names[d]);
-    }
-    if (sgc_config_has_split_rules(repository->config))
-        sgc_config_split(repository->config, array->path, array->dimension_count, names, lengths);
+    sgc_config_split(config, array->path, array->dimension_count, names, lengths);
 }
 
 /* ---- opening and creating ---- */
@@ -112,8 +95,8 @@ void sgc_repository_free(sgc_repository *repository)
     sgc_manifest_cache_free(repository->manifests);
     sgc_object_store_free(repository->store);
     sgc_config_free(repository->config);
+    sgc_config_free(repository->rules);
     pthread_mutex_destroy(&repository->queue);
-    free(repository->rules);
     free(repository);
 }
 
@@ -190,7 +173,8 @@ sgc_status sgc_repository_open(sgc_object_store *store, const sgc_repository_opt
 
 /* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known
  * id, and two creators write the same one but for its time. */
-static sgc_status initialise_1(const sgc_repository *repository, sgc_error *err)
+static sgc_status initialise_1(sgc_object_store *store, const sgc_split_rule *rules, size_t count,
+                               sgc_error *err)
 {
     static const unsigned char message_pack_true = 0xc3;
     const sgc_metadata_item is_root = {"__root", &message_pack_true, 1};
@@ -202,12 +186,11 @@ static sgc_status initialise_1(const sgc_repository *repository, sgc_error *err)
         .metadata_count = 1,
         .metadata = &is_root,
     };
-    sgc_object_store *store = repository->store;
     sgc_buffer config = {0};
     SGC_TRY(sgc_snapshot_store(store, &root, err));
     sgc_status status = SGC_OK;
-    if (repository->rule_count > 0)
-        status = sgc_config_print_yaml(repository->rules, repository->rule_count, &config, err);
+    if (count > 0)
+        status = sgc_config_print_yaml(rules, count, &config, err);
     if (config.size > 0 && status == SGC_OK)
         status = store->put(store, "config.yaml", config.data, config.size, SGC_PUT_IF_ABSENT, NULL,
                             err);
@@ -243,18 +226,19 @@ static sgc_status write_root_2(sgc_object_store *store, const sgc_metadata_item 
     return sgc_repo_info_create(store, &entry, config, err);
 }
 
-static sgc_status initialise_2(const sgc_repository *repository, sgc_error *err)
+static sgc_status initialise_2(sgc_object_store *store, const sgc_split_rule *rules, size_t count,
+                               sgc_error *err)
 {
     static const char root_json[] = "{\"is_root\":true}";
     sgc_buffer is_root = {0}, config = {0};
     sgc_status status =
         sgc_flex_buffers_encode((sgc_span){root_json, sizeof root_json - 1}, &is_root, err);
-    if (status == SGC_OK && repository->rule_count > 0)
-        status = sgc_config_print_flex(repository->rules, repository->rule_count, &config, err);
+    if (status == SGC_OK && count > 0)
+        status = sgc_config_print_flex(rules, count, &config, err);
     const sgc_metadata_item item = {"__icechunk", is_root.data, is_root.size};
     if (status == SGC_OK)
-        status = write_root_2(repository->store, &item, sgc_clock_now(),
-                              (sgc_bytes){config.data, config.size}, err);
+        status =
+            write_root_2(store, &item, sgc_clock_now(), (sgc_bytes){config.data, config.size}, err);
     sgc_buffer_free(&is_root);
     sgc_buffer_free(&config);
     return status;
@@ -269,11 +253,14 @@ static sgc_status check_absent(sgc_object_store *store, sgc_error *err)
     return status == SGC_NOT_FOUND ? SGC_OK : status;
 }
 
-static sgc_status initialise(sgc_repository *repository, sgc_error *err)
+static sgc_status initialise(sgc_repository *repository, const sgc_repository_options *options,
+                             sgc_error *err)
 {
+    const sgc_split_rule *rules = options != NULL ? options->split_rules : NULL;
+    const size_t count = options != NULL ? options->split_rule_count : 0;
     SGC_TRY(check_absent(repository->store, err));
-    return repository->spec_version == 2 ? initialise_2(repository, err)
-                                         : initialise_1(repository, err);
+    return repository->spec_version == 2 ? initialise_2(repository->store, rules, count, err)
+                                         : initialise_1(repository->store, rules, count, err);
 }
 
 sgc_status sgc_repository_create(sgc_object_store *store, const sgc_repository_options *options,
@@ -286,7 +273,7 @@ sgc_status sgc_repository_create(sgc_object_store *store, const sgc_repository_o
     SGC_TRY(make(store, options, &repository, err));
     repository->store = store;
     repository->spec_version = wanted;
-    const sgc_status status = initialise(repository, err);
+    const sgc_status status = initialise(repository, options, err);
     if (status != SGC_OK) {
         repository->store = NULL;
         sgc_repository_free(repository);

@@ -14,9 +14,8 @@ struct sgc_repository {
     sgc_object_store *store;
     int spec_version;
     sgc_manifest_cache *manifests;
-    sgc_split_rule *rules; /* names stand behind the list */
-    size_t rule_count;
-    sgc_config *config; /* NULL: all defaults */
+    sgc_config *config; /* that the repository has; NULL: all defaults */
+    sgc_config *rules;  /* of the options, for repositories without rules */
     pthread_mutex_t queue;
     bool queue_locked; /* the store's lock is held too; guarded by the mutex */
     sgc_fork_watch forks;
