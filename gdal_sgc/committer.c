@@ -6,6 +6,7 @@
 
 #include "datasets/http.h"
 #include "gdal_sgc/load.h"
+#include "store/clock.h"
 
 /* The chunk positions that a patch meets at full resolution; empty outside the cube. */
 static sgc_rect patch_chunks(const sgc_loading *l, const sgc_patch *patch)
@@ -160,10 +161,19 @@ static bool all_complete(const batch *b, sgc_rect chunks)
     return true;
 }
 
-/* Names a patch in the commit's metadata. */
-static sgc_status describe_patch(batch *b, const sgc_patch *patch, sgc_error *err)
+static sgc_patch_cost cost_of(const batch *b, const sgc_patch *patch)
 {
-    SGC_TRY(sgc_buffer_print(&b->metadata, err, "%s{\"id\":", b->patch_count++ > 0 ? "," : ""));
+    pthread_mutex_lock(&b->load->mutex);
+    const sgc_patch_cost cost = b->load->costs[patch - b->load->patches.patches];
+    pthread_mutex_unlock(&b->load->mutex);
+    return cost;
+}
+
+/* Names a patch in the commit's metadata. */
+static sgc_status describe_patch(batch *b, const sgc_patch *patch, const sgc_patch_cost *cost,
+                                 sgc_error *err)
+{
+    SGC_TRY(sgc_buffer_print(&b->metadata, err, "%s{\"id\":", b->patch_count > 0 ? "," : ""));
     SGC_TRY(sgc_json_quote(&b->metadata, patch->id, err));
     if (patch->hrefs != NULL && patch->hrefs[0] != NULL) {
         SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
@@ -171,17 +181,14 @@ static sgc_status describe_patch(batch *b, const sgc_patch *patch, sgc_error *er
         sgc_http_redact(patch->hrefs[0], href, sizeof href);
         SGC_TRY(sgc_json_quote(&b->metadata, href, err));
     }
-    pthread_mutex_lock(&b->load->mutex);
-    const sgc_patch_cost cost = b->load->costs[patch - b->load->patches.patches];
-    pthread_mutex_unlock(&b->load->mutex);
-    if (cost.fetch.etag[0] != '\0') {
+    if (cost->fetch.etag[0] != '\0') {
         SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"etag\":"));
-        SGC_TRY(sgc_json_quote(&b->metadata, cost.fetch.etag, err));
+        SGC_TRY(sgc_json_quote(&b->metadata, cost->fetch.etag, err));
     }
     char seconds[32];
-    CPLsnprintf(seconds, sizeof seconds, "%.3f", cost.seconds);
+    CPLsnprintf(seconds, sizeof seconds, "%.3f", cost->seconds);
     return sgc_buffer_print(&b->metadata, err, ",\"bytes\":%llu,\"seconds\":%s}",
-                            (unsigned long long)cost.fetch.bytes, seconds);
+                            (unsigned long long)cost->fetch.bytes, seconds);
 }
 
 /* Adds the patches all of whose chunks are complete now to the list in the root attributes, and
@@ -190,14 +197,21 @@ static sgc_status put_patches(batch *b, sgc_error *err)
 {
     const sgc_loading *l = b->load;
     const sgc_node *root = sgc_snapshot_find(sgc_session_base(b->session), "/");
-    SGC_TRY(sgc_buffer_print(&b->metadata, err, "{\"sgc_patches\":["));
+    /* Spec 2 repeats the metadata of all commits in one object: there it must be short. */
+    const bool named = sgc_repository_spec_version(l->cube->repository) == 1;
+    uint64_t bytes = 0;
+    SGC_TRY(sgc_buffer_print(&b->metadata, err, named ? "{\"sgc_patches\":[" : "{"));
     for (size_t i = 0; l->level == 0 && i < l->patches.count; i++) {
         const sgc_patch *patch = &l->patches.patches[i];
         const sgc_rect chunks = patch_chunks(l, patch);
         bool loaded;
         if (!patch_meets_batch(l, chunks))
             continue;
-        SGC_TRY(describe_patch(b, patch, err));
+        const sgc_patch_cost cost = cost_of(b, patch);
+        if (named)
+            SGC_TRY(describe_patch(b, patch, &cost, err));
+        bytes += cost.fetch.bytes;
+        b->patch_count++;
         SGC_TRY(sgc_layout_is_loaded(root, patch->id, &loaded, err));
         if (loaded || !all_complete(b, chunks))
             continue;
@@ -205,7 +219,10 @@ static sgc_status put_patches(batch *b, sgc_error *err)
             SGC_TRY(sgc_buffer_append(&b->loaded, ", ", 2, err));
         SGC_TRY(sgc_json_quote(&b->loaded, patch->id, err));
     }
-    SGC_TRY(sgc_buffer_print(&b->metadata, err, "]}"));
+    SGC_TRY(named
+                ? sgc_buffer_print(&b->metadata, err, "]}")
+                : sgc_buffer_print(&b->metadata, err, "\"sgc_patch_count\":%zu,\"sgc_bytes\":%llu}",
+                                   b->patch_count, (unsigned long long)bytes));
     if (b->loaded.size == 0)
         return SGC_OK;
     sgc_buffer document = {0};
@@ -268,15 +285,6 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
     return status;
 }
 
-static void pause_randomly(int attempt)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const long most = attempt < 6 ? 2L << attempt : 128;
-    const long pause = 1 + now.tv_nsec / 64 % most; /* milliseconds; jitter from the clock */
-    nanosleep(&(struct timespec){.tv_nsec = pause * 1000000}, NULL);
-}
-
 /* How many tasks are finished and not committed. */
 size_t sgc_count_finished(sgc_loading *l)
 {
@@ -309,10 +317,12 @@ sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
     if (collect_batch(l) == 0)
         return SGC_OK;
     sgc_status status = SGC_CONFLICT;
-    for (int attempt = 0; status == SGC_CONFLICT && attempt < ATTEMPTS; attempt++) {
+    for (unsigned attempt = 0; status == SGC_CONFLICT && attempt < ATTEMPTS; attempt++) {
         if (attempt > 0)
-            pause_randomly(attempt);
+            sgc_clock_pause(attempt);
+        sgc_repository_queue_begin(l->cube->repository);
         status = try_commit(l, err);
+        sgc_repository_queue_end(l->cube->repository);
     }
     SGC_TRY(status);
     for (size_t i = 0; i < l->task_count; i++) {

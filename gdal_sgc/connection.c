@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "datasets/registry.h"
+#include "gdal_sgc/time_text.h"
 #include "store/memory.h"
 
 /* The options users know, in the words of their documentation. */
@@ -23,11 +24,13 @@ typedef enum key {
     BRANCH,
     TAG,
     SNAPSHOT,
+    ASOF,
     CHANNELS,
     NUM_THREADS,
     MAX_REQUESTS,
     CHUNK_SIZE,
     COMPRESSION_LEVEL,
+    SPEC_VERSION,
     SOURCE_URL,
     LOCKING,
     KEY_COUNT,
@@ -46,11 +49,14 @@ static const struct {
     [BRANCH] = {"BRANCH", "string", "Branch to read", "main"},
     [TAG] = {"TAG", "string", "Tag to read", NULL},
     [SNAPSHOT] = {"SNAPSHOT", "string", "Snapshot to read", NULL},
+    [ASOF] = {"ASOF", "string", "Time, like 2026-03-01T12:00:00Z: branch main as it was then",
+              NULL},
     [CHANNELS] = {"CHANNELS", "string", "Comma-separated channels to show as bands", NULL},
     [NUM_THREADS] = {"NUM_THREADS", "string", "Threads that decode and encode", NULL},
     [MAX_REQUESTS] = {"MAX_REQUESTS", "int", "Concurrent requests to the source", NULL},
     [CHUNK_SIZE] = {"CHUNK_SIZE", "int", "Side of the chunks of a new cube, in pixels", NULL},
     [COMPRESSION_LEVEL] = {"COMPRESSION_LEVEL", "int", "Blosc level of a new cube, 1 to 9", "5"},
+    [SPEC_VERSION] = {"SPEC_VERSION", "int", "Version of Icechunk of a new cube, 1 or 2", "1"},
     [SOURCE_URL] = {"SOURCE_URL", "string", "Another endpoint of the same service", NULL},
     [LOCKING] = {"LOCKING", "boolean", "NO where a disk cannot lock and nobody else writes", "YES"},
 };
@@ -291,26 +297,27 @@ static sgc_status parse_threads(const char *value, unsigned *out, sgc_error *err
 
 static sgc_status parse_ref(char **values, sgc_connection *c, sgc_error *err)
 {
-    static const key choices[] = {BRANCH, TAG, SNAPSHOT};
+    static const key choices[] = {BRANCH, TAG, SNAPSHOT, ASOF};
+    enum { CHOICES = sizeof choices / sizeof *choices };
     int given = 0;
     c->ref_choice = SGC_CHOOSE_BRANCH;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < CHOICES; i++) {
         if (values[choices[i]] == NULL)
             continue;
         if (given++ > 0)
-            return sgc_fail(err, SGC_INVALID, "give at most one of BRANCH, TAG and SNAPSHOT");
+            return sgc_fail(err, SGC_INVALID, "give at most one of BRANCH, TAG, SNAPSHOT and ASOF");
         c->ref_choice = (sgc_ref_choice)i;
         c->ref = values[choices[i]];
         values[choices[i]] = NULL;
     }
     if (c->ref == NULL && (c->ref = strdup("main")) == NULL)
         return sgc_fail_memory(err, 5, "a name");
-    return SGC_OK;
+    return c->ref_choice == SGC_CHOOSE_AS_OF ? sgc_time_parse(c->ref, &c->as_of, err) : SGC_OK;
 }
 
 static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
 {
-    long requests = 0, chunk_size = 0, level = 5;
+    long requests = 0, chunk_size = 0, level = 5, spec_version = 1;
     SGC_TRY(parse_ref(values, c, err));
     c->download = c->ref_choice == SGC_CHOOSE_BRANCH;
     c->locking = true;
@@ -319,8 +326,10 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
     SGC_TRY(parse_bool(values, DOWNLOAD, &c->download, err));
     SGC_TRY(parse_bool(values, LOCKING, &c->locking, err));
     if (c->download && c->ref_choice != SGC_CHOOSE_BRANCH)
-        return sgc_fail(err, SGC_INVALID,
-                        "DOWNLOAD=YES: tags and snapshots never change; open a branch to download");
+        return sgc_fail(
+            err, SGC_INVALID,
+            "DOWNLOAD=YES: what a tag, a snapshot or a time names never changes; open a branch "
+            "to download");
     const char *missing = values[ON_MISSING];
     if (missing != NULL && !EQUAL(missing, "FAIL") && !EQUAL(missing, "NODATA"))
         return sgc_fail(err, SGC_INVALID, "ON_MISSING=%.64s: must be FAIL or NODATA", missing);
@@ -330,6 +339,8 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
     SGC_TRY(parse_integer(values, MAX_REQUESTS, 1, 256, &requests, err));
     SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16000, &chunk_size, err));
     SGC_TRY(parse_integer(values, COMPRESSION_LEVEL, 1, 9, &level, err));
+    SGC_TRY(parse_integer(values, SPEC_VERSION, 1, 2, &spec_version, err));
+    c->spec_version = (int)spec_version;
     c->max_requests = (unsigned)requests;
     c->chunk_size = chunk_size;
     c->compression_level = (int)level;

@@ -17,6 +17,7 @@ typedef enum sgc_ref_choice {
     SGC_CHOOSE_BRANCH,
     SGC_CHOOSE_TAG,
     SGC_CHOOSE_SNAPSHOT,
+    SGC_CHOOSE_AS_OF, /* what branch "main" was at a time */
 } sgc_ref_choice;
 
 typedef struct sgc_connection {
@@ -27,12 +28,14 @@ typedef struct sgc_connection {
     bool missing_is_nodata;
     uint64_t max_download; /* bytes */
     sgc_ref_choice ref_choice;
-    char *ref;       /* name of the branch or tag, or id of the snapshot */
+    char *ref;       /* name of the branch or tag, id of the snapshot, or the time */
+    uint64_t as_of;  /* microseconds since 1970 */
     char **channels; /* NULL-terminated; NULL: the default */
     unsigned num_threads;
     unsigned max_requests; /* 0: the definition's */
     int64_t chunk_size;    /* at creation; 0: the definition's */
     int compression_level; /* at creation */
+    int spec_version;      /* of Icechunk, at creation: 1 or 2 */
     char *source_url;      /* NULL: the definition's */
     bool locking;
 } sgc_connection;

@@ -51,11 +51,7 @@ static sgc_repository *repository_of(sgc_cube *cube)
 sgc_status sgc_cube_resolve(const sgc_cube *cube, sgc_repository *repository, sgc_object_id *id,
                             sgc_error *err)
 {
-    if (cube->ref_choice == SGC_CHOOSE_SNAPSHOT)
-        return sgc_object_id_parse(cube->ref, strlen(cube->ref), id, err);
-    return sgc_repository_resolve(repository,
-                                  cube->ref_choice == SGC_CHOOSE_TAG ? SGC_REF_TAG : SGC_REF_BRANCH,
-                                  cube->ref, id, err);
+    return sgc_ref_choice_resolve(cube->ref_choice, cube->ref, cube->as_of, repository, id, err);
 }
 
 static sgc_status adopt_tip(sgc_cube *cube, sgc_repository *repository, sgc_error *err)
@@ -117,7 +113,8 @@ static sgc_status make_repository(sgc_cube *cube, sgc_error *err)
     sgc_split_rule rules[SGC_SPLIT_RULES];
     sgc_layout_split_rules(cube->definition, &cube->levels[0], rules);
     const sgc_repository_options options = {.split_rules = rules,
-                                            .split_rule_count = SGC_SPLIT_RULES};
+                                            .split_rule_count = SGC_SPLIT_RULES,
+                                            .spec_version = cube->spec_version};
     sgc_repository *repository;
     sgc_status status = sgc_repository_create(cube->store, &options, &repository, err);
     if (status == SGC_EXISTS)
@@ -381,17 +378,4 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sg
     result.missing_chunks = missing.chunks;
     *out = result;
     return SGC_OK;
-}
-
-/* ---- history ---- */
-
-sgc_status sgc_cube_history(sgc_cube *cube, sgc_commit_fn fn, void *user, sgc_error *err)
-{
-    sgc_repository *repository = repository_of(cube);
-    if (repository == NULL)
-        return SGC_OK;
-    sgc_object_id id;
-    SGC_TRY(sgc_cube_resolve(cube, repository, &id, err));
-    const sgc_status status = sgc_repository_history(repository, &id, fn, user, err);
-    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", cube->place);
 }

@@ -79,9 +79,17 @@ void sgc_view_unref(sgc_view *view);
 /* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */
 void sgc_cube_snapshot(sgc_cube *cube, char text[SGC_OBJECT_ID_TEXT + 1]);
 
-/* Walks the commits, the newest first. */
-SGC_CHECKED sgc_status sgc_cube_history(sgc_cube *cube, sgc_commit_fn fn, void *user,
-                                        sgc_error *err);
+/* ---- what the cube is kept in ---- */
+
+/* Gives (free with sgc_repository_free()) the repository at the place that `connection` names,
+ * which may be any; SGC_NOT_FOUND if there is none. */
+SGC_CHECKED sgc_status sgc_connection_open_repository(const sgc_connection *connection,
+                                                      sgc_repository **out, sgc_error *err);
+
+/* The snapshot that `connection` chooses in it. */
+SGC_CHECKED sgc_status sgc_connection_resolve(const sgc_connection *connection,
+                                              sgc_repository *repository, sgc_object_id *id,
+                                              sgc_error *err);
 
 SGC_END_C
 

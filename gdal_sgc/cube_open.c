@@ -49,10 +49,11 @@ static void free_cube(sgc_cube *cube)
 static char *make_key(const sgc_connection *c)
 {
     sgc_buffer key = {0};
-    if (sgc_buffer_print(&key, NULL, "%s\n%d %s\n%s\n%s\n%d %u %lld %d %d", c->place, c->ref_choice,
-                         c->ref, c->dataset != NULL ? c->dataset : "",
+    if (sgc_buffer_print(&key, NULL, "%s\n%d %s\n%s\n%s\n%d %u %lld %d %d %d", c->place,
+                         c->ref_choice, c->ref, c->dataset != NULL ? c->dataset : "",
                          c->source_url != NULL ? c->source_url : "", c->create, c->max_requests,
-                         (long long)c->chunk_size, c->compression_level, c->locking) != SGC_OK)
+                         (long long)c->chunk_size, c->compression_level, c->spec_version,
+                         c->locking) != SGC_OK)
         sgc_buffer_free(&key);
     return (char *)key.data;
 }
@@ -216,6 +217,45 @@ static sgc_status open_store(const sgc_connection *c, sgc_object_store **out, sg
     return sgc_object_store_local_new(c->place, &options, out, err);
 }
 
+sgc_status sgc_connection_open_repository(const sgc_connection *connection, sgc_repository **out,
+                                          sgc_error *err)
+{
+    sgc_object_store *store;
+    SGC_TRY(open_store(connection, &store, err));
+    const sgc_status status = sgc_repository_open(store, NULL, out, err);
+    if (status == SGC_OK)
+        return SGC_OK;
+    sgc_object_store_free(store);
+    return status == SGC_NOT_FOUND
+               ? sgc_fail(err, status, "%s holds no repository", connection->place)
+               : status;
+}
+
+sgc_status sgc_ref_choice_resolve(sgc_ref_choice choice, const char *ref, uint64_t as_of,
+                                  sgc_repository *repository, sgc_object_id *id, sgc_error *err)
+{
+    sgc_object_id tip;
+    switch (choice) {
+    case SGC_CHOOSE_SNAPSHOT:
+        return sgc_object_id_parse(ref, strlen(ref), id, err);
+    case SGC_CHOOSE_TAG:
+        return sgc_repository_resolve(repository, SGC_REF_TAG, ref, id, err);
+    case SGC_CHOOSE_BRANCH:
+        return sgc_repository_resolve(repository, SGC_REF_BRANCH, ref, id, err);
+    case SGC_CHOOSE_AS_OF:
+        break;
+    }
+    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, err));
+    return sgc_repository_as_of(repository, &tip, as_of, id, err);
+}
+
+sgc_status sgc_connection_resolve(const sgc_connection *connection, sgc_repository *repository,
+                                  sgc_object_id *id, sgc_error *err)
+{
+    return sgc_ref_choice_resolve(connection->ref_choice, connection->ref, connection->as_of,
+                                  repository, id, err);
+}
+
 static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *err)
 {
     SGC_TRY(open_store(c, &cube->store, err));
@@ -263,6 +303,8 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
     sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;
     cube->ref_choice = c->ref_choice;
+    cube->as_of = c->as_of;
+    cube->spec_version = c->spec_version;
     cube->max_requests = c->max_requests;
     cube->compression_level = c->compression_level;
     cube->key = strdup(key);

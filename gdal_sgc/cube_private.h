@@ -18,8 +18,10 @@ struct sgc_cube {
     char *place;
     sgc_ref_choice ref_choice;
     char *ref;
+    uint64_t as_of;
     unsigned max_requests;
     int compression_level;
+    int spec_version;
     char *source_url;
     sgc_definition *definition;
     sgc_level levels[SGC_MOST_LEVELS];
@@ -57,6 +59,11 @@ void sgc_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, long millisecon
 /* Gives what the cube holds at `snapshot` of `repository`, of which it takes a reference. */
 SGC_CHECKED sgc_status sgc_view_new(sgc_cube *cube, sgc_repository *repository,
                                     sgc_snapshot *snapshot, sgc_view **out, sgc_error *err);
+
+/* Looks up the snapshot that a user's choice names. */
+SGC_CHECKED sgc_status sgc_ref_choice_resolve(sgc_ref_choice choice, const char *ref,
+                                              uint64_t as_of, sgc_repository *repository,
+                                              sgc_object_id *id, sgc_error *err);
 
 /* Looks up the snapshot that the cube's reference names. */
 SGC_CHECKED sgc_status sgc_cube_resolve(const sgc_cube *cube, sgc_repository *repository,
