@@ -498,31 +498,44 @@ sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition
     return sgc_json_find(ours, "definition", definition, err);
 }
 
-sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
-                                 sgc_error *err)
+/* Begins the list where there is none. */
+static sgc_status put_list(sgc_span document, sgc_span attributes, sgc_span ids, sgc_buffer *out,
+                           sgc_error *err)
 {
-    sgc_span document, attributes, list = {"[]", 2};
-    const sgc_status found =
-        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
-    if (found != SGC_OK && found != SGC_NOT_FOUND)
-        return found;
-    size_t end = list.size - 1; /* of the "]" */
-    while (end > 1 && strchr(" \t\r\n", list.text[end - 1]) != NULL)
-        end--;
-    sgc_buffer longer = {0}, inner = {0};
-    sgc_status status = sgc_buffer_append(&longer, list.text, end, err);
-    if (status == SGC_OK)
-        status =
-            sgc_buffer_print(&longer, err, "%s%.*s]", end > 1 ? ", " : "", (int)ids.size, ids.text);
+    sgc_buffer list = {0}, inner = {0};
+    sgc_status status = sgc_buffer_print(&list, err, "[%.*s]", (int)ids.size, ids.text);
     if (status == SGC_OK)
         status = sgc_json_replace(attributes, "loaded_patches",
-                                  (sgc_span){(const char *)longer.data, longer.size}, &inner, err);
+                                  (sgc_span){(const char *)list.data, list.size}, &inner, err);
     if (status == SGC_OK)
         status = sgc_json_replace(document, "attributes",
                                   (sgc_span){(const char *)inner.data, inner.size}, out, err);
-    sgc_buffer_free(&longer);
+    sgc_buffer_free(&list);
     sgc_buffer_free(&inner);
     return status;
+}
+
+/* The list may be long: it is copied once, and not looked through. */
+sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
+                                 sgc_error *err)
+{
+    sgc_span document, attributes, list;
+    const sgc_status found =
+        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
+    if (found == SGC_NOT_FOUND)
+        return put_list(document, attributes, ids, out, err);
+    SGC_TRY(found);
+    const char *end = list.text + list.size - 1; /* the "]" */
+    if (*end != ']')
+        return sgc_fail(err, SGC_CORRUPT, "loaded_patches is no list");
+    while (strchr(" \t\r\n", end[-1]) != NULL)
+        end--;
+    SGC_TRY(sgc_buffer_reserve(out, document.size + ids.size + 2, err));
+    SGC_TRY(sgc_buffer_append(out, document.text, (size_t)(end - document.text), err));
+    if (end[-1] != '[')
+        SGC_TRY(sgc_buffer_append(out, ", ", 2, err));
+    SGC_TRY(sgc_buffer_append(out, ids.text, ids.size, err));
+    return sgc_buffer_append(out, end, (size_t)(document.text + document.size - end), err);
 }
 
 sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded, sgc_error *err)

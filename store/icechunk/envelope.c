@@ -13,6 +13,8 @@ enum {
     WRITER_SIZE = 24,
     COMPRESSION_ZSTD = 1,
     ZSTD_LEVEL = 3,
+    LARGE_PAYLOAD = 1024 * 1024, /* is compressed quicker */
+    ZSTD_LEVEL_LARGE = 1,
     LARGEST_PAYLOAD = INT32_MAX,
 };
 
@@ -36,7 +38,8 @@ sgc_status sgc_envelope_wrap(sgc_file_kind kind, int spec_version, const void *p
     ZSTD_CCtx *context = ZSTD_createCCtx();
     if (context == NULL)
         return sgc_fail_memory(err, 0, "zstd");
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, ZSTD_LEVEL);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel,
+                           size < LARGE_PAYLOAD ? ZSTD_LEVEL : ZSTD_LEVEL_LARGE);
     /* Every reader checks it, and a flipped bit is not taken for other metadata. */
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
     const size_t written = ZSTD_compress2(context, header + HEADER_SIZE, bound, payload, size);

@@ -29,12 +29,16 @@ static bool skip_string(scanner *s)
 {
     if (!accept(s, '"'))
         return false;
-    while (s->at < s->end && *s->at != '"')
-        s->at += *s->at == '\\' ? 2 : 1;
-    if (s->at >= s->end)
-        return false;
-    s->at++;
-    return true;
+    while (s->at < s->end) {
+        const char *quote = memchr(s->at, '"', (size_t)(s->end - s->at));
+        if (quote == NULL)
+            return false;
+        const char *escape = memchr(s->at, '\\', (size_t)(quote - s->at));
+        s->at = escape == NULL ? quote + 1 : escape + 2;
+        if (escape == NULL)
+            return true;
+    }
+    return false;
 }
 
 static bool skip_scalar(scanner *s)
