@@ -1,5 +1,6 @@
 #include "store/icechunk/session.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "store/icechunk/clock.h"
@@ -24,6 +25,8 @@ typedef struct change {
     size_t chunk_count, chunk_capacity;
 } change;
 
+enum { CHUNK_LOCKS = 64 };
+
 struct sgc_session {
     sgc_repository *repository;
     char *branch;
@@ -31,7 +34,23 @@ struct sgc_session {
     sgc_arena arena;
     change *changes; /* by path */
     size_t change_count, change_capacity;
+    pthread_mutex_t mutex; /* guards the arena and the changes where several threads may come */
+    pthread_mutex_t chunk_locks[CHUNK_LOCKS];
 };
+
+static void init_locks(sgc_session *session)
+{
+    pthread_mutex_init(&session->mutex, NULL);
+    for (size_t i = 0; i < CHUNK_LOCKS; i++)
+        pthread_mutex_init(&session->chunk_locks[i], NULL);
+}
+
+static void destroy_locks(sgc_session *session)
+{
+    pthread_mutex_destroy(&session->mutex);
+    for (size_t i = 0; i < CHUNK_LOCKS; i++)
+        pthread_mutex_destroy(&session->chunk_locks[i]);
+}
 
 sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_session **out,
                            sgc_error *err)
@@ -44,6 +63,7 @@ sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_s
         return sgc_fail_memory(err, sizeof *session, "a session");
     }
     session->repository = repository;
+    init_locks(session);
     const sgc_status status = sgc_repository_snapshot(repository, &tip, &session->base, err);
     if (status != SGC_OK) {
         sgc_session_free(session);
@@ -59,6 +79,7 @@ void sgc_session_free(sgc_session *session)
         return;
     for (size_t i = 0; i < session->change_count; i++)
         free(session->changes[i].chunks);
+    destroy_locks(session);
     free(session->changes);
     free(session->branch);
     sgc_snapshot_unref(session->base);
@@ -246,9 +267,8 @@ sgc_status sgc_session_put_array(sgc_session *session, const char *path, const v
     return status;
 }
 
-sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
-                                 const uint32_t *coordinates, const sgc_chunk_ref *ref,
-                                 sgc_error *err)
+static sgc_status set_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                            const sgc_chunk_ref *ref, sgc_error *err)
 {
     change *c;
     SGC_TRY(get_change(session, path, false, &c, err));
@@ -273,6 +293,16 @@ sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
     c->chunks = chunks;
     c->chunks[c->chunk_count++] = made;
     return SGC_OK;
+}
+
+sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
+                                 const uint32_t *coordinates, const sgc_chunk_ref *ref,
+                                 sgc_error *err)
+{
+    pthread_mutex_lock(&session->mutex);
+    const sgc_status status = set_chunk(session, path, coordinates, ref, err);
+    pthread_mutex_unlock(&session->mutex);
+    return status;
 }
 
 /* ---- commit ---- */
@@ -577,4 +607,81 @@ sgc_status sgc_session_commit(sgc_session *session, const char *message, const c
         *id = b.snapshot.id;
     sgc_arena_free(&b.arena);
     return status;
+}
+
+/* ---- the session's own view ---- */
+
+sgc_repository *sgc_session_repository(const sgc_session *session)
+{
+    return session->repository;
+}
+
+/* A copy: the changes move when there are more of them. */
+sgc_status sgc_session_get_node(sgc_session *session, const char *path, sgc_node *node,
+                                sgc_error *err)
+{
+    bool changed;
+    pthread_mutex_lock(&session->mutex);
+    const size_t at = find_change(session, path, &changed);
+    const sgc_node *found =
+        changed ? &session->changes[at].node : sgc_snapshot_find(session->base, path);
+    if (found != NULL)
+        *node = *found;
+    pthread_mutex_unlock(&session->mutex);
+    return found != NULL ? SGC_OK : sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
+}
+
+static bool find_own_chunk(sgc_session *session, const sgc_node *node, const uint32_t *coordinates,
+                           sgc_chunk_ref *ref)
+{
+    bool found = false;
+    pthread_mutex_lock(&session->mutex);
+    const size_t at = find_change(session, node->path, &found);
+    const change *c = found ? &session->changes[at] : NULL;
+    found = false;
+    for (size_t i = c != NULL ? c->chunk_count : 0; i-- > 0 && !found;) {
+        found = memcmp(c->chunks[i].coordinates, coordinates,
+                       node->dimension_count * sizeof *coordinates) == 0;
+        if (found)
+            *ref = c->chunks[i].ref;
+    }
+    pthread_mutex_unlock(&session->mutex);
+    return found;
+}
+
+sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
+                                  const uint32_t *coordinates, sgc_chunk_ref *ref,
+                                  sgc_manifest **keep, sgc_error *err)
+{
+    sgc_node node;
+    SGC_TRY(sgc_session_get_node(session, path, &node, err));
+    if (!node.is_array)
+        return sgc_fail(err, SGC_INVALID, "%s is a group: it has no chunks", path);
+    for (size_t d = 0; d < node.dimension_count; d++)
+        if (coordinates[d] >= node.dimensions[d].num_chunks)
+            return sgc_fail(err, SGC_INVALID, "%s: a chunk outside the array", path);
+    if (find_own_chunk(session, &node, coordinates, ref)) {
+        *keep = NULL;
+        return SGC_OK;
+    }
+    return sgc_repository_find_chunk(session->repository, sgc_snapshot_get(session->base), &node,
+                                     coordinates, ref, keep, err);
+}
+
+size_t sgc_session_lock_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                              size_t dimension_count)
+{
+    uint32_t hash = 0;
+    for (; *path != '\0'; path++)
+        hash = (hash ^ (unsigned char)*path) * 16777619u;
+    for (size_t d = 0; d < dimension_count; d++)
+        hash = (hash ^ coordinates[d]) * 16777619u;
+    const size_t lock = (hash ^ hash >> 16) % CHUNK_LOCKS;
+    pthread_mutex_lock(&session->chunk_locks[lock]);
+    return lock;
+}
+
+void sgc_session_unlock_chunk(sgc_session *session, size_t lock)
+{
+    pthread_mutex_unlock(&session->chunk_locks[lock]);
 }

@@ -3,8 +3,10 @@
  * A session is pinned to the branch's tip at its start and collects changes in memory; chunk
  * objects are written beforehand with sgc_repository_write_chunk(). Commit publishes all changes at
  * once or none. A lost race is SGC_CONFLICT: start a new session on the new tip, look at what the
- * other side did, and put what is still wanted; the chunk objects can be used again. One thread at
- * a time. */
+ * other side did, and put what is still wanted; the chunk objects can be used again.
+ *
+ * Functions that say so may be called from several threads for one session, at the same time as
+ * each other; all others only while no other thread uses the session. */
 #ifndef SGC_SESSION_H
 #define SGC_SESSION_H
 
@@ -32,7 +34,8 @@ SGC_CHECKED sgc_status sgc_session_put_array(sgc_session *session, const char *p
                                              const void *json, size_t size, sgc_error *err);
 
 /* Sets the chunk at `coordinates` (one per dimension, inside the array) of the array at `path`, new
- * or old; SGC_CHUNK_NONE removes it. Copies. The last call for a chunk wins. */
+ * or old; SGC_CHUNK_NONE removes it. Copies. The last call for a chunk wins. From several threads.
+ */
 SGC_CHECKED sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
                                              const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                              sgc_error *err);
@@ -41,6 +44,27 @@ SGC_CHECKED sgc_status sgc_session_set_chunk(sgc_session *session, const char *p
  * empty transaction is SGC_INVALID. After it the session can only be freed. */
 SGC_CHECKED sgc_status sgc_session_commit(sgc_session *session, const char *message,
                                           const char *metadata, sgc_object_id *id, sgc_error *err);
+
+/* ---- the session's own view, from several threads ---- */
+
+/* Borrows. */
+sgc_repository *sgc_session_repository(const sgc_session *session);
+
+/* Gives the node at `path` as it will be; what it points to is borrowed. */
+SGC_CHECKED sgc_status sgc_session_get_node(sgc_session *session, const char *path, sgc_node *node,
+                                            sgc_error *err);
+
+/* Finds the chunk at `coordinates` of the array at `path`: the session's own, else that of the base
+ * snapshot, as sgc_repository_find_chunk() does. */
+SGC_CHECKED sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
+                                              const uint32_t *coordinates, sgc_chunk_ref *ref,
+                                              sgc_manifest **keep, sgc_error *err);
+
+/* Locks the chunk (and some others) against other callers of this function, and gives what is to be
+ * unlocked. A thread holds one lock at a time. */
+size_t sgc_session_lock_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                              size_t dimension_count);
+void sgc_session_unlock_chunk(sgc_session *session, size_t lock);
 
 SGC_END_C
 
