@@ -146,7 +146,7 @@ static sgc_status commit_structure(sgc_cube *cube, size_t l, sgc_error *err)
     sgc_status status = SGC_OK;
     if (sgc_snapshot_find(base, "/") == NULL) {
         message = "Initialize empty datacube";
-        status = sgc_layout_put_cube(cube->repository, session, cube->definition, &cube->levels[0],
+        status = sgc_layout_put_cube(session, cube->definition, &cube->levels[0],
                                      cube->compression_level, err);
     }
     if (status == SGC_OK && l > 0 && !level_exists(base, level)) {

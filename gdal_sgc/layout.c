@@ -181,13 +181,14 @@ static sgc_status put_channel(sgc_session *session, const sgc_definition *defini
         .chunk_shape = {(uint64_t)level->chunk_height, (uint64_t)level->chunk_width},
         .has_dimension_names = true,
         .dimension_names = {name_y, name_x},
-        .codecs = {.compression = SGC_BLOSC,
-                   .level = compression_level,
-                   .compressor = "zstd",
-                   .shuffle = 2},
+        .codecs = {.count = 1,
+                   .list = {{.kind = SGC_BLOSC,
+                             .level = compression_level,
+                             .compressor = "zstd",
+                             .shuffle = 2}}},
     };
     SGC_TRY(sgc_data_type_parse(band->data_type, &metadata.type, err));
-    metadata.codecs.type_size = sgc_data_type_size(metadata.type);
+    metadata.codecs.list[0].type_size = sgc_data_type_size(metadata.type);
     char path[SGC_PATH_SIZE], fill[32];
     sgc_layout_channel_path(definition, level, b, path);
     cJSON *attributes = channel_attributes(band);
@@ -209,7 +210,7 @@ static sgc_status put_complete(sgc_session *session, const sgc_definition *defin
         .chunk_shape = {1, COMPLETE_CHUNK, COMPLETE_CHUNK},
         .has_dimension_names = true,
         .dimension_names = {name_channel, name_y, name_x},
-        .codecs = {.compression = SGC_ZSTD, .level = 3, .checksum = true},
+        .codecs = {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3, .checksum = true}}},
     };
     char path[SGC_PATH_SIZE];
     sgc_layout_complete_path(level, path);
@@ -237,25 +238,17 @@ sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *defi
 
 /* ---- coordinates ---- */
 
-/* Writes the only chunk of a small array. */
-static sgc_status put_only_chunk(sgc_repository *repository, sgc_session *session, const char *path,
-                                 const sgc_array_metadata *metadata, const void *data,
-                                 sgc_error *err)
+/* Writes the whole of a small array. */
+static sgc_status put_values(sgc_session *session, const char *path,
+                             const sgc_array_metadata *metadata, const void *values, sgc_error *err)
 {
-    const uint32_t first[SGC_ZARR_MAX_DIMENSIONS] = {0};
-    sgc_buffer encoded = {0};
-    sgc_chunk_ref ref;
-    sgc_status status = sgc_array_write_chunk(repository, metadata, data, 1, &encoded, &ref, err);
-    if (status == SGC_OK)
-        status = sgc_session_set_chunk(session, path, first, &ref, err);
-    sgc_buffer_free(&encoded);
-    return status;
+    const uint64_t origin[SGC_ZARR_MAX_DIMENSIONS] = {0};
+    return sgc_array_write(session, path, origin, metadata->shape, values, 1, err);
 }
 
 /* Pixel centres, in exactly the arithmetic of datasets guide 1.1. */
-static sgc_status put_axis(sgc_repository *repository, sgc_session *session, char *name,
-                           int64_t count, double origin, double step, const char *units,
-                           const char *crs, sgc_error *err)
+static sgc_status put_axis(sgc_session *session, char *name, int64_t count, double origin,
+                           double step, const char *units, const char *crs, sgc_error *err)
 {
     const size_t n = (size_t)count;
     const sgc_array_metadata metadata = {
@@ -266,12 +259,12 @@ static sgc_status put_axis(sgc_repository *repository, sgc_session *session, cha
         .fill_value = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
         .has_dimension_names = true,
         .dimension_names = {name},
-        .codecs = {.compression = SGC_BLOSC,
-                   .level = COORDINATE_LEVEL,
-                   .compressor = "zstd",
-                   .shuffle = 1,
-                   .type_size = sizeof(double)},
-        .chunk_bytes = n * sizeof(double),
+        .codecs = {.count = 1,
+                   .list = {{.kind = SGC_BLOSC,
+                             .level = COORDINATE_LEVEL,
+                             .compressor = "zstd",
+                             .shuffle = 1,
+                             .type_size = sizeof(double)}}},
     };
     double *values = malloc(n * sizeof *values);
     if (values == NULL)
@@ -287,23 +280,21 @@ static sgc_status put_axis(sgc_repository *repository, sgc_session *session, cha
     snprintf(path, sizeof path, "/%s", name);
     sgc_status status = put_document(session, path, &metadata, "\"NaN\"", attributes, err);
     if (status == SGC_OK)
-        status = put_only_chunk(repository, session, path, &metadata, values, err);
+        status = put_values(session, path, &metadata, values, err);
     cJSON_Delete(attributes);
     free(values);
     return status;
 }
 
-static sgc_status put_axes(sgc_repository *repository, sgc_session *session,
-                           const sgc_definition *definition, bool geographic, sgc_error *err)
+static sgc_status put_axes(sgc_session *session, const sgc_definition *definition, bool geographic,
+                           sgc_error *err)
 {
     static char name_x[] = "x", name_y[] = "y";
     const sgc_grid *grid = &definition->grid;
-    SGC_TRY(put_axis(repository, session, name_x, grid->width, grid->transform[0],
-                     grid->transform[1], geographic ? "degrees_east" : "metre", definition->crs,
-                     err));
-    return put_axis(repository, session, name_y, grid->height, grid->transform[3],
-                    grid->transform[5], geographic ? "degrees_north" : "metre", definition->crs,
-                    err);
+    SGC_TRY(put_axis(session, name_x, grid->width, grid->transform[0], grid->transform[1],
+                     geographic ? "degrees_east" : "metre", definition->crs, err));
+    return put_axis(session, name_y, grid->height, grid->transform[3], grid->transform[5],
+                    geographic ? "degrees_north" : "metre", definition->crs, err);
 }
 
 /* ---- CRS ---- */
@@ -414,14 +405,12 @@ static void add_crs_attributes(cJSON *attributes, const sgc_definition *definiti
     add_geotransform(attributes, definition->grid.transform);
 }
 
-static sgc_status put_crs(sgc_repository *repository, sgc_session *session,
-                          const sgc_definition *definition, OGRSpatialReferenceH crs,
-                          sgc_error *err)
+static sgc_status put_crs(sgc_session *session, const sgc_definition *definition,
+                          OGRSpatialReferenceH crs, sgc_error *err)
 {
     const sgc_array_metadata metadata = {
         .type = SGC_INT32,
-        .codecs = {.compression = SGC_ZSTD},
-        .chunk_bytes = sizeof(int32_t),
+        .codecs = {.count = 1, .list = {{.kind = SGC_ZSTD}}},
     };
     const char *code = OSRGetAuthorityCode(crs, NULL);
     const int32_t value = code != NULL ? atoi(code) : 0;
@@ -429,7 +418,7 @@ static sgc_status put_crs(sgc_repository *repository, sgc_session *session,
     add_crs_attributes(attributes, definition, crs);
     sgc_status status = put_document(session, "/spatial_ref", &metadata, "0", attributes, err);
     if (status == SGC_OK)
-        status = put_only_chunk(repository, session, "/spatial_ref", &metadata, &value, err);
+        status = put_values(session, "/spatial_ref", &metadata, &value, err);
     cJSON_Delete(attributes);
     return status;
 }
@@ -457,9 +446,8 @@ static sgc_status put_root(sgc_session *session, const sgc_definition *definitio
     return status;
 }
 
-sgc_status sgc_layout_put_cube(sgc_repository *repository, sgc_session *session,
-                               const sgc_definition *definition, const sgc_level *full,
-                               int compression_level, sgc_error *err)
+sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *definition,
+                               const sgc_level *full, int compression_level, sgc_error *err)
 {
     OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
     sgc_status status = OSRSetFromUserInput(crs, definition->crs) == OGRERR_NONE
@@ -468,9 +456,9 @@ sgc_status sgc_layout_put_cube(sgc_repository *repository, sgc_session *session,
     for (size_t b = 0; status == SGC_OK && b < definition->band_count; b++)
         status = put_channel(session, definition, full, b, compression_level, err);
     if (status == SGC_OK)
-        status = put_axes(repository, session, definition, OSRIsGeographic(crs), err);
+        status = put_axes(session, definition, OSRIsGeographic(crs), err);
     if (status == SGC_OK)
-        status = put_crs(repository, session, definition, crs, err);
+        status = put_crs(session, definition, crs, err);
     if (status == SGC_OK)
         status = put_group(session, "/sgc", "{}", err);
     if (status == SGC_OK)

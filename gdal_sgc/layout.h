@@ -45,9 +45,9 @@ void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE]);
 
 /* Puts all nodes of an empty cube into the session: groups, channels, coordinates, CRS, and the
  * bookkeeping of full resolution. */
-SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_repository *repository, sgc_session *session,
-                                           const sgc_definition *definition, const sgc_level *full,
-                                           int compression_level, sgc_error *err);
+SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *definition,
+                                           const sgc_level *full, int compression_level,
+                                           sgc_error *err);
 
 /* Puts the nodes of a further level into the session. */
 SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autotest/unit/counting_malloc.h"
 #include "store/zarr/codecs.h"
 
 enum { DEFAULT_CACHE = 64 * 1024 * 1024 };
@@ -34,19 +35,24 @@ static const struct {
     {SGC_FLOAT64, "\"NaN\"", 0x7ff8000000000000},
     {SGC_FLOAT64, "-0.0", 0x8000000000000000},
     {SGC_FLOAT64, "\"Infinity\"", 0x7ff0000000000000},
+    {SGC_FLOAT16, "\"NaN\"", 0x7e00},
+    {SGC_FLOAT16, "-1.5", 0xbe00},
 };
 
 /* Small blocks, so that small chunks have several. */
-#define BLOSC(name, kind)                                                          \
-    {                                                                              \
-        .compression = SGC_BLOSC, .level = 5, .compressor = name, .shuffle = kind, \
-        .block_size = 256                                                          \
+#define BLOSC_CODEC(name, shuffling)                                                               \
+    {                                                                                              \
+        .kind = SGC_BLOSC, .level = 5, .compressor = name, .shuffle = shuffling, .block_size = 256 \
+    }
+#define BLOSC(name, shuffling)                               \
+    {                                                        \
+        .count = 1, .list = { BLOSC_CODEC(name, shuffling) } \
     }
 
 static const sgc_codecs codecs[] = {
-    {.compression = SGC_NO_COMPRESSION},
-    {.compression = SGC_ZSTD, .level = 3},
-    {.compression = SGC_ZSTD, .level = -5, .checksum = true},
+    {.count = 0},
+    {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3}}},
+    {.count = 1, .list = {{.kind = SGC_ZSTD, .level = -5, .checksum = true}}},
     BLOSC("zstd", 0),
     BLOSC("zstd", 1),
     BLOSC("zstd", 2),
@@ -56,6 +62,14 @@ static const sgc_codecs codecs[] = {
     BLOSC("blosclz", 0),
     BLOSC("blosclz", 1),
     BLOSC("blosclz", 2),
+    {.count = 1, .list = {{.kind = SGC_GZIP, .level = 5}}},
+    {.count = 1, .list = {{.kind = SGC_CRC32C}}},
+    {.count = 2, .list = {{.kind = SGC_ZSTD}, {.kind = SGC_CRC32C}}},
+    {.big_endian = true, .count = 1, .list = {BLOSC_CODEC("lz4", 1)}},
+    {.transposed = true, .count = 1, .list = {BLOSC_CODEC("zstd", 2)}},
+    {.big_endian = true, .transposed = true},
+    {.count = 2, .list = {BLOSC_CODEC("zstd", 1), {.kind = SGC_CRC32C}}},
+    {.count = 2, .list = {{.kind = SGC_CRC32C}, BLOSC_CODEC("zstd", 0)}},
 };
 
 enum { FILLS = sizeof fills / sizeof *fills, CODECS = sizeof codecs / sizeof *codecs };
@@ -150,12 +164,34 @@ static void init_shape(cube *c, size_t dimensions, const uint64_t *shape, const 
     }
 }
 
+/* Where the codecs transpose, they do it all the way. */
+static void reverse_axes(sgc_array_metadata *m)
+{
+    for (size_t d = 0; m->codecs.transposed && d < m->dimension_count; d++)
+        m->codecs.order[d] = (uint8_t)(m->dimension_count - 1 - d);
+    m->codecs.transposed = m->codecs.transposed && m->dimension_count > 1;
+}
+
+static void open_tip(cube *c)
+{
+    c->snapshot = load_tip(c->repository);
+    assert_ok(sgc_array_open(c->repository, c->snapshot, "/a", &c->array, &err));
+}
+
+static void reopen(cube *c)
+{
+    sgc_array_close(c->array);
+    sgc_snapshot_unref(c->snapshot);
+    open_tip(c);
+}
+
 static cube new_cube(int fill, int codec, size_t dimensions, const uint64_t *shape,
                      const uint64_t *chunk, bool noise, uint64_t *seed)
 {
     cube c = {.metadata = {.type = fills[fill].type, .codecs = codecs[codec]}};
     init_shape(&c, dimensions, shape, chunk);
-    c.metadata.codecs.type_size = c.item;
+    c.metadata.codecs.list[0].type_size = c.item;
+    reverse_axes(&c.metadata);
     memcpy(c.metadata.fill_value, &fills[fill].bits, c.item);
     const size_t size = item_at(&c, c.shape[0], 0, 0);
     c.truth = malloc(size);
@@ -166,8 +202,7 @@ static cube new_cube(int fill, int codec, size_t dimensions, const uint64_t *sha
     put_array(session, "/a", &c.metadata, fills[fill].json);
     write_chunks(&c, session, fills[fill].bits, noise, seed);
     commit(session);
-    c.snapshot = load_tip(c.repository);
-    assert_ok(sgc_array_open(c.repository, c.snapshot, "/a", &c.array, &err));
+    open_tip(&c);
     return c;
 }
 
@@ -355,10 +390,11 @@ static void test_regions_outside_the_array_are_refused(void **state)
 static void test_empty_region(void **state)
 {
     (void)state;
-    static const uint64_t start[] = {60, 3}, count[] = {0, 5};
+    static const uint64_t start[] = {60, 3}, count[] = {0, 5}, outside[] = {0, 61};
     uint64_t seed = 7;
     cube c = native_cube(&seed, false);
     assert_ok(sgc_array_read(c.array, start, count, NULL, 1, &err));
+    assert_status(SGC_INVALID, sgc_array_read(c.array, start, outside, NULL, 1, &err));
     free_cube(&c);
 }
 
@@ -378,10 +414,7 @@ static void test_has_chunk(void **state)
     assert_ok(sgc_session_set_chunk(session, "/a", &first, &some, &err));
     assert_ok(sgc_session_set_chunk(session, "/a", &second, &none, &err));
     commit(session);
-    sgc_array_close(c.array);
-    sgc_snapshot_unref(c.snapshot);
-    c.snapshot = load_tip(c.repository);
-    assert_ok(sgc_array_open(c.repository, c.snapshot, "/a", &c.array, &err));
+    reopen(&c);
     bool stored;
     assert_ok(sgc_array_has_chunk(c.array, &first, &stored, &err));
     assert_true(stored);
@@ -475,7 +508,8 @@ static void test_unknown_compressor_is_unsupported(void **state)
     const sgc_array_metadata metadata = {
         .type = SGC_UINT8,
         .chunk_bytes = 1,
-        .codecs = {.compression = SGC_BLOSC, .compressor = "none", .type_size = 1}};
+        .codecs = {.count = 1,
+                   .list = {{.kind = SGC_BLOSC, .compressor = "none", .type_size = 1}}}};
     sgc_buffer out = {0};
     assert_status(SGC_UNSUPPORTED, sgc_chunk_encode(&metadata, "x", 1, &out, &err));
     assert_message("none");
@@ -507,7 +541,7 @@ static victim new_victim(int codec, bool noise)
                                    .chunk_bytes = sizeof v.values};
     const uint32_t origin = 0;
     uint64_t seed = 1;
-    metadata.codecs.type_size = sizeof *v.values;
+    metadata.codecs.list[0].type_size = sizeof *v.values;
     for (int i = 0; i < 1000; i++) {
         const uint32_t bits = random_below(&seed, 1u << 31) * (noise ? 3 : 65536);
         memcpy(&v.values[i], &bits, sizeof bits);
@@ -566,6 +600,8 @@ static void test_truncated_chunks(void **state)
     check_truncations(1, false);
     check_truncations(4, false);
     check_truncations(4, true);
+    for (int codec = 12; codec < CODECS; codec++)
+        check_truncations(codec, false);
 }
 
 /* Flips every so many bits of bytes [from, to); what comes of each is CORRUPT, or OK where that is
@@ -627,6 +663,24 @@ static void test_damaged_zstd_frame(void **state)
 {
     (void)state;
     check_flips_everywhere(1, false);
+}
+
+static void test_other_damaged_pipelines(void **state)
+{
+    (void)state;
+    for (int codec = 12; codec < CODECS; codec++)
+        check_flips_everywhere(codec, false);
+}
+
+static void test_crc32c_finds_all_damage(void **state)
+{
+    (void)state;
+    static const int checked[] = {13, 14, 18};
+    for (int i = 0; i < 3; i++) {
+        victim v = new_victim(checked[i], false);
+        check_flips(&v, 0, v.object.size, 5, false);
+        free_victim(&v);
+    }
 }
 
 static void test_checksum_finds_all_damage_of_the_content(void **state)
@@ -736,6 +790,149 @@ static void test_chunks_packed_in_one_object(void **state)
     check_packed(0);
     check_packed(1);
     check_packed(4);
+    check_packed(14);
+}
+
+static void test_chunk_longer_than_any_encoded_one(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, count = 1;
+    static const int kinds[] = {0, 1, 4, 12, 14};
+    float value;
+    for (int i = 0; i < 5; i++) {
+        victim v = new_victim(kinds[i], false);
+        sgc_chunk_ref ref = v.ref;
+        ref.length = UINT64_C(1) << 40;
+        set_ref(&v, &ref);
+        assert_status(SGC_CORRUPT, sgc_array_read(v.array, &start, &count, &value, 1, &err));
+        assert_message("too many");
+        free_victim(&v);
+    }
+}
+
+/* Blosc itself makes no blocks like these. */
+static void test_frame_of_tiny_blocks(void **state)
+{
+    (void)state;
+    enum { HEADER = 16, ITEMS = 1000, SIZE = 4 * ITEMS, LITTLE_MEMORY = 5 * SIZE };
+    static const uint64_t start = 0, count = ITEMS;
+    unsigned char frame[HEADER + SIZE] = {2, 1, 2, 4};
+    const uint32_t sizes[] = {SIZE, 1, sizeof frame};
+    float values[ITEMS];
+    sgc_chunk_ref ref;
+    victim v = new_victim(4, false);
+    memcpy(frame + 4, sizes, sizeof sizes);
+    memcpy(frame + HEADER, v.values, SIZE);
+    assert_ok(sgc_repository_write_chunk(v.repository, frame, sizeof frame, &ref, &err));
+    set_ref(&v, &ref);
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    bool stored; /* and its manifest loaded */
+    assert_ok(sgc_array_has_chunk(v.array, &(uint32_t){0}, &stored, &err));
+    for (int i = 0; i < 2; i++) {
+        counting_malloc_reset();
+        assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+        assert_true(counting_malloc_total() < LITTLE_MEMORY);
+        assert_memory_equal(values, v.values, SIZE);
+    }
+    free_victim(&v);
+}
+
+/* ---- one object, read in different ways ---- */
+
+/* Gives an array whose only chunk is the object of the victim's. */
+static sgc_array *share_object(victim *v, sgc_array_metadata *m)
+{
+    const uint32_t origin = 0;
+    sgc_array *array;
+    sgc_session *session = new_session(v->repository);
+    put_array(session, "/b", m, "0");
+    assert_ok(sgc_session_set_chunk(session, "/b", &origin, &v->ref, &err));
+    commit(session);
+    sgc_snapshot *snapshot = load_tip(v->repository);
+    assert_ok(sgc_array_open(v->repository, snapshot, "/b", &array, &err));
+    sgc_snapshot_unref(snapshot);
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    return array;
+}
+
+/* The same bytes are a Blosc frame to one array and plain bytes to another. */
+static void check_shared_object(bool plain_first)
+{
+    static const uint64_t start = 0, count = 1000;
+    victim v = new_victim(4, false);
+    sgc_array_metadata plain = {.type = SGC_UINT8,
+                                .dimension_count = 1,
+                                .shape = {v.object.size},
+                                .chunk_shape = {v.object.size}};
+    sgc_array *array = share_object(&v, &plain);
+    unsigned char *bytes = malloc(v.object.size);
+    float values[1000];
+    for (int i = 0; i < 2; i++) {
+        if (plain_first == (i == 0))
+            assert_ok(sgc_array_read(array, &start, plain.shape, bytes, 1, &err));
+        else
+            assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+    }
+    assert_memory_equal(bytes, v.object.data, v.object.size);
+    assert_memory_equal(values, v.values, sizeof values);
+    free(bytes);
+    sgc_array_close(array);
+    free_victim(&v);
+}
+
+static void test_one_object_in_two_arrays(void **state)
+{
+    (void)state;
+    check_shared_object(false);
+    check_shared_object(true);
+}
+
+/* The cache has what the other array has read, which is too short. */
+static void check_shorter_object(int codec)
+{
+    static const uint64_t start = 0, count = 1000;
+    float values[2000];
+    victim v = new_victim(codec, false);
+    sgc_array_metadata longer = *sgc_array_get_metadata(v.array);
+    longer.shape[0] = longer.chunk_shape[0] = 2000;
+    sgc_array *array = share_object(&v, &longer);
+    assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+    assert_status(SGC_CORRUPT, sgc_array_read(array, &start, longer.shape, values, 1, &err));
+    assert_message("4000 bytes");
+    sgc_array_close(array);
+    free_victim(&v);
+}
+
+static void test_one_object_in_arrays_of_different_chunks(void **state)
+{
+    (void)state;
+    check_shorter_object(1);
+    check_shorter_object(4);
+}
+
+static void test_metadata_changed_under_a_chunk(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, count = 1000;
+    float values[1000];
+    victim v = new_victim(1, false);
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+    sgc_array_metadata changed = *sgc_array_get_metadata(v.array);
+    changed.codecs.big_endian = true;
+    sgc_session *session = new_session(v.repository);
+    put_array(session, "/a", &changed, "0");
+    commit(session);
+    sgc_array_close(v.array);
+    sgc_snapshot_unref(v.snapshot);
+    v.snapshot = load_tip(v.repository);
+    assert_ok(sgc_array_open(v.repository, v.snapshot, "/a", &v.array, &err));
+    assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
+    const unsigned char *right = (const unsigned char *)v.values,
+                        *swapped = (const unsigned char *)values;
+    for (size_t i = 0; i < sizeof values; i++)
+        assert_int_equal(swapped[i ^ 3], right[i]);
+    free_victim(&v);
 }
 
 static void test_virtual_chunk_is_unsupported(void **state)
@@ -750,6 +947,420 @@ static void test_virtual_chunk_is_unsupported(void **state)
     assert_status(SGC_UNSUPPORTED, sgc_array_read(v.array, &start, &count, &value, 1, &err));
     assert_message("/a");
     assert_message("virtual");
+    free_victim(&v);
+}
+
+/* ---- writing regions ---- */
+
+static void random_region(const cube *c, uint64_t *seed, uint64_t start[3], uint64_t count[3])
+{
+    for (int d = 0; d < 3; d++) {
+        start[d] = random_below(seed, (uint32_t)c->shape[d]);
+        count[d] = 1 + random_below(seed, (uint32_t)(c->shape[d] - start[d]));
+    }
+}
+
+/* Makes new values for a region, in the truth and in the buffer that is given. */
+static unsigned char *change_region(const cube *c, const uint64_t start[3], const uint64_t count[3],
+                                    uint64_t *seed)
+{
+    const bool is_fill = random_below(seed, 4) == 0;
+    unsigned char *values = malloc((size_t)(count[0] * count[1] * count[2]) * c->item),
+                  *at = values;
+    for (uint64_t z = 0; z < count[0]; z++) {
+        for (uint64_t y = 0; y < count[1]; y++) {
+            for (uint64_t x = 0; x < count[2]; x++, at += c->item) {
+                memcpy(at, c->metadata.fill_value, c->item);
+                for (size_t i = 0; !is_fill && i < c->item; i++)
+                    at[i] = (unsigned char)random_below(seed, 2);
+                memcpy(c->truth + item_at(c, start[0] + z, start[1] + y, start[2] + x), at,
+                       c->item);
+            }
+        }
+    }
+    return values;
+}
+
+static void write_region(const cube *c, sgc_session *session, const uint64_t start[3],
+                         const uint64_t count[3], unsigned threads, uint64_t *seed)
+{
+    unsigned char *values = change_region(c, start, count, seed);
+    assert_ok(sgc_array_write(session, "/a", start + c->absent, count + c->absent, values, threads,
+                              &err));
+    free(values);
+}
+
+static void check_writes(cube *c, uint64_t *seed)
+{
+    static const uint64_t origin[3] = {0};
+    for (int commits = 0; commits < 2; commits++) {
+        sgc_session *session = new_session(c->repository);
+        for (int i = 0; i < 5; i++) {
+            uint64_t start[3], count[3];
+            random_region(c, seed, start, count);
+            write_region(c, session, start, count, 1 + random_below(seed, 4), seed);
+        }
+        commit(session);
+        reopen(c);
+        assert_true(read_region(c, origin, c->shape, 1));
+    }
+}
+
+static void test_random_regions_are_written(void **state)
+{
+    (void)state;
+    uint64_t seed = 10;
+    for (int i = 0; i < 150; i++) {
+        cube c = random_cube(&seed);
+        check_writes(&c, &seed);
+        free_cube(&c);
+    }
+}
+
+static void test_each_pipeline_is_written(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {37, 41}, chunk[] = {16, 15};
+    uint64_t seed = 11;
+    for (int codec = 0; codec < CODECS; codec++) {
+        cube c = new_cube((int)random_below(&seed, FILLS), codec, 2, shape, chunk, false, &seed);
+        check_writes(&c, &seed);
+        free_cube(&c);
+    }
+}
+
+/* The stored bytes of the chunk, as long as they are inline. */
+static const unsigned char *own_chunk(sgc_session *session, uint32_t at, sgc_chunk_ref *ref)
+{
+    sgc_manifest *keep;
+    assert_ok(sgc_session_find_chunk(session, "/a", &at, ref, &keep, &err));
+    assert_null(keep);
+    return ref->inline_data;
+}
+
+/* As zarr-python pads them. */
+static void test_chunks_at_the_edge_are_padded_with_the_fill_value(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, count = 6;
+    static const unsigned char values[] = {1, 2, 3, 4, 5, 6}, last[] = {5, 6, 9, 9};
+    sgc_array_metadata m = {
+        .type = SGC_UINT8, .dimension_count = 1, .shape = {6}, .chunk_shape = {4}};
+    sgc_repository *repository = new_repository();
+    sgc_session *session = new_session(repository);
+    sgc_chunk_ref ref;
+    put_array(session, "/a", &m, "9");
+    assert_ok(sgc_array_write(session, "/a", &start, &count, values, 1, &err));
+    const unsigned char *stored = own_chunk(session, 1, &ref);
+    assert_int_equal(ref.kind, SGC_CHUNK_INLINE);
+    assert_int_equal(ref.length, 4);
+    assert_memory_equal(stored, last, 4);
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+}
+
+static void test_padding_does_not_keep_a_chunk_from_being_the_fill_value(void **state)
+{
+    (void)state;
+    static const uint64_t start = 4, count = 2;
+    static const unsigned char nines[] = {9, 9};
+    sgc_array_metadata m = {
+        .type = SGC_UINT8, .dimension_count = 1, .shape = {6}, .chunk_shape = {4}};
+    sgc_repository *repository = new_repository();
+    sgc_session *session = new_session(repository);
+    sgc_chunk_ref ref;
+    put_array(session, "/a", &m, "9");
+    assert_ok(sgc_array_write(session, "/a", &start, &count, nines, 1, &err));
+    own_chunk(session, 1, &ref);
+    assert_int_equal(ref.kind, SGC_CHUNK_NONE);
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+}
+
+static void test_whole_chunks_are_not_read(void **state)
+{
+    (void)state;
+    static const uint64_t start = 0, all = 1000, some = 999;
+    victim v = new_victim(4, false);
+    sgc_session *session = new_session(v.repository);
+    assert_ok(v.store->remove(v.store, v.key, &err));
+    assert_ok(sgc_array_write(session, "/a", &start, &all, v.values, 1, &err));
+    sgc_session_free(session);
+    session = new_session(v.repository);
+    assert_status(SGC_CORRUPT, sgc_array_write(session, "/a", &start, &some, v.values, 1, &err));
+    assert_message("/a");
+    assert_message(v.id);
+    sgc_session_free(session);
+    free_victim(&v);
+}
+
+static void test_whole_chunks_at_the_edge_are_not_read(void **state)
+{
+    (void)state;
+    static const uint64_t start = 4, all = 2, some = 1;
+    static const unsigned char values[] = {1, 2};
+    const uint32_t last = 1;
+    const sgc_chunk_ref damaged = {.kind = SGC_CHUNK_INLINE, .length = 2, .inline_data = values};
+    const sgc_array_metadata m = {
+        .type = SGC_UINT8, .dimension_count = 1, .shape = {6}, .chunk_shape = {4}};
+    sgc_repository *repository = new_repository();
+    sgc_session *session = new_session(repository);
+    put_array(session, "/a", &m, "0");
+    assert_ok(sgc_session_set_chunk(session, "/a", &last, &damaged, &err));
+    assert_status(SGC_CORRUPT, sgc_array_write(session, "/a", &start, &some, values, 1, &err));
+    assert_ok(sgc_array_write(session, "/a", &start, &all, values, 1, &err));
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+}
+
+static void test_writes_that_are_refused(void **state)
+{
+    (void)state;
+    static const uint64_t wrong[][2] = {
+        {60, 1}, {0, 61}, {59, 2}, {UINT64_MAX, 1}, {1, UINT64_MAX}};
+    static const uint64_t origin[2] = {0}, none[] = {0, 1}, one[] = {1, 1};
+    static const unsigned char values[4];
+    uint64_t seed = 12;
+    cube c = native_cube(&seed, false);
+    sgc_session *session = new_session(c.repository);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const uint64_t start[] = {0, wrong[i][0]}, count[] = {1, wrong[i][1]};
+        assert_status(SGC_INVALID, sgc_array_write(session, "/a", start, count, values, 1, &err));
+        assert_message("/a");
+    }
+    assert_status(SGC_NOT_FOUND, sgc_array_write(session, "/b", origin, one, values, 1, &err));
+    assert_message("/b");
+    assert_status(SGC_NOT_FOUND, sgc_array_write(session, "/", origin, one, values, 1, &err));
+    assert_ok(sgc_array_write(session, "/a", origin, none, NULL, 1, &err));
+    assert_status(SGC_INVALID, sgc_session_commit(session, "nothing", NULL, NULL, &err));
+    sgc_session_free(session);
+    free_cube(&c);
+}
+
+/* ---- several threads write ---- */
+
+enum { WRITERS = 4, WRITTEN_SIDE = 40 };
+
+typedef struct writer {
+    sgc_session *session;
+    const uint32_t *truth; /* WRITTEN_SIDE x WRITTEN_SIDE */
+    uint64_t column;       /* the first of its columns */
+    bool good;
+} writer;
+
+/* Each writer has every fourth column, so all of them meet in all chunks. */
+static void *write_columns(void *user)
+{
+    writer *w = user;
+    w->good = true;
+    for (uint64_t x = w->column; x < WRITTEN_SIDE; x += WRITERS) {
+        const uint64_t start[] = {0, x}, count[] = {WRITTEN_SIDE, 1};
+        uint32_t values[WRITTEN_SIDE];
+        for (int y = 0; y < WRITTEN_SIDE; y++)
+            values[y] = w->truth[(uint64_t)y * WRITTEN_SIDE + x];
+        w->good =
+            sgc_array_write(w->session, "/a", start, count, values, 2, NULL) == SGC_OK && w->good;
+    }
+    return NULL;
+}
+
+static void check_concurrent_writes(int codec)
+{
+    static const uint64_t origin[2] = {0};
+    sgc_array_metadata m = {.type = SGC_UINT32,
+                            .dimension_count = 2,
+                            .shape = {WRITTEN_SIDE, WRITTEN_SIDE},
+                            .chunk_shape = {25, 25},
+                            .codecs = codecs[codec]};
+    uint32_t truth[WRITTEN_SIDE * WRITTEN_SIDE], found[WRITTEN_SIDE * WRITTEN_SIDE];
+    uint64_t seed = 13;
+    for (size_t i = 0; i < sizeof truth / sizeof *truth; i++)
+        truth[i] = random_below(&seed, UINT32_MAX);
+    cube c = {.repository = new_repository()};
+    sgc_session *session = new_session(c.repository);
+    put_array(session, "/a", &m, "0");
+    pthread_t threads[WRITERS];
+    writer writers[WRITERS];
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (writer){.session = session, .truth = truth, .column = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_columns, &writers[i]), 0);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(writers[i].good);
+    }
+    commit(session);
+    open_tip(&c);
+    assert_ok(sgc_array_read(c.array, origin, m.shape, found, 1, &err));
+    assert_memory_equal(found, truth, sizeof truth);
+    free_cube(&c);
+}
+
+static void test_threads_write_parts_of_the_same_chunks(void **state)
+{
+    (void)state;
+    check_concurrent_writes(0);
+    check_concurrent_writes(5);
+    check_concurrent_writes(14);
+}
+
+static void *write_array(void *user)
+{
+    static const uint64_t start = 0, count = 100;
+    const writer *w = user;
+    unsigned char values[100];
+    char path[8];
+    memset(values, (int)w->column + 1, sizeof values);
+    snprintf(path, sizeof path, "/a%d", (int)w->column);
+    ((writer *)user)->good =
+        sgc_array_write(w->session, path, &start, &count, values, 1, NULL) == SGC_OK;
+    return NULL;
+}
+
+/* Each makes the session's list of changed arrays longer. */
+static void test_threads_write_different_arrays(void **state)
+{
+    (void)state;
+    enum { ARRAYS = 20 };
+    static const uint64_t start = 0, count = 100;
+    const sgc_array_metadata m = {
+        .type = SGC_UINT8, .dimension_count = 1, .shape = {100}, .chunk_shape = {30}};
+    sgc_repository *repository = new_repository();
+    sgc_session *session = new_session(repository);
+    char path[8];
+    for (int i = 0; i < ARRAYS; i++) {
+        snprintf(path, sizeof path, "/a%d", i);
+        put_array(session, path, &m, "0");
+    }
+    commit(session);
+    session = new_session(repository);
+    pthread_t threads[ARRAYS];
+    writer writers[ARRAYS];
+    for (unsigned i = 0; i < ARRAYS; i++) {
+        writers[i] = (writer){.session = session, .column = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_array, &writers[i]), 0);
+    }
+    for (int i = 0; i < ARRAYS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(writers[i].good);
+    }
+    commit(session);
+    sgc_snapshot *snapshot = load_tip(repository);
+    for (int i = 0; i < ARRAYS; i++) {
+        unsigned char values[100], expected[100];
+        sgc_array *array;
+        snprintf(path, sizeof path, "/a%d", i);
+        memset(expected, i + 1, sizeof expected);
+        assert_ok(sgc_array_open(repository, snapshot, path, &array, &err));
+        assert_ok(sgc_array_read(array, &start, &count, values, 1, &err));
+        assert_memory_equal(values, expected, sizeof values);
+        sgc_array_close(array);
+    }
+    sgc_snapshot_unref(snapshot);
+    sgc_repository_free(repository);
+}
+
+/* ---- unusual shapes ---- */
+
+/* Writes all of a new array of bytes, reads it and an item in its middle. */
+static void check_shape(size_t dimensions, const uint64_t *shape, const uint64_t *chunk)
+{
+    static const uint64_t origin[SGC_ZARR_MAX_DIMENSIONS] = {0};
+    sgc_array_metadata m = {.type = SGC_UINT8,
+                            .dimension_count = dimensions,
+                            .codecs = {.count = 1, .list = {BLOSC_CODEC("lz4", 0)}}};
+    size_t size = 1;
+    for (size_t d = 0; d < dimensions; d++) {
+        m.shape[d] = shape[d];
+        m.chunk_shape[d] = chunk[d];
+        size *= (size_t)shape[d];
+    }
+    unsigned char *values = malloc(size + 1), *found = malloc(size + 1);
+    uint64_t seed = 14, at[SGC_ZARR_MAX_DIMENSIONS], one[SGC_ZARR_MAX_DIMENSIONS], index = 0;
+    for (size_t i = 0; i < size; i++)
+        values[i] = (unsigned char)random_below(&seed, 256);
+    cube c = {.repository = new_repository()};
+    sgc_session *session = new_session(c.repository);
+    put_array(session, "/a", &m, "0");
+    assert_ok(sgc_array_write(session, "/a", origin, m.shape, values, 2, &err));
+    commit(session);
+    open_tip(&c);
+    assert_ok(sgc_array_read(c.array, origin, m.shape, found, 2, &err));
+    assert_memory_equal(found, values, size);
+    for (size_t d = 0; d < dimensions; d++) {
+        at[d] = shape[d] / 2;
+        one[d] = 1;
+        index = index * shape[d] + at[d];
+    }
+    assert_status(size > 0 ? SGC_OK : SGC_INVALID,
+                  sgc_array_read(c.array, at, one, found, 1, &err));
+    assert_int_equal(found[0], size > 0 ? values[index] : found[0]);
+    free(values);
+    free(found);
+    free_cube(&c);
+}
+
+static void test_array_of_no_dimensions(void **state)
+{
+    (void)state;
+    check_shape(0, NULL, NULL);
+}
+
+static void test_dimensions_of_length_0(void **state)
+{
+    (void)state;
+    check_shape(1, (uint64_t[]){0}, (uint64_t[]){1});
+    check_shape(2, (uint64_t[]){0, 7}, (uint64_t[]){3, 4});
+    check_shape(2, (uint64_t[]){7, 0}, (uint64_t[]){3, 4});
+}
+
+static void test_16_dimensions(void **state)
+{
+    (void)state;
+    static const uint64_t shape[] = {1, 2, 1, 2, 3, 1, 2, 2, 1, 3, 2, 1, 2, 2, 1, 5},
+                          chunk[] = {1, 1, 2, 2, 2, 1, 3, 1, 1, 2, 2, 1, 2, 1, 1, 2};
+    check_shape(16, shape, chunk);
+}
+
+/* ---- what the session shows ---- */
+
+static void test_session_shows_its_own_chunks_first(void **state)
+{
+    (void)state;
+    victim v = new_victim(0, false);
+    const uint32_t origin = 0, outside = 1;
+    const sgc_chunk_ref none = {.kind = SGC_CHUNK_NONE};
+    sgc_session *session = new_session(v.repository);
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    assert_ok(sgc_session_find_chunk(session, "/a", &origin, &ref, &keep, &err));
+    assert_int_equal(ref.kind, SGC_CHUNK_NATIVE);
+    assert_memory_equal(&ref.id, &v.ref.id, sizeof ref.id);
+    sgc_manifest_unref(keep);
+    assert_ok(sgc_session_set_chunk(session, "/a", &origin, &none, &err));
+    own_chunk(session, 0, &ref);
+    assert_int_equal(ref.kind, SGC_CHUNK_NONE);
+    assert_status(SGC_INVALID, sgc_session_find_chunk(session, "/a", &outside, &ref, &keep, &err));
+    assert_status(SGC_INVALID, sgc_session_find_chunk(session, "/", &origin, &ref, &keep, &err));
+    assert_status(SGC_NOT_FOUND, sgc_session_find_chunk(session, "/b", &origin, &ref, &keep, &err));
+    sgc_session_free(session);
+    free_victim(&v);
+}
+
+static void test_session_shows_its_own_nodes_first(void **state)
+{
+    (void)state;
+    static const char group[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
+    victim v = new_victim(0, false);
+    sgc_session *session = new_session(v.repository);
+    sgc_node node;
+    assert_ok(sgc_session_get_node(session, "/a", &node, &err));
+    assert_true(node.is_array);
+    assert_status(SGC_NOT_FOUND, sgc_session_get_node(session, "/g", &node, &err));
+    assert_ok(sgc_session_put_group(session, "/g", group, strlen(group), &err));
+    assert_ok(sgc_session_get_node(session, "/g", &node, &err));
+    assert_string_equal(node.path, "/g");
+    sgc_session_free(session);
     free_victim(&v);
 }
 
@@ -779,11 +1390,32 @@ int main(void)
         TEST(test_damaged_lz4_blocks),
         TEST(test_damaged_blosclz_blocks),
         TEST(test_damaged_zstd_frame),
+        TEST(test_other_damaged_pipelines),
+        TEST(test_crc32c_finds_all_damage),
         TEST(test_checksum_finds_all_damage_of_the_content),
         TEST(test_damaged_chunks_in_memory),
         TEST(test_missing_chunk_object),
         TEST(test_chunks_packed_in_one_object),
+        TEST(test_chunk_longer_than_any_encoded_one),
+        TEST(test_frame_of_tiny_blocks),
+        TEST(test_one_object_in_two_arrays),
+        TEST(test_one_object_in_arrays_of_different_chunks),
+        TEST(test_metadata_changed_under_a_chunk),
         TEST(test_virtual_chunk_is_unsupported),
+        TEST(test_random_regions_are_written),
+        TEST(test_each_pipeline_is_written),
+        TEST(test_chunks_at_the_edge_are_padded_with_the_fill_value),
+        TEST(test_padding_does_not_keep_a_chunk_from_being_the_fill_value),
+        TEST(test_whole_chunks_are_not_read),
+        TEST(test_whole_chunks_at_the_edge_are_not_read),
+        TEST(test_writes_that_are_refused),
+        TEST(test_threads_write_parts_of_the_same_chunks),
+        TEST(test_threads_write_different_arrays),
+        TEST(test_array_of_no_dimensions),
+        TEST(test_dimensions_of_length_0),
+        TEST(test_16_dimensions),
+        TEST(test_session_shows_its_own_chunks_first),
+        TEST(test_session_shows_its_own_nodes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

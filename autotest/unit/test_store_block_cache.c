@@ -4,7 +4,8 @@
 
 enum { SIZE = 100 };
 
-static const sgc_block_key first = {{{1}}, 0, 0}, second = {{{2}}, 0, 0}, third = {{{3}}, 0, 0};
+static const sgc_block_key first = {.chunk = {{1}}}, second = {.chunk = {{2}}},
+                           third = {.chunk = {{3}}};
 
 static int set_up(void **state)
 {
@@ -48,8 +49,9 @@ static void test_keys_differ_in_each_part(void **state)
     (void)state;
     put(&first, 1);
     for (uint32_t i = 1; i <= 100000; i++) {
-        assert_int_equal(get(&(sgc_block_key){first.chunk, i, 0}), -1);
-        assert_int_equal(get(&(sgc_block_key){first.chunk, 0, i}), -1);
+        assert_int_equal(get(&(sgc_block_key){.chunk = first.chunk, .index = i}), -1);
+        assert_int_equal(get(&(sgc_block_key){.chunk = first.chunk, .form = i}), -1);
+        assert_int_equal(get(&(sgc_block_key){.chunk = first.chunk, .offset = i}), -1);
         sgc_block_key other = first;
         memcpy(other.chunk.bytes + 8, &i, sizeof i);
         assert_int_equal(get(&other), -1);

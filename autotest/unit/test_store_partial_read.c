@@ -35,12 +35,13 @@ static void write_chunk(size_t wanted_block_size)
         .shape = {SIDE, SIDE},
         .chunk_shape = {SIDE, SIDE},
         .chunk_bytes = (size_t)SIDE * SIDE * 4,
-        .codecs = {.compression = SGC_BLOSC,
-                   .level = 1,
-                   .compressor = "zstd",
-                   .shuffle = 1,
-                   .type_size = 4,
-                   .block_size = wanted_block_size},
+        .codecs = {.count = 1,
+                   .list = {{.kind = SGC_BLOSC,
+                             .level = 1,
+                             .compressor = "zstd",
+                             .shuffle = 1,
+                             .type_size = 4,
+                             .block_size = wanted_block_size}}},
     };
     values = malloc(metadata.chunk_bytes);
     uint64_t seed = 1;

@@ -13,6 +13,20 @@ static sgc_status load_base(const sgc_session *session, sgc_snapshot **base, sgc
     return sgc_repository_snapshot(session->repository, &tip, base, err);
 }
 
+static void init_locks(sgc_session *session)
+{
+    pthread_mutex_init(&session->mutex, NULL);
+    for (size_t i = 0; i < SGC_CHUNK_LOCKS; i++)
+        pthread_mutex_init(&session->chunk_locks[i], NULL);
+}
+
+static void destroy_locks(sgc_session *session)
+{
+    pthread_mutex_destroy(&session->mutex);
+    for (size_t i = 0; i < SGC_CHUNK_LOCKS; i++)
+        pthread_mutex_destroy(&session->chunk_locks[i]);
+}
+
 sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_session **out,
                            sgc_error *err)
 {
@@ -22,7 +36,7 @@ sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_s
         return sgc_fail_memory(err, sizeof *session, "a session");
     }
     session->repository = repository;
-    pthread_mutex_init(&session->mutex, NULL);
+    init_locks(session);
     const sgc_status status = load_base(session, &session->base, err);
     if (status != SGC_OK) {
         sgc_session_free(session);
@@ -50,7 +64,7 @@ void sgc_session_free(sgc_session *session)
     free(session->dependencies);
     sgc_written_manifests_free(&session->written);
     sgc_snapshot_unref(session->base);
-    pthread_mutex_destroy(&session->mutex);
+    destroy_locks(session);
     free(session->branch);
     free(session);
 }
@@ -302,16 +316,15 @@ static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metada
         sgc_array_metadata_parse((const char *)node->user_data, node->user_data_size, &old, err);
     if (status != SGC_OK)
         return sgc_fail_in(err, status, "%s", node->path);
-    const bool same = old.type == metadata->type &&
-                      old.dimension_count == metadata->dimension_count &&
-                      memcmp(old.chunk_shape, metadata->chunk_shape, sizeof old.chunk_shape) == 0;
+    const bool same = sgc_array_metadata_same_chunks(&old, metadata);
     *reshaped = memcmp(old.shape, metadata->shape, sizeof old.shape) != 0;
     sgc_array_metadata_clear(&old);
-    return same ? SGC_OK
-                : sgc_fail(err, SGC_UNSUPPORTED,
-                           "%s: dimensions, chunks and data type of an array cannot change; delete "
-                           "it first",
-                           node->path);
+    return same
+               ? SGC_OK
+               : sgc_fail(err, SGC_UNSUPPORTED,
+                          "%s: dimensions, chunks, data type and codecs of an array cannot change; "
+                          "delete it first",
+                          node->path);
 }
 
 static bool stays_inside(const void *node, const sgc_chunk_change *change)
@@ -422,15 +435,33 @@ sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
 
 /* ---- looking ---- */
 
-sgc_status sgc_session_find_json(sgc_session *session, const char *path, sgc_span *json,
-                                 sgc_error *err)
+sgc_status sgc_session_get_node(sgc_session *session, const char *path, sgc_node *node,
+                                sgc_error *err)
 {
     pthread_mutex_lock(&session->mutex);
-    const sgc_node *node = find_node(session, path);
-    if (node != NULL)
-        *json = (sgc_span){(const char *)node->user_data, node->user_data_size};
+    const sgc_node *found = find_node(session, path);
+    if (found != NULL)
+        *node = *found;
     pthread_mutex_unlock(&session->mutex);
-    return node != NULL ? SGC_OK : sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
+    return found != NULL ? SGC_OK : sgc_fail(err, SGC_NOT_FOUND, "there is no node %s", path);
+}
+
+size_t sgc_session_lock_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                              size_t dimension_count)
+{
+    uint32_t hash = 0;
+    for (; *path != '\0'; path++)
+        hash = (hash ^ (unsigned char)*path) * 16777619u;
+    for (size_t d = 0; d < dimension_count; d++)
+        hash = (hash ^ coordinates[d]) * 16777619u;
+    const size_t lock = (hash ^ hash >> 16) % SGC_CHUNK_LOCKS;
+    pthread_mutex_lock(&session->chunk_locks[lock]);
+    return lock;
+}
+
+void sgc_session_unlock_chunk(sgc_session *session, size_t lock)
+{
+    pthread_mutex_unlock(&session->chunk_locks[lock]);
 }
 
 /* True, with the reference, where the transaction itself says what the chunk is. */

@@ -38,7 +38,7 @@ sgc_snapshot *sgc_session_base(const sgc_session *session);
 
 /* Creates the group or array at `path`, or replaces its zarr.json; copies. The parents must exist.
  * The shape of an array may change, chunks outside are dropped; the number of its dimensions, its
- * chunk shape and data type must stay: delete it first. */
+ * chunk shape, data type and codecs must stay: delete it first. */
 SGC_CHECKED sgc_status sgc_session_put_group(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
 SGC_CHECKED sgc_status sgc_session_put_array(sgc_session *session, const char *path,
@@ -55,15 +55,22 @@ SGC_CHECKED sgc_status sgc_session_set_chunk(sgc_session *session, const char *p
 
 /* ---- what the tree would be ---- */
 
-/* The zarr.json of the node at `path` as it would be committed; borrows until it is changed. */
-SGC_CHECKED sgc_status sgc_session_find_json(sgc_session *session, const char *path, sgc_span *json,
-                                             sgc_error *err);
+/* Gives the node at `path` as it would be committed, but for its manifests; what it points to is
+ * borrowed until the session is restarted, rebased or freed. */
+SGC_CHECKED sgc_status sgc_session_get_node(sgc_session *session, const char *path, sgc_node *node,
+                                            sgc_error *err);
 
 /* Finds the chunk as it would be committed, like sgc_repository_find_chunk(); an inline reference
  * without *keep borrows from the session. */
 SGC_CHECKED sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
                                               const uint32_t *coordinates, sgc_chunk_ref *ref,
                                               sgc_manifest **keep, sgc_error *err);
+
+/* Excludes others who lock the same chunk, so that a part of it can be read, changed and set. No
+ * thread locks two. Gives what sgc_session_unlock_chunk() takes. */
+size_t sgc_session_lock_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
+                              size_t dimension_count);
+void sgc_session_unlock_chunk(sgc_session *session, size_t lock);
 
 /* ---- what the changes depend on ---- */
 

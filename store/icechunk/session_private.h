@@ -30,11 +30,14 @@ typedef struct sgc_dependency {
     uint32_t coordinates[SGC_MAX_DIMENSIONS];
 } sgc_dependency;
 
+enum { SGC_CHUNK_LOCKS = 64 };
+
 struct sgc_session {
     sgc_repository *repository;
     char *branch;
     sgc_snapshot *base;
-    pthread_mutex_t mutex; /* guards the rest */
+    pthread_mutex_t chunk_locks[SGC_CHUNK_LOCKS]; /* taken before the mutex */
+    pthread_mutex_t mutex;                        /* guards the rest */
     sgc_arena arena;
     sgc_node_change *changes; /* by path */
     size_t change_count, change_capacity;

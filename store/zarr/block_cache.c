@@ -69,7 +69,7 @@ void sgc_block_unref(sgc_block *block)
 
 static bool equal(const sgc_block_key *a, const sgc_block_key *b)
 {
-    return a->index == b->index && a->offset == b->offset &&
+    return a->index == b->index && a->form == b->form && a->offset == b->offset &&
            sgc_object_id_compare(&a->chunk, &b->chunk) == 0;
 }
 

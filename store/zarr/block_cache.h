@@ -14,6 +14,7 @@ SGC_BEGIN_C
 typedef struct sgc_block_key {
     sgc_object_id chunk;
     uint32_t index;  /* of the block in the chunk */
+    uint32_t form;   /* how the chunk was decoded; 0 where there is but one way */
     uint64_t offset; /* of the chunk in its object */
 } sgc_block_key;
 

@@ -13,9 +13,13 @@ SGC_CHECKED sgc_status sgc_chunk_encode(const sgc_array_metadata *metadata, cons
                                         unsigned threads, sgc_buffer *out, sgc_error *err);
 
 /* Decodes a whole chunk into `chunk`, metadata->chunk_bytes long. SGC_CORRUPT unless it is exactly
- * that. */
+ * that. What stands between two codecs is bounded as sgc_chunk_most_encoded() says. */
 SGC_CHECKED sgc_status sgc_chunk_decode(const sgc_array_metadata *metadata, const void *encoded,
                                         size_t size, void *chunk, sgc_error *err);
+
+/* The encoded form of a chunk is refused when it is longer: crc32c adds its 4 bytes, every other
+ * codec at most an eighth of what it is given and 64 KiB, and nothing reaches 4 GiB. */
+size_t sgc_chunk_most_encoded(const sgc_array_metadata *metadata);
 
 enum { SGC_BLOSC_HEADER = 16 };
 
@@ -27,9 +31,9 @@ typedef struct sgc_blosc_frame {
     bool stored; /* blocks are plain bytes, there are no offsets */
 } sgc_blosc_frame;
 
-/* Checks the header of a frame of `size` bytes that holds a chunk of `metadata`. */
-SGC_CHECKED sgc_status sgc_blosc_parse(const sgc_array_metadata *metadata, const uint8_t *header,
-                                       uint64_t size, sgc_blosc_frame *frame, sgc_error *err);
+/* Checks the header of a frame of `size` bytes that decodes to at most `most`. */
+SGC_CHECKED sgc_status sgc_blosc_parse(const uint8_t *header, uint64_t size, size_t most,
+                                       sgc_blosc_frame *frame, sgc_error *err);
 
 /* Decodes one block from its own bytes: `decoded` holds frame->block_size bytes. The last block may
  * be shorter than that. */

@@ -1,27 +1,23 @@
 #include "store/zarr/metadata.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/zarr/codec_metadata.h"
+#include "store/zarr/fill_value.h"
 #include "store/zarr/json_text.h"
 
 static const struct {
     const char *name;
     size_t size;
-    bool is_signed, is_float;
 } types[] = {
-    [SGC_BOOL] = {"bool", 1, false, false},     [SGC_INT8] = {"int8", 1, true, false},
-    [SGC_UINT8] = {"uint8", 1, false, false},   [SGC_INT16] = {"int16", 2, true, false},
-    [SGC_UINT16] = {"uint16", 2, false, false}, [SGC_INT32] = {"int32", 4, true, false},
-    [SGC_UINT32] = {"uint32", 4, false, false}, [SGC_INT64] = {"int64", 8, true, false},
-    [SGC_UINT64] = {"uint64", 8, false, false}, [SGC_FLOAT32] = {"float32", 4, true, true},
-    [SGC_FLOAT64] = {"float64", 8, true, true},
+    [SGC_BOOL] = {"bool", 1},       [SGC_INT8] = {"int8", 1},       [SGC_UINT8] = {"uint8", 1},
+    [SGC_INT16] = {"int16", 2},     [SGC_UINT16] = {"uint16", 2},   [SGC_INT32] = {"int32", 4},
+    [SGC_UINT32] = {"uint32", 4},   [SGC_INT64] = {"int64", 8},     [SGC_UINT64] = {"uint64", 8},
+    [SGC_FLOAT16] = {"float16", 2}, [SGC_FLOAT32] = {"float32", 4}, [SGC_FLOAT64] = {"float64", 8},
 };
-
-static const char *const shuffles[] = {"noshuffle", "shuffle", "bitshuffle"};
 
 /* zarr-python refuses larger Blosc input; nothing we read or write comes near it. */
 #define LARGEST_CHUNK ((size_t)INT32_MAX)
@@ -86,9 +82,9 @@ static sgc_status parse_shapes(const cJSON *json, sgc_array_metadata *out, sgc_e
     SGC_TRY(
         parse_lengths(member(json, "shape"), "shape", 0, out->shape, &out->dimension_count, err));
     const cJSON *grid = member(json, "chunk_grid");
-    if (strcmp(text_member(grid, "name"), "regular") != 0)
+    if (strcmp(sgc_extension_name(grid), "regular") != 0)
         return sgc_fail(err, SGC_UNSUPPORTED, "chunk grid \"%.64s\" is not supported",
-                        text_member(grid, "name"));
+                        sgc_extension_name(grid));
     size_t count = 0;
     SGC_TRY(parse_lengths(member(member(grid, "configuration"), "chunk_shape"), "chunk_shape", 1,
                           out->chunk_shape, &count, err));
@@ -124,162 +120,45 @@ static sgc_status parse_dimension_names(const cJSON *json, sgc_array_metadata *o
     return SGC_OK;
 }
 
-static sgc_status parse_blosc(const cJSON *configuration, sgc_array_metadata *out, sgc_error *err)
-{
-    sgc_codecs *codecs = &out->codecs;
-    const char *compressor = text_member(configuration, "cname");
-    const char *shuffle = text_member(configuration, "shuffle");
-    const cJSON *level = member(configuration, "clevel");
-    const cJSON *type_size = member(configuration, "typesize");
-    const cJSON *block_size = member(configuration, "blocksize");
-    if (*compressor == '\0' || strlen(compressor) >= sizeof codecs->compressor)
-        return sgc_fail(err, SGC_CORRUPT, "blosc: bad cname");
-    strcpy(codecs->compressor, compressor);
-    codecs->shuffle = -1;
-    for (int i = 0; i < 3; i++)
-        if (strcmp(shuffles[i], shuffle) == 0)
-            codecs->shuffle = i;
-    if (codecs->shuffle < 0)
-        return sgc_fail(err, SGC_CORRUPT, "blosc: bad shuffle \"%.32s\"", shuffle);
-    if (!cJSON_IsNumber(level) || level->valuedouble < 0 || level->valuedouble > 9)
-        return sgc_fail(err, SGC_CORRUPT, "blosc: bad clevel");
-    codecs->level = level->valueint;
-    codecs->type_size = types[out->type].size;
-    if (cJSON_IsNumber(type_size) && type_size->valuedouble >= 1 && type_size->valuedouble <= 255)
-        codecs->type_size = (size_t)type_size->valueint;
-    if (cJSON_IsNumber(block_size) && block_size->valuedouble >= 0)
-        codecs->block_size = (size_t)block_size->valueint;
-    codecs->compression = SGC_BLOSC;
-    return SGC_OK;
-}
-
-static sgc_status parse_codecs(const cJSON *json, sgc_array_metadata *out, sgc_error *err)
-{
-    bool bytes = false;
-    const cJSON *codec;
-    cJSON_ArrayForEach(codec, member(json, "codecs"))
-    {
-        const char *name = text_member(codec, "name");
-        const cJSON *configuration = member(codec, "configuration");
-        if (strcmp(name, "bytes") == 0 && !bytes) {
-            bytes = true;
-            out->codecs.big_endian = strcmp(text_member(configuration, "endian"), "big") == 0;
-        } else if (strcmp(name, "blosc") == 0 && bytes && !out->codecs.compression) {
-            SGC_TRY(parse_blosc(configuration, out, err));
-        } else if (strcmp(name, "zstd") == 0 && bytes && !out->codecs.compression) {
-            const cJSON *level = member(configuration, "level");
-            out->codecs.compression = SGC_ZSTD;
-            out->codecs.level = cJSON_IsNumber(level) ? level->valueint : 0;
-            out->codecs.checksum = cJSON_IsTrue(member(configuration, "checksum"));
-        } else {
-            return sgc_fail(err, SGC_UNSUPPORTED, "codec \"%.64s\" is not supported here", name);
-        }
-    }
-    if (!bytes)
-        return sgc_fail(err, SGC_CORRUPT, "there is no codec \"bytes\"");
-    if (out->codecs.big_endian && types[out->type].size > 1)
-        return sgc_fail(err, SGC_UNSUPPORTED, "big-endian arrays are not supported");
-    return SGC_OK;
-}
-
-/* A float is a number, a name, or the hexadecimal form of its bits. */
-static bool parse_float(const char *text, size_t size, double *value, uint64_t *bits)
-{
-    static const struct {
-        const char *name;
-        double value;
-    } names[] = {{"\"NaN\"", NAN}, {"\"Infinity\"", INFINITY}, {"\"-Infinity\"", -INFINITY}};
-    *bits = 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (size == strlen(names[i].name) && memcmp(text, names[i].name, size) == 0) {
-            *value = names[i].value;
-            return true;
-        }
-    }
-    char *end;
-    if (size > 4 && memcmp(text, "\"0x", 3) == 0) {
-        errno = 0;
-        *bits = strtoull(text + 1, &end, 16);
-        *value = 0;
-        return errno == 0 && end == text + size - 1;
-    }
-    /* Not strtod(), which reads a comma where the host's locale writes one. */
-    cJSON *number = cJSON_ParseWithLength(text, size);
-    *value = cJSON_GetNumberValue(number);
-    const bool good = cJSON_IsNumber(number);
-    cJSON_Delete(number);
-    return good;
-}
-
-static bool parse_fill_float(sgc_data_type type, const char *text, size_t size, unsigned char *out)
-{
-    double value;
-    uint64_t bits;
-    if (!parse_float(text, size, &value, &bits))
-        return false;
-    if (type == SGC_FLOAT64) {
-        if (bits == 0)
-            memcpy(out, &value, sizeof value);
-        else
-            memcpy(out, &bits, sizeof bits);
-        return true;
-    }
-    const float single = (float)value;
-    const uint32_t low = (uint32_t)bits;
-    if (bits == 0)
-        memcpy(out, &single, sizeof single);
-    else
-        memcpy(out, &low, sizeof low);
-    return bits <= UINT32_MAX;
-}
-
-static bool parse_fill_integer(sgc_data_type type, const char *text, size_t size,
-                               unsigned char *out)
-{
-    const unsigned width = (unsigned)types[type].size * 8;
-    char *end;
-    errno = 0;
-    if (types[type].is_signed) {
-        const long long value = strtoll(text, &end, 10);
-        const long long limit = (long long)(UINT64_MAX >> 1 >> (64 - width));
-        if (value > limit || value < -limit - 1)
-            return false;
-        memcpy(out, &value, types[type].size); /* the low bytes come first */
-    } else {
-        const unsigned long long value = strtoull(text, &end, 10);
-        if (*text == '-' || value > UINT64_MAX >> (64 - width))
-            return false;
-        memcpy(out, &value, types[type].size);
-    }
-    return errno == 0 && end == text + size;
-}
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "this library needs a little-endian machine"
-#endif
-
 static sgc_status parse_fill_value(sgc_span document, sgc_array_metadata *out, sgc_error *err)
 {
-    sgc_span span;
-    char text[64];
-    if (sgc_json_find(document, "fill_value", &span, NULL) != SGC_OK)
+    sgc_span json;
+    if (sgc_json_find(document, "fill_value", &json, NULL) != SGC_OK)
         return sgc_fail(err, SGC_CORRUPT, "there is no fill_value");
-    bool good = span.size < sizeof text;
-    if (good) {
-        memcpy(text, span.text, span.size);
-        text[span.size] = '\0';
-        if (out->type == SGC_BOOL) {
-            out->fill_value[0] = strcmp(text, "true") == 0;
-            good = out->fill_value[0] || strcmp(text, "false") == 0;
-        } else if (types[out->type].is_float) {
-            good = parse_fill_float(out->type, text, span.size, out->fill_value);
-        } else {
-            good = parse_fill_integer(out->type, text, span.size, out->fill_value);
-        }
+    return sgc_fill_value_parse(out->type, json, out->fill_value, err);
+}
+
+static sgc_status check_chunk_keys(const cJSON *encoding, sgc_error *err)
+{
+    const char *separator = text_member(member(encoding, "configuration"), "separator");
+    if (strcmp(sgc_extension_name(encoding), "default") != 0 ||
+        (*separator != '\0' && strcmp(separator, "/") != 0))
+        return sgc_fail(err, SGC_UNSUPPORTED, "chunk_key_encoding is not \"default\" with \"/\"");
+    return SGC_OK;
+}
+
+/* What we do not know may change the meaning of the rest, unless it says that it does not. */
+static sgc_status check_members(const cJSON *json, sgc_error *err)
+{
+    static const char *const known[] = {"zarr_format",     "node_type",           "shape",
+                                        "data_type",       "chunk_grid",          "fill_value",
+                                        "dimension_names", "chunk_key_encoding",  "codecs",
+                                        "attributes",      "storage_transformers"};
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json)
+    {
+        bool good = cJSON_IsFalse(member(item, "must_understand"));
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            good = good || strcmp(known[i], item->string) == 0;
+        if (!good)
+            return sgc_fail(err, SGC_UNSUPPORTED, "the member \"%.64s\" is not supported",
+                            item->string);
     }
-    return good
-               ? SGC_OK
-               : sgc_fail(err, SGC_CORRUPT, "fill_value %.*s does not fit %s",
-                          (int)(span.size < 64 ? span.size : 64), span.text, types[out->type].name);
+    const cJSON *transformers = member(json, "storage_transformers");
+    if (cJSON_GetArraySize(transformers) > 0)
+        return sgc_fail(err, SGC_UNSUPPORTED, "storage transformer \"%.64s\" is not supported",
+                        sgc_extension_name(transformers->child));
+    return SGC_OK;
 }
 
 static sgc_status parse(const cJSON *json, sgc_span document, sgc_array_metadata *out,
@@ -290,16 +169,14 @@ static sgc_status parse(const cJSON *json, sgc_span document, sgc_array_metadata
         return sgc_fail(err, SGC_UNSUPPORTED, "zarr_format is not 3");
     if (strcmp(text_member(json, "node_type"), "array") != 0)
         return sgc_fail(err, SGC_CORRUPT, "node_type is not \"array\"");
-    const cJSON *encoding = member(json, "chunk_key_encoding");
-    const char *separator = text_member(member(encoding, "configuration"), "separator");
-    if (strcmp(text_member(encoding, "name"), "default") != 0 ||
-        (*separator != '\0' && strcmp(separator, "/") != 0))
-        return sgc_fail(err, SGC_UNSUPPORTED, "chunk_key_encoding is not \"default\" with \"/\"");
-    SGC_TRY(sgc_data_type_parse(text_member(json, "data_type"), &out->type, err));
+    SGC_TRY(check_chunk_keys(member(json, "chunk_key_encoding"), err));
+    SGC_TRY(sgc_data_type_parse(sgc_extension_name(member(json, "data_type")), &out->type, err));
     SGC_TRY(parse_shapes(json, out, err));
     SGC_TRY(parse_dimension_names(json, out, err));
-    SGC_TRY(parse_codecs(json, out, err));
-    return parse_fill_value(document, out, err);
+    SGC_TRY(sgc_codecs_parse(member(json, "codecs"), out->type, out->dimension_count, &out->codecs,
+                             err));
+    SGC_TRY(parse_fill_value(document, out, err));
+    return check_members(json, err);
 }
 
 sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_metadata *out,
@@ -321,6 +198,25 @@ sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_met
     return SGC_OK;
 }
 
+/* Levels and the like do not matter to who decodes. */
+static bool same_codecs(const sgc_codecs *a, const sgc_codecs *b)
+{
+    if (a->big_endian != b->big_endian || a->transposed != b->transposed || a->count != b->count ||
+        memcmp(a->order, b->order, sizeof a->order) != 0)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (a->list[i].kind != b->list[i].kind)
+            return false;
+    return true;
+}
+
+bool sgc_array_metadata_same_chunks(const sgc_array_metadata *a, const sgc_array_metadata *b)
+{
+    return a->type == b->type && a->dimension_count == b->dimension_count &&
+           memcmp(a->chunk_shape, b->chunk_shape, sizeof a->chunk_shape) == 0 &&
+           same_codecs(&a->codecs, &b->codecs);
+}
+
 void sgc_array_metadata_clear(sgc_array_metadata *metadata)
 {
     for (size_t d = 0; d < SGC_ZARR_MAX_DIMENSIONS; d++)
@@ -335,27 +231,6 @@ static sgc_status print_lengths(const uint64_t *lengths, size_t count, sgc_buffe
     for (size_t d = 0; d < count; d++)
         SGC_TRY(sgc_buffer_print(out, err, "%s%llu", d > 0 ? ", " : "",
                                  (unsigned long long)lengths[d]));
-    return sgc_buffer_append(out, "]", 1, err);
-}
-
-static sgc_status print_codecs(const sgc_array_metadata *m, sgc_buffer *out, sgc_error *err)
-{
-    const sgc_codecs *codecs = &m->codecs;
-    SGC_TRY(sgc_buffer_print(
-        out, err, "[{\"name\": \"bytes\"%s}",
-        types[m->type].size > 1 ? ", \"configuration\": {\"endian\": \"little\"}" : ""));
-    if (codecs->compression == SGC_BLOSC)
-        SGC_TRY(sgc_buffer_print(out, err,
-                                 ", {\"name\": \"blosc\", \"configuration\": {\"typesize\": %zu, "
-                                 "\"cname\": \"%s\", \"clevel\": %d, \"shuffle\": \"%s\", "
-                                 "\"blocksize\": %zu}}",
-                                 codecs->type_size, codecs->compressor, codecs->level,
-                                 shuffles[codecs->shuffle], codecs->block_size));
-    if (codecs->compression == SGC_ZSTD)
-        SGC_TRY(sgc_buffer_print(out, err,
-                                 ", {\"name\": \"zstd\", \"configuration\": {\"level\": %d, "
-                                 "\"checksum\": %s}}",
-                                 codecs->level, codecs->checksum ? "true" : "false"));
     return sgc_buffer_append(out, "]", 1, err);
 }
 
@@ -374,7 +249,7 @@ sgc_status sgc_array_metadata_print(const sgc_array_metadata *m, const char *fil
                              "\"configuration\": {\"separator\": \"/\"}}, \"fill_value\": %s, "
                              "\"codecs\": ",
                              fill_value));
-    SGC_TRY(print_codecs(m, out, err));
+    SGC_TRY(sgc_codecs_print(m, out, err));
     SGC_TRY(sgc_buffer_print(out, err, ", \"attributes\": %s", attributes));
     for (size_t d = 0; m->has_dimension_names && d < m->dimension_count; d++) {
         SGC_TRY(sgc_buffer_print(out, err, "%s", d == 0 ? ", \"dimension_names\": [" : ", "));
