@@ -201,6 +201,8 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
     sgc_status status = sgc_connection_open_repository(c.connection, &c.repository, err);
     if (status == SGC_OK)
         status = command->run(&c, err);
+    else if (status == SGC_NOT_FOUND && c.connection->create && command->run == print_log)
+        status = SGC_OK; /* a cube that nothing has been loaded into has no commits */
     sgc_repository_free(c.repository);
     sgc_connection_free(c.connection);
     return status;

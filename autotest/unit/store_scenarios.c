@@ -32,11 +32,12 @@ static sgc_array_metadata metadata_of(size_t array)
         .chunk_bytes = chunk_side * chunk_side,
     };
     if (array == 1)
-        metadata.codecs = (sgc_codecs){.compression = SGC_BLOSC,
-                                       .level = 1,
-                                       .compressor = "lz4",
-                                       .type_size = 1,
-                                       .block_size = 256};
+        metadata.codecs = (sgc_codecs){.count = 1,
+                                       .list = {{.kind = SGC_BLOSC,
+                                                 .level = 1,
+                                                 .compressor = "lz4",
+                                                 .type_size = 1,
+                                                 .block_size = 256}}};
     return metadata;
 }
 
