@@ -6,6 +6,7 @@
 #include "store/icechunk/message_pack.h"
 #include "store/icechunk/metadata_file.h"
 #include "store/icechunk/split.h"
+#include "store/zarr/json_text.h"
 #include "store/zarr/metadata.h"
 
 /* Official writers refuse to commit on top of a snapshot this far in their future. */
@@ -159,30 +160,36 @@ static sgc_status get_change(sgc_session *session, const char *path, bool may_cr
     return SGC_OK;
 }
 
-static sgc_status set_json(sgc_session *session, change *c, const void *json, size_t size,
-                           sgc_error *err)
+static sgc_status copy_json(sgc_session *session, const void *json, size_t size,
+                            const unsigned char **copy, sgc_error *err)
 {
-    const unsigned char *copy = sgc_arena_copy(&session->arena, json, size);
-    if (copy == NULL)
-        return sgc_fail_memory(err, size, "zarr.json");
-    c->node.user_data = copy;
+    *copy = sgc_arena_copy(&session->arena, json, size);
+    return *copy != NULL ? SGC_OK : sgc_fail_memory(err, size, "zarr.json");
+}
+
+static void set_json(change *c, const unsigned char *json, size_t size)
+{
+    c->node.user_data = json;
     c->node.user_data_size = size;
     c->has_new_json = true;
-    return SGC_OK;
 }
 
 sgc_status sgc_session_put_group(sgc_session *session, const char *path, const void *json,
                                  size_t size, sgc_error *err)
 {
     change *c;
+    const unsigned char *copy;
+    SGC_TRY(copy_json(session, json, size, &copy, err));
     SGC_TRY(get_change(session, path, true, &c, err));
     if (c->node.is_array)
         return sgc_fail(err, SGC_INVALID, "%s is an array, not a group", path);
-    return set_json(session, c, json, size, err);
+    set_json(c, copy, size);
+    return SGC_OK;
 }
 
-static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata *metadata,
-                                 sgc_node *node, sgc_error *err)
+/* Gives the dimensions of an array, in the session's arena. */
+static sgc_status make_dimensions(sgc_session *session, const sgc_array_metadata *metadata,
+                                  sgc_dimension **out, sgc_error *err)
 {
     const size_t count = metadata->dimension_count;
     sgc_dimension *dimensions = sgc_arena_alloc(&session->arena, count, sizeof *dimensions);
@@ -199,10 +206,7 @@ static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata 
             (dimensions[d].name = sgc_arena_string(&session->arena, name, strlen(name))) == NULL)
             return sgc_fail_memory(err, strlen(name), "a name");
     }
-    node->is_array = true;
-    node->dimension_count = count;
-    node->dimensions = dimensions;
-    node->has_dimension_names = metadata->has_dimension_names;
+    *out = dimensions;
     return SGC_OK;
 }
 
@@ -229,19 +233,32 @@ static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metada
                            "%s: shape, chunks and data type of an array cannot change", node->path);
 }
 
+/* All that can fail comes before the change. */
+static sgc_status put_array(sgc_session *session, const char *path,
+                            const sgc_array_metadata *metadata, const void *json, size_t size,
+                            sgc_error *err)
+{
+    change *c;
+    const unsigned char *copy;
+    sgc_dimension *dimensions = NULL;
+    SGC_TRY(copy_json(session, json, size, &copy, err));
+    SGC_TRY(make_dimensions(session, metadata, &dimensions, err));
+    SGC_TRY(get_change(session, path, true, &c, err));
+    SGC_TRY(check_same_layout(&c->node, metadata, err));
+    c->node.is_array = true;
+    c->node.dimension_count = metadata->dimension_count;
+    c->node.dimensions = dimensions;
+    c->node.has_dimension_names = metadata->has_dimension_names;
+    set_json(c, copy, size);
+    return SGC_OK;
+}
+
 sgc_status sgc_session_put_array(sgc_session *session, const char *path, const void *json,
                                  size_t size, sgc_error *err)
 {
     sgc_array_metadata metadata;
     SGC_TRY(sgc_array_metadata_parse(json, size, &metadata, err));
-    change *c;
-    sgc_status status = get_change(session, path, true, &c, err);
-    if (status == SGC_OK)
-        status = check_same_layout(&c->node, &metadata, err);
-    if (status == SGC_OK)
-        status = set_dimensions(session, &metadata, &c->node, err);
-    if (status == SGC_OK)
-        status = set_json(session, c, json, size, err);
+    const sgc_status status = put_array(session, path, &metadata, json, size, err);
     sgc_array_metadata_clear(&metadata);
     return status;
 }
@@ -427,10 +444,12 @@ static sgc_status encode_metadata(building *b, const char *metadata, sgc_error *
 {
     if (metadata == NULL)
         return SGC_OK;
-    cJSON *object = cJSON_Parse(metadata);
-    const sgc_status status = cJSON_IsObject(object)
-                                  ? encode_items(b, object, err)
-                                  : sgc_fail(err, SGC_INVALID, "metadata is no JSON object");
+    cJSON *object = NULL;
+    sgc_status status = sgc_json_parse((sgc_span){metadata, strlen(metadata)}, &object, err);
+    if (status == SGC_OK && cJSON_IsObject(object))
+        status = encode_items(b, object, err);
+    else if (status != SGC_NO_MEMORY)
+        status = sgc_fail(err, SGC_INVALID, "metadata is no JSON object");
     cJSON_Delete(object);
     return status;
 }

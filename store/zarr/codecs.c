@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 static sgc_status encode_blosc(const sgc_array_metadata *metadata, const void *chunk,
                                unsigned threads, sgc_buffer *out, sgc_error *err)
@@ -70,6 +71,8 @@ static sgc_status decode_zstd(const sgc_array_metadata *metadata, const void *en
                               void *chunk, sgc_error *err)
 {
     const size_t n = ZSTD_decompress(chunk, metadata->chunk_bytes, encoded, size);
+    if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+        return sgc_fail_memory(err, metadata->chunk_bytes, "zstd");
     if (ZSTD_isError(n))
         return sgc_fail(err, SGC_CORRUPT, "a damaged zstd frame: %s", ZSTD_getErrorName(n));
     return n == metadata->chunk_bytes

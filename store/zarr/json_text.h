@@ -1,7 +1,10 @@
-/* Edits of JSON texts that somebody else wrote: one value is replaced, every other byte stays, so
- * that numbers and unknown members are not damaged by being parsed and printed anew. */
+/* Reading JSON texts, and editing those that somebody else wrote: one value is replaced, every
+ * other byte stays, so that numbers and unknown members are not damaged by being parsed and printed
+ * anew. */
 #ifndef SGC_JSON_TEXT_H
 #define SGC_JSON_TEXT_H
+
+#include <cjson/cJSON.h>
 
 #include "store/memory.h"
 
@@ -14,6 +17,9 @@ typedef struct sgc_span {
     const char *text;
     size_t size;
 } sgc_span;
+
+/* Gives the tree of `text`; free with cJSON_Delete(). SGC_CORRUPT when the text is malformed. */
+SGC_CHECKED sgc_status sgc_json_parse(sgc_span text, cJSON **tree, sgc_error *err);
 
 /* Finds the value of `key` in the JSON object `object`. SGC_NOT_FOUND when there is no such key,
  * SGC_CORRUPT when the text up to there is no JSON object. Keys with escapes never match. */

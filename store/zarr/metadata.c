@@ -182,8 +182,10 @@ static sgc_status parse_codecs(const cJSON *json, sgc_array_metadata *out, sgc_e
     return SGC_OK;
 }
 
-/* A float is a number, a name, or the hexadecimal form of its bits. */
-static bool parse_float(const char *text, size_t size, double *value, uint64_t *bits)
+/* A float is a number, a name, or the hexadecimal form of its bits. Not strtod(), which reads a
+ * comma where the host's locale writes one. */
+static bool parse_float(const cJSON *number, const char *text, size_t size, double *value,
+                        uint64_t *bits)
 {
     static const struct {
         const char *name;
@@ -203,19 +205,16 @@ static bool parse_float(const char *text, size_t size, double *value, uint64_t *
         *value = 0;
         return errno == 0 && end == text + size - 1;
     }
-    /* Not strtod(), which reads a comma where the host's locale writes one. */
-    cJSON *number = cJSON_ParseWithLength(text, size);
     *value = cJSON_GetNumberValue(number);
-    const bool good = cJSON_IsNumber(number);
-    cJSON_Delete(number);
-    return good;
+    return cJSON_IsNumber(number);
 }
 
-static bool parse_fill_float(sgc_data_type type, const char *text, size_t size, unsigned char *out)
+static bool parse_fill_float(sgc_data_type type, const cJSON *number, const char *text, size_t size,
+                             unsigned char *out)
 {
     double value;
     uint64_t bits;
-    if (!parse_float(text, size, &value, &bits))
+    if (!parse_float(number, text, size, &value, &bits))
         return false;
     if (type == SGC_FLOAT64) {
         if (bits == 0)
@@ -257,7 +256,8 @@ static bool parse_fill_integer(sgc_data_type type, const char *text, size_t size
 #error "this library needs a little-endian machine"
 #endif
 
-static sgc_status parse_fill_value(sgc_span document, sgc_array_metadata *out, sgc_error *err)
+static sgc_status parse_fill_value(const cJSON *json, sgc_span document, sgc_array_metadata *out,
+                                   sgc_error *err)
 {
     sgc_span span;
     char text[64];
@@ -271,7 +271,8 @@ static sgc_status parse_fill_value(sgc_span document, sgc_array_metadata *out, s
             out->fill_value[0] = strcmp(text, "true") == 0;
             good = out->fill_value[0] || strcmp(text, "false") == 0;
         } else if (types[out->type].is_float) {
-            good = parse_fill_float(out->type, text, span.size, out->fill_value);
+            good = parse_fill_float(out->type, member(json, "fill_value"), text, span.size,
+                                    out->fill_value);
         } else {
             good = parse_fill_integer(out->type, text, span.size, out->fill_value);
         }
@@ -299,19 +300,19 @@ static sgc_status parse(const cJSON *json, sgc_span document, sgc_array_metadata
     SGC_TRY(parse_shapes(json, out, err));
     SGC_TRY(parse_dimension_names(json, out, err));
     SGC_TRY(parse_codecs(json, out, err));
-    return parse_fill_value(document, out, err);
+    return parse_fill_value(json, document, out, err);
 }
 
 sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_metadata *out,
                                     sgc_error *err)
 {
-    cJSON *tree = cJSON_ParseWithLength(json, size);
-    if (!cJSON_IsObject(tree)) {
-        cJSON_Delete(tree);
-        return sgc_fail(err, SGC_CORRUPT, "zarr.json is malformed");
-    }
+    cJSON *tree = NULL;
     sgc_array_metadata result = {0};
-    const sgc_status status = parse(tree, (sgc_span){json, size}, &result, err);
+    const sgc_span document = {json, size};
+    sgc_status status = sgc_json_parse(document, &tree, err);
+    if (status == SGC_OK)
+        status = cJSON_IsObject(tree) ? parse(tree, document, &result, err)
+                                      : sgc_fail(err, SGC_CORRUPT, "malformed: no JSON object");
     cJSON_Delete(tree);
     if (status != SGC_OK) {
         sgc_array_metadata_clear(&result);
