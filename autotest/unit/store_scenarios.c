@@ -29,7 +29,7 @@ static sgc_array_metadata metadata_of(size_t array)
         .chunk_shape = {chunk_side, chunk_side},
         .has_dimension_names = true,
         .dimension_names = {y, x},
-        .chunk_bytes = chunk_side * chunk_side,
+        .chunk_bytes = (size_t)chunk_side * chunk_side,
     };
     if (array == 0)
         metadata.codecs = (sgc_codecs){.compression = SGC_ZSTD, .level = 1, .checksum = true};
@@ -45,7 +45,7 @@ static sgc_array_metadata metadata_of(size_t array)
 /* Bytes that do not compress; version 0 is the fill value. */
 static unsigned char value_of(unsigned version, size_t array, size_t chunk, size_t byte)
 {
-    uint64_t x = version * 1000003u + array * 10007u + chunk * 101u + byte * 2654435761u;
+    uint64_t x = version * UINT64_C(1000003) + array * 10007 + chunk * 101 + byte * 2654435761;
     x = (x ^ x >> 31) * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
     return version == 0 ? 0 : (unsigned char)(x >> 56);

@@ -162,6 +162,68 @@ static void test_changes_without_any_memory(void **state)
     try_changes(true);
 }
 
+/* ---- objects ---- */
+
+static sgc_status use_object(void *user, const char *key, const sgc_object_info *info,
+                             sgc_error *error)
+{
+    sgc_object_store *store = user;
+    sgc_object object = {0};
+    const sgc_status status = store->get(store, key, 0, info->size, &object, error);
+    sgc_object_clear(&object);
+    return status;
+}
+
+static sgc_status use_verbs(sgc_object_store *store, sgc_error *error)
+{
+    const sgc_object one = {(unsigned char *)"1", 1};
+    SGC_TRY(store->put(store, "x/a", "1", 1, SGC_PUT_ALWAYS, NULL, error));
+    SGC_TRY(store->put(store, "x/a", "2", 1, SGC_PUT_IF_UNCHANGED, &one, error));
+    SGC_TRY(store->put(store, "x/y/b", "3", 1, SGC_PUT_IF_ABSENT, NULL, error));
+    SGC_TRY(store->copy(store, "x/a", "c", error));
+    SGC_TRY(store->list(store, "", use_object, store, error));
+    if (store->sweep != NULL)
+        SGC_TRY(store->sweep(store, UINT64_MAX, false, NULL, NULL, error));
+    return store->remove(store, "x/a", error);
+}
+
+static sgc_status use_store(bool local, sgc_error *error)
+{
+    sgc_object_store *store;
+    SGC_TRY(local ? sgc_object_store_local_new(directory, NULL, &store, error)
+                  : sgc_object_store_memory_new(&store, error));
+    const sgc_status status = use_verbs(store, error);
+    sgc_object_store_free(store);
+    return status;
+}
+
+static sgc_status fail_listed(void *user, const char *key, const sgc_object_info *info,
+                              sgc_error *error)
+{
+    (void)user;
+    (void)info;
+    return sgc_fail(error, SGC_EXISTS, "%s is left behind", key);
+}
+
+static void test_stores(void **state)
+{
+    (void)state;
+    for (int local = 0; local < 2; local++) {
+        bool ended = false;
+        for (size_t at = 1; !ended; at++) {
+            begin_trial();
+            allocations_begin(at, false);
+            const sgc_status status = use_store(local, &err);
+            ended = !allocations_end();
+            check_status_of(status, !ended);
+            sgc_object_store *store = open_directory(NULL);
+            assert_ok(store->sweep(store, UINT64_MAX, true, fail_listed, NULL, &err));
+            sgc_object_store_free(store);
+            end_trial();
+        }
+    }
+}
+
 /* ---- reading ---- */
 
 static sgc_status open_and_read(const scenario_place *place, uint64_t *digest, sgc_error *error)
@@ -291,6 +353,7 @@ static int use_our_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_stores),
         TEST(test_changes),
         TEST(test_changes_without_any_memory),
         TEST(test_reads),
