@@ -29,22 +29,21 @@ static sgc_array_metadata metadata_of(size_t array)
         .chunk_shape = {chunk_side, chunk_side},
         .has_dimension_names = true,
         .dimension_names = {y, x},
-        .chunk_bytes = chunk_side * chunk_side,
+        .chunk_bytes = (size_t)chunk_side * chunk_side,
     };
-    if (array == 1)
-        metadata.codecs = (sgc_codecs){.count = 1,
-                                       .list = {{.kind = SGC_BLOSC,
-                                                 .level = 1,
-                                                 .compressor = "lz4",
-                                                 .type_size = 1,
-                                                 .block_size = 256}}};
+    metadata.codecs = (sgc_codecs){.count = 1};
+    if (array == 0)
+        metadata.codecs.list[0] = (sgc_codec){.kind = SGC_ZSTD, .level = 1, .checksum = true};
+    else
+        metadata.codecs.list[0] = (sgc_codec){
+            .kind = SGC_BLOSC, .level = 1, .compressor = "lz4", .type_size = 1, .block_size = 256};
     return metadata;
 }
 
 /* Bytes that do not compress; version 0 is the fill value. */
 static unsigned char value_of(unsigned version, size_t array, size_t chunk, size_t byte)
 {
-    uint64_t x = version * 1000003u + array * 10007u + chunk * 101u + byte * 2654435761u;
+    uint64_t x = version * UINT64_C(1000003) + array * 10007 + chunk * 101 + byte * 2654435761;
     x = (x ^ x >> 31) * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
     return version == 0 ? 0 : (unsigned char)(x >> 56);
@@ -264,6 +263,8 @@ const store_scenario store_scenarios[] = {
     {"tag", NULL, prepare_chunks, create_tag, look_for_tag},
 };
 const size_t store_scenario_count = sizeof store_scenarios / sizeof *store_scenarios;
+const store_scenario *const store_scenario_tag =
+    &store_scenarios[sizeof store_scenarios / sizeof *store_scenarios - 1];
 
 static sgc_status open_repository(const store_scenario *scenario, const scenario_place *place,
                                   bool create, sgc_repository **repository, sgc_error *error)
@@ -390,4 +391,84 @@ scenario_state scenario_check(const store_scenario *scenario, const scenario_pla
     commit_further(scenario, place);
     assert_int_equal(scenario_look(scenario, place), SCENARIO_AFTER);
     return state;
+}
+
+/* ---- reading without assertions ---- */
+
+static void add_to_digest(uint64_t *digest, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        *digest = (*digest ^ ((const unsigned char *)data)[i]) * UINT64_C(0x100000001b3);
+}
+
+static sgc_status read_in_two(const sgc_array *array, uint64_t *digest, sgc_error *error)
+{
+    const sgc_array_metadata *metadata = sgc_array_get_metadata(array);
+    const uint64_t half = metadata->shape[0] / 2;
+    const size_t size = (size_t)(half * metadata->shape[1]);
+    unsigned char *pixels = malloc(size);
+    if (pixels == NULL)
+        return sgc_fail_memory(error, size, "pixels");
+    sgc_status status = SGC_OK;
+    for (uint64_t y = 0; status == SGC_OK && y < metadata->shape[0]; y += half) {
+        status = sgc_array_read(array, (uint64_t[]){y, 0}, (uint64_t[]){half, metadata->shape[1]},
+                                pixels, 1, error);
+        add_to_digest(digest, pixels, size);
+    }
+    free(pixels);
+    return status;
+}
+
+static sgc_status read_array_again(sgc_repository *repository, sgc_snapshot *snapshot,
+                                   const char *path, uint64_t *digest, sgc_error *error)
+{
+    static const uint32_t at[] = {1, 1};
+    sgc_array *array;
+    bool stored = false;
+    SGC_TRY(sgc_array_open(repository, snapshot, path, &array, error));
+    sgc_status status = sgc_array_has_chunk(array, at, &stored, error);
+    add_to_digest(digest, &stored, sizeof stored);
+    if (status == SGC_OK)
+        status = read_in_two(array, digest, error);
+    sgc_array_close(array);
+    return status;
+}
+
+static sgc_status use_snapshot(sgc_repository *repository, sgc_object_id *id, bool *more,
+                               uint64_t *digest, sgc_error *error)
+{
+    sgc_snapshot *snapshot;
+    SGC_TRY(sgc_repository_snapshot(repository, id, &snapshot, error));
+    const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
+    sgc_status status = SGC_OK;
+    for (size_t i = 0; status == SGC_OK && i < data->node_count; i++)
+        if (data->nodes[i].is_array)
+            status = read_array_again(repository, snapshot, data->nodes[i].path, digest, error);
+    add_to_digest(digest, id, sizeof *id);
+    *more = data->has_parent;
+    *id = data->parent;
+    sgc_snapshot_unref(snapshot);
+    return status;
+}
+
+static sgc_status add_key(void *user, const char *key, const sgc_object_info *info,
+                          sgc_error *error)
+{
+    (void)error;
+    add_to_digest(user, key, strlen(key));
+    add_to_digest(user, &info->size, sizeof info->size);
+    return SGC_OK;
+}
+
+sgc_status scenario_read_all(sgc_repository *repository, uint64_t *digest, sgc_error *error)
+{
+    sgc_object_store *store = sgc_repository_store(repository);
+    sgc_object_id id;
+    *digest = 0;
+    SGC_TRY(store->list(store, "refs/", add_key, digest, error));
+    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_TAG, tag_name, &id, error));
+    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &id, error));
+    for (bool more = true; more;)
+        SGC_TRY(use_snapshot(repository, &id, &more, digest, error));
+    return SGC_OK;
 }

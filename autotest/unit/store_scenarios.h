@@ -26,6 +26,8 @@ typedef struct store_scenario {
 
 extern const store_scenario store_scenarios[];
 extern const size_t store_scenario_count;
+/* One of them, after which there is something to read. */
+extern const store_scenario *const store_scenario_tag;
 
 /* What follows opens the place anew. */
 
@@ -43,7 +45,11 @@ scenario_state scenario_look(const store_scenario *scenario, const scenario_plac
  * does another commit. */
 scenario_state scenario_check(const store_scenario *scenario, const scenario_place *place);
 
-/* Reads all that the snapshot holds, and asserts it. */
+/* Reads all that the snapshot holds, and asserts that it can be read. */
 void scenario_read_snapshot(sgc_repository *repository, sgc_snapshot *snapshot);
+
+/* Uses all that reads: refs, the history of "main" and its arrays. Without assertions; `digest`
+ * tells results apart. */
+sgc_status scenario_read_all(sgc_repository *repository, uint64_t *digest, sgc_error *error);
 
 #endif

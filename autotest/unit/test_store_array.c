@@ -920,9 +920,16 @@ static void test_metadata_changed_under_a_chunk(void **state)
     assert_ok(sgc_array_read(v.array, &start, &count, values, 1, &err));
     sgc_array_metadata changed = *sgc_array_get_metadata(v.array);
     changed.codecs.big_endian = true;
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    const uint32_t first = 0;
     sgc_session *session = new_session(v.repository);
+    assert_ok(sgc_session_find_chunk(session, "/a", &first, &ref, &keep, &err));
+    assert_ok(sgc_session_delete(session, "/a", &err));
     put_array(session, "/a", &changed, "0");
+    assert_ok(sgc_session_set_chunk(session, "/a", &first, &ref, &err));
     commit(session);
+    sgc_manifest_unref(keep);
     sgc_array_close(v.array);
     sgc_snapshot_unref(v.snapshot);
     v.snapshot = load_tip(v.repository);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #ifndef SGC_VERSION
 #define SGC_VERSION "0"
@@ -58,6 +59,8 @@ static sgc_status decompress(ZSTD_DStream *stream, const unsigned char *data, si
         SGC_TRY(sgc_buffer_reserve(payload, ZSTD_DStreamOutSize(), err));
         ZSTD_outBuffer out = {payload->data + payload->size, payload->capacity - payload->size, 0};
         const size_t left = ZSTD_decompressStream(stream, &out, &in);
+        if (ZSTD_getErrorCode(left) == ZSTD_error_memory_allocation)
+            return sgc_fail_memory(err, size, "zstd");
         if (ZSTD_isError(left))
             return sgc_fail(err, SGC_CORRUPT, "bad zstd frame: %s", ZSTD_getErrorName(left));
         payload->size += out.pos;

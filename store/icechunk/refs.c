@@ -1,8 +1,9 @@
 #include "store/icechunk/refs.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "store/zarr/json_text.h"
 
 enum { KEY_SIZE = 640, LONGEST_NAME = 200, BODY_SIZE = 64 };
 
@@ -67,7 +68,9 @@ static void format_body(const sgc_object_id *snapshot, char body[BODY_SIZE])
 
 static sgc_status parse_body(const sgc_object *body, sgc_object_id *snapshot, sgc_error *err)
 {
-    cJSON *json = cJSON_ParseWithLength((const char *)body->data, body->size);
+    cJSON *json = NULL;
+    const sgc_span span = {(const char *)body->data, body->size};
+    SGC_TRY(sgc_json_parse(span, &json, err));
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "snapshot"));
     const sgc_status status =
         text != NULL && sgc_object_id_parse(text, strlen(text), snapshot, NULL) == SGC_OK

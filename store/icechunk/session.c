@@ -401,13 +401,18 @@ sgc_status sgc_session_delete(sgc_session *session, const char *path, sgc_error 
     return status;
 }
 
+static sgc_status no_array(const char *path, sgc_error *err)
+{
+    return sgc_fail(err, SGC_NOT_FOUND, "there is no array %s", path);
+}
+
 static sgc_status set_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
                             const sgc_chunk_ref *ref, sgc_error *err)
 {
     sgc_node_change *c;
     SGC_TRY(change_existing(session, path, &c, err));
     if (c == NULL)
-        return sgc_fail(err, SGC_NOT_FOUND, "there is no array %s", path);
+        return no_array(path, err);
     if (!c->node.is_array)
         return sgc_fail(err, SGC_INVALID, "%s is a group: it has no chunks", path);
     if (!sgc_node_contains(&c->node, coordinates))
@@ -491,8 +496,10 @@ sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,
     const bool exists = node != NULL && node->is_array && sgc_node_contains(node, coordinates);
     const bool changed = exists && find_changed_chunk(session, path, coordinates, &found);
     pthread_mutex_unlock(&session->mutex);
+    if (node == NULL)
+        return no_array(path, err);
     if (!exists)
-        return sgc_fail(err, SGC_INVALID, "%s: there is no such array, or chunk of it", path);
+        return sgc_fail(err, SGC_INVALID, "%s: there is no such chunk", path);
     if (changed) {
         *ref = found;
         *keep = NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "store/zarr/crc32c.h"
 #include "store/zarr/transpose.h"
@@ -190,6 +191,8 @@ static sgc_status decode_blosc(view in, room *out, sgc_error *err)
 static sgc_status decode_zstd(view in, room *out, sgc_error *err)
 {
     const size_t n = ZSTD_decompress(out->data, out->capacity, in.data, in.size);
+    if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+        return sgc_fail_memory(err, in.size, "zstd");
     if (ZSTD_isError(n))
         return sgc_fail(err, SGC_CORRUPT, "a damaged zstd frame: %s", ZSTD_getErrorName(n));
     out->size = n;

@@ -157,7 +157,8 @@ static bool parse_bits(sgc_span json, size_t size, unsigned char *out)
     return true;
 }
 
-static bool parse_float(sgc_data_type type, sgc_span json, unsigned char *out)
+static sgc_status parse_float(sgc_data_type type, sgc_span json, unsigned char *out, bool *good,
+                              sgc_error *err)
 {
     static const struct {
         const char *name;
@@ -166,18 +167,22 @@ static bool parse_float(sgc_data_type type, sgc_span json, unsigned char *out)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (is_text(json, names[i].name)) {
             put_float(type, names[i].value, out);
-            return true;
+            *good = true;
+            return SGC_OK;
         }
     }
-    if (parse_bits(json, sgc_data_type_size(type), out))
-        return true;
+    *good = parse_bits(json, sgc_data_type_size(type), out);
+    if (*good)
+        return SGC_OK;
     /* Not strtod(), which reads a comma where the host's locale writes one. */
-    cJSON *number = cJSON_ParseWithLength(json.text, json.size);
-    const bool good = cJSON_IsNumber(number);
-    if (good)
+    cJSON *number = NULL;
+    if (sgc_json_parse(json, &number, err) == SGC_NO_MEMORY)
+        return SGC_NO_MEMORY;
+    *good = cJSON_IsNumber(number);
+    if (*good)
         put_float(type, number->valuedouble, out);
     cJSON_Delete(number);
-    return good;
+    return SGC_OK;
 }
 
 sgc_status sgc_fill_value_parse(sgc_data_type type, sgc_span json, unsigned char *out,
@@ -188,7 +193,7 @@ sgc_status sgc_fill_value_parse(sgc_data_type type, sgc_span json, unsigned char
     if (type == SGC_BOOL)
         good = parse_bool(json, value);
     else if (type == SGC_FLOAT16 || type == SGC_FLOAT32 || type == SGC_FLOAT64)
-        good = parse_float(type, json, value);
+        SGC_TRY(parse_float(type, json, value, &good, err));
     else
         good = parse_integer(type, json, value);
     if (!good)

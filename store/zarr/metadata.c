@@ -182,13 +182,12 @@ static sgc_status parse(const cJSON *json, sgc_span document, sgc_array_metadata
 sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_metadata *out,
                                     sgc_error *err)
 {
-    cJSON *tree = cJSON_ParseWithLength(json, size);
-    if (!cJSON_IsObject(tree)) {
-        cJSON_Delete(tree);
-        return sgc_fail(err, SGC_CORRUPT, "zarr.json is malformed");
-    }
+    cJSON *tree = NULL;
     sgc_array_metadata result = {0};
-    const sgc_status status = parse(tree, (sgc_span){json, size}, &result, err);
+    sgc_status status = sgc_json_parse((sgc_span){json, size}, &tree, err);
+    if (status == SGC_OK)
+        status = cJSON_IsObject(tree) ? parse(tree, (sgc_span){json, size}, &result, err)
+                                      : sgc_fail(err, SGC_CORRUPT, "not a JSON object");
     cJSON_Delete(tree);
     if (status != SGC_OK) {
         sgc_array_metadata_clear(&result);
