@@ -11,6 +11,8 @@ enum { SIDE = 4, CHUNKS = SIDE * SIDE, WINDOW = 2 }; /* chunks */
 
 static const sgc_split_rule rules[] = {{"y", WINDOW}, {"x", WINDOW}};
 static const sgc_repository_options split_2_by_2 = {.split_rules = rules, .split_rule_count = 2};
+static const sgc_repository_options version_2 = {
+    .split_rules = rules, .split_rule_count = 2, .spec_version = 2};
 
 static const char group_json[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
 
@@ -259,6 +261,9 @@ const store_scenario store_scenarios[] = {
     {"creation", &split_2_by_2, NULL, NULL, look_for_repository},
     {"commit of arrays", &split_2_by_2, NULL, commit_arrays, look_for_arrays},
     {"commit of chunks", &split_2_by_2, prepare_chunks, commit_chunks, look_for_chunks},
+    {"creation, version 2", &version_2, NULL, NULL, look_for_repository},
+    {"commit of chunks, version 2", &version_2, prepare_chunks, commit_chunks, look_for_chunks},
+    {"branch, version 2", &version_2, prepare_chunks, create_branch, look_for_branch},
     {"branch", NULL, prepare_chunks, create_branch, look_for_branch},
     {"tag", NULL, prepare_chunks, create_tag, look_for_tag},
 };

@@ -187,7 +187,7 @@ sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_met
     sgc_status status = sgc_json_parse((sgc_span){json, size}, &tree, err);
     if (status == SGC_OK)
         status = cJSON_IsObject(tree) ? parse(tree, (sgc_span){json, size}, &result, err)
-                                      : sgc_fail(err, SGC_CORRUPT, "not a JSON object");
+                                      : sgc_fail(err, SGC_CORRUPT, "malformed: no JSON object");
     cJSON_Delete(tree);
     if (status != SGC_OK) {
         sgc_array_metadata_clear(&result);
