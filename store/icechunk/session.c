@@ -393,33 +393,45 @@ static int compare_items(const void *a, const void *b)
     return strcmp(((const sgc_metadata_item *)a)->name, ((const sgc_metadata_item *)b)->name);
 }
 
-static sgc_status encode_items(building *b, const cJSON *object, sgc_error *err)
+static sgc_status encode_item(building *b, sgc_span key, sgc_span json, sgc_metadata_item *item,
+                              sgc_error *err)
 {
-    const size_t count = (size_t)cJSON_GetArraySize(object);
+    sgc_buffer name = {0}, value = {0};
+    sgc_status status = sgc_json_unquote(key, &name, err);
+    if (status == SGC_OK)
+        status = sgc_message_pack_encode(json, &value, err);
+    if (status == SGC_OK) {
+        *item = (sgc_metadata_item){sgc_arena_string(&b->arena, (const char *)name.data, name.size),
+                                    sgc_arena_copy(&b->arena, value.data, value.size), value.size};
+        if (item->name == NULL || item->value == NULL)
+            status = sgc_fail_memory(err, name.size + value.size, "metadata");
+        else if (strlen(item->name) != name.size)
+            status = sgc_fail(err, SGC_CORRUPT, "a name contains a NUL");
+    }
+    sgc_buffer_free(&name);
+    sgc_buffer_free(&value);
+    return status;
+}
+
+static sgc_status encode_items(building *b, sgc_span object, sgc_error *err)
+{
+    size_t count, position = 0;
+    SGC_TRY(sgc_json_whole(object, &object, err));
+    if (sgc_json_kind_of(object) != SGC_JSON_OBJECT)
+        return sgc_fail(err, SGC_CORRUPT, "not a JSON object");
+    SGC_TRY(sgc_json_count(object, &count, err));
     sgc_metadata_item *items = sgc_arena_alloc(&b->arena, count, sizeof *items);
     if (items == NULL)
         return sgc_fail_memory(err, count * sizeof *items, "metadata");
-    size_t n = 0;
-    const cJSON *member;
-    cJSON_ArrayForEach(member, object)
-    {
-        sgc_buffer value = {0};
-        sgc_status status = sgc_message_pack_encode(member, &value, err);
-        if (status == SGC_OK) {
-            items[n] = (sgc_metadata_item){
-                sgc_arena_string(&b->arena, member->string, strlen(member->string)),
-                sgc_arena_copy(&b->arena, value.data, value.size), value.size};
-            if (items[n].name == NULL || items[n].value == NULL)
-                status = sgc_fail_memory(err, value.size, "metadata");
-            n++;
-        }
-        sgc_buffer_free(&value);
-        SGC_TRY(status);
+    for (size_t i = 0; i < count; i++) {
+        sgc_span key, value;
+        SGC_TRY(sgc_json_next_pair(object, &position, &key, &value, err));
+        SGC_TRY(encode_item(b, key, value, &items[i], err));
     }
-    if (n > 0)
-        qsort(items, n, sizeof *items, compare_items);
+    if (count > 0)
+        qsort(items, count, sizeof *items, compare_items);
     b->snapshot.metadata = items;
-    b->snapshot.metadata_count = n;
+    b->snapshot.metadata_count = count;
     return SGC_OK;
 }
 
@@ -427,12 +439,8 @@ static sgc_status encode_metadata(building *b, const char *metadata, sgc_error *
 {
     if (metadata == NULL)
         return SGC_OK;
-    cJSON *object = cJSON_Parse(metadata);
-    const sgc_status status = cJSON_IsObject(object)
-                                  ? encode_items(b, object, err)
-                                  : sgc_fail(err, SGC_INVALID, "metadata is no JSON object");
-    cJSON_Delete(object);
-    return status;
+    const sgc_status status = encode_items(b, (sgc_span){metadata, strlen(metadata)}, err);
+    return status == SGC_CORRUPT ? sgc_fail_in(err, SGC_INVALID, "metadata") : status;
 }
 
 /* Strictly later than the parent, whatever the clocks say (format guide 10). */
