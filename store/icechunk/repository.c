@@ -122,16 +122,15 @@ static sgc_status write_config(const sgc_repository *repository, sgc_error *err)
 {
     if (repository->rule_count == 0)
         return SGC_OK;
+    const size_t count = repository->rule_count;
+    sgc_split_rule *rules = calloc(count, sizeof *rules);
+    if (rules == NULL)
+        return sgc_fail_memory(err, count * sizeof *rules, "rules");
+    for (size_t i = 0; i < count; i++)
+        rules[i] = (sgc_split_rule){repository->rules[i].dimension, repository->rules[i].chunks};
     sgc_buffer text = {0};
-    sgc_status status = sgc_buffer_print(
-        &text, err,
-        "manifest:\n  preload: null\n  splitting:\n    split_sizes:\n    - - any_array\n");
-    for (size_t i = 0; status == SGC_OK && i < repository->rule_count; i++)
-        status = sgc_buffer_print(&text, err,
-                                  "      %s - condition: !DimensionName ^%s$\n"
-                                  "          num_chunks: %u\n",
-                                  i == 0 ? "-" : " ", repository->rules[i].dimension,
-                                  repository->rules[i].chunks);
+    sgc_status status = sgc_config_print_yaml(rules, count, &text, err);
+    free(rules);
     sgc_object_store *store = repository->store;
     if (status == SGC_OK)
         status =

@@ -5,6 +5,7 @@
 #ifndef SGC_REPOSITORY_H
 #define SGC_REPOSITORY_H
 
+#include "store/icechunk/config.h"
 #include "store/icechunk/manifest.h"
 #include "store/icechunk/refs.h"
 #include "store/icechunk/snapshot.h"
@@ -15,13 +16,6 @@
 SGC_BEGIN_C
 
 typedef struct sgc_repository sgc_repository;
-
-/* How the references of an array are divided into manifests: windows of so many chunks along the
- * dimensions of that name. Dimensions without a rule are not divided. */
-typedef struct sgc_split_rule {
-    const char *dimension;
-    uint32_t chunks;
-} sgc_split_rule;
 
 typedef struct sgc_repository_options {
     const sgc_split_rule *split_rules; /* copied; names of letters, digits and '_' */
