@@ -162,6 +162,141 @@ static void test_malformed_arrays(void **state)
             fail_msg("%s", texts[i]);
 }
 
+static void check_span(sgc_span actual, const char *expected)
+{
+    assert_int_equal(actual.size, strlen(expected));
+    assert_memory_equal(actual.text, expected, actual.size);
+}
+
+static void test_next_pair(void **state)
+{
+    (void)state;
+    static const char *const expected[][2] = {
+        {"\"a\"", "1"}, {"\"b,}\\\"\"", "[2,{}]"}, {"\"\"", "{\"c\":3}"}};
+    const sgc_span object = span(" { \"a\":1 , \"b,}\\\"\" : [2,{}],\"\":{\"c\":3} } ");
+    size_t position = 0;
+    sgc_span key, value;
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(sgc_json_next_pair(object, &position, &key, &value, &err));
+        check_span(key, expected[i][0]);
+        check_span(value, expected[i][1]);
+    }
+    assert_status(SGC_NOT_FOUND, sgc_json_next_pair(object, &position, &key, &value, &err));
+}
+
+static void test_count(void **state)
+{
+    (void)state;
+    size_t count;
+    assert_ok(sgc_json_count(span("[]"), &count, &err));
+    assert_int_equal(count, 0);
+    assert_ok(sgc_json_count(span("[1,[2,3]]"), &count, &err));
+    assert_int_equal(count, 2);
+    assert_ok(sgc_json_count(span("{\"a\":1,\"b\":[2,3],\"c\":{}}"), &count, &err));
+    assert_int_equal(count, 3);
+    assert_status(SGC_CORRUPT, sgc_json_count(span("[1,"), &count, &err));
+    assert_status(SGC_CORRUPT, sgc_json_count(span("{\"a\":1,}"), &count, &err));
+}
+
+static void test_whole(void **state)
+{
+    (void)state;
+    sgc_span value;
+    assert_ok(sgc_json_whole(span(" \n{\"a\":[1]}\t"), &value, &err));
+    check_span(value, "{\"a\":[1]}");
+    static const char *const texts[] = {"", " ", "1 2", "{}}", "[1", "\"a"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (sgc_json_whole(span(texts[i]), &value, &err) != SGC_CORRUPT)
+            fail_msg("%s", texts[i]);
+}
+
+static void test_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        sgc_json_kind kind;
+    } values[] = {{"null", SGC_JSON_NULL},    {"true", SGC_JSON_TRUE}, {"false", SGC_JSON_FALSE},
+                  {"\"a\"", SGC_JSON_STRING}, {"[]", SGC_JSON_ARRAY},  {"{}", SGC_JSON_OBJECT},
+                  {"-1", SGC_JSON_NUMBER},    {"nul", SGC_JSON_NUMBER}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        assert_int_equal(sgc_json_kind_of(span(values[i].text)), values[i].kind);
+}
+
+static void check_unquote(const char *string, const char *expected, size_t size)
+{
+    sgc_buffer out = {0};
+    assert_ok(sgc_json_unquote(span(string), &out, &err));
+    assert_int_equal(out.size, size);
+    assert_memory_equal(out.data, expected, size + 1);
+    sgc_buffer_free(&out);
+}
+
+static void test_unquote(void **state)
+{
+    (void)state;
+    check_unquote("\"\"", "", 0);
+    check_unquote("\"a\xc3\xa9\"", "a\xc3\xa9", 3);
+    check_unquote("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", 8);
+    check_unquote("\"\\u0041\\u00e9\\u20AC\\uffff\"", "A\xc3\xa9\xe2\x82\xac\xef\xbf\xbf", 9);
+    check_unquote("\"\\ud800\\udc00\\uDBFF\\uDFFF\"", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", 8);
+    check_unquote("\"a\\u0000b\"", "a\0b", 3);
+}
+
+static void test_unquote_refuses(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "\"",
+        "a",
+        "\"a\"b",
+        "\"a\nb\"",
+        "\"\\a\"",
+        "\"\\u123\"",
+        "\"\\u123g\"",
+        "\"\\ud800\"",
+        "\"\\udc00\"",
+        "\"\\ud800\\ud800\"",
+        "\"\\ud800x\"",
+        "\"\\ud800\\n\"",
+        "\"\xff\"",
+    };
+    sgc_buffer out = {0};
+    assert_ok(sgc_buffer_append(&out, "before", 6, &err));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (sgc_json_unquote(span(texts[i]), &out, &err) != SGC_CORRUPT)
+            fail_msg("%s", texts[i]);
+    assert_int_equal(out.size, 6);
+    sgc_buffer_free(&out);
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "a\x7f", "\xc2\x80\xdf\xbf",
+                                       "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2\x41",
+                                      "\xc2\xc2",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xe1\x80",
+                                      "\xe1\x80\x41",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xf1\x80\x80",
+                                      "\xff"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(sgc_is_utf8(span(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(sgc_is_utf8(span(bad[i])));
+}
+
 static void test_replace_keeps_all_other_bytes(void **state)
 {
     (void)state;
@@ -215,6 +350,26 @@ static void test_quote(void **state)
     sgc_buffer_free(&out);
 }
 
+static void test_quote_replaces_what_is_not_utf8(void **state)
+{
+    (void)state;
+    sgc_buffer out = {0};
+    assert_ok(sgc_json_quote(&out, "a\xe9z\xe2\x82", &err));
+    assert_ok(sgc_buffer_append(&out, "", 1, &err));
+    assert_string_equal((char *)out.data, "\"a\\ufffdz\\ufffd\\ufffd\"");
+    sgc_buffer_free(&out);
+}
+
+static void test_quote_a_nul(void **state)
+{
+    (void)state;
+    sgc_buffer out = {0};
+    assert_ok(sgc_json_quote_span(&out, (sgc_span){"a\0b", 3}, &err));
+    assert_int_equal(out.size, 10);
+    assert_memory_equal(out.data, "\"a\\u0000b\"", 10);
+    sgc_buffer_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +383,13 @@ int main(void)
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_next_of_an_empty_array),
         cmocka_unit_test(test_malformed_arrays),
+        cmocka_unit_test(test_next_pair),
+        cmocka_unit_test(test_count),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_unquote),
+        cmocka_unit_test(test_unquote_refuses),
+        cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_replace_keeps_all_other_bytes),
         cmocka_unit_test(test_replace_takes_the_outer_key),
         cmocka_unit_test(test_replace_adds_an_absent_key),
@@ -235,6 +397,8 @@ int main(void)
         cmocka_unit_test(test_replace_quotes_an_added_key),
         cmocka_unit_test(test_replace_in_malformed_text),
         cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_quote_replaces_what_is_not_utf8),
+        cmocka_unit_test(test_quote_a_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

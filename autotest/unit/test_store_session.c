@@ -449,7 +449,8 @@ static void test_metadata_is_sorted(void **state)
 static void test_metadata_must_be_an_object(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "[]", "1", "{"};
+    static const char *const texts[] = {
+        "", "[]", "1", "{", "{} {}", "{\"a\":01}", "{\"a\\u0000\":1}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         sgc_session *session = new_session(repository);
         assert_ok(sgc_session_put_group(session, "/", "{}", 2, &err));

@@ -11,7 +11,8 @@
 enum {
     DEFAULT_INLINE_THRESHOLD = 512,
     DEFAULT_UPDATES_PER_FILE = 1000,
-    MOST_PATTERNS = 1000,
+    LARGEST_JSON = 4 * 1024 * 1024,
+    MOST_PATTERNS = 200,
     DEEPEST_CONDITION = 20,
 };
 
@@ -60,6 +61,11 @@ struct sgc_config {
     size_t pattern_count, pattern_capacity;
     sgc_error warning;
 };
+
+static sgc_span span_of(const sgc_buffer *buffer)
+{
+    return (sgc_span){(const char *)buffer->data, buffer->size};
+}
 
 /* ---- reading ----
  *
@@ -168,10 +174,8 @@ static sgc_status compile(sgc_config *config, sgc_span value, sgc_pattern **patt
     sgc_status status = sgc_json_kind_of(value) == SGC_JSON_STRING
                             ? sgc_json_unquote(value, &text, err)
                             : sgc_buffer_print(&text, err, "%.*s", (int)value.size, value.text);
-    if (status == SGC_OK && strlen((char *)text.data) != text.size)
-        status = sgc_fail(err, SGC_UNSUPPORTED, "a pattern with a NUL");
     if (status == SGC_OK)
-        status = sgc_pattern_new((char *)text.data, pattern, err);
+        status = sgc_pattern_new(span_of(&text), pattern, err);
     if (status == SGC_OK)
         patterns[config->pattern_count++] = *pattern;
     sgc_buffer_free(&text);
@@ -353,6 +357,8 @@ static sgc_status read_root(sgc_config *config, sgc_span json, sgc_error *err)
 
 static sgc_status parse_json(sgc_span json, sgc_config **out, sgc_error *err)
 {
+    if (json.size > LARGEST_JSON)
+        return sgc_fail(err, SGC_CORRUPT, "more than %d bytes", LARGEST_JSON);
     sgc_config *config = calloc(1, sizeof *config);
     if (config == NULL)
         return sgc_fail_memory(err, sizeof *config, "a configuration");
@@ -365,11 +371,6 @@ static sgc_status parse_json(sgc_span json, sgc_config **out, sgc_error *err)
     }
     *out = config;
     return SGC_OK;
-}
-
-static sgc_span span_of(const sgc_buffer *buffer)
-{
-    return (sgc_span){(const char *)buffer->data, buffer->size};
 }
 
 sgc_status sgc_config_parse_yaml(const void *text, size_t size, sgc_config **out, sgc_error *err)

@@ -57,45 +57,39 @@ struct Encoder {
     sgc_error *err;
 };
 
-/* The text of a JSON string; a NUL follows. */
-class Text
-{
-  public:
-    Text(sgc_span quoted, sgc_error *err)
-    {
-        check(sgc_json_unquote(quoted, &buffer_, err));
-    }
-    ~Text()
-    {
-        sgc_buffer_free(&buffer_);
-    }
+struct Text {
+    sgc_buffer buffer = {};
+
+    Text() = default;
     Text(const Text &) = delete;
     Text &operator=(const Text &) = delete;
-    const char *data() const
+    ~Text()
     {
-        return reinterpret_cast<const char *>(buffer_.data);
-    }
-    size_t size() const
-    {
-        return buffer_.size;
+        sgc_buffer_free(&buffer);
     }
 
-  private:
-    sgc_buffer buffer_ = {};
+    /* What the JSON string `quoted` means; a NUL follows. */
+    const char *decode(sgc_span quoted, sgc_error *err)
+    {
+        check(sgc_json_unquote(quoted, &buffer, err));
+        return reinterpret_cast<const char *>(buffer.data);
+    }
 };
 
 void put_string(Encoder &e, sgc_span json)
 {
-    const Text text(json, e.err);
-    e.b.String(text.data(), text.size());
+    Text text;
+    const char *decoded = text.decode(json, e.err);
+    e.b.String(decoded, text.buffer.size);
 }
 
 void put_key(Encoder &e, sgc_span json)
 {
-    const Text text(json, e.err);
-    if (std::strlen(text.data()) != text.size())
+    Text text;
+    const char *decoded = text.decode(json, e.err);
+    if (std::strlen(decoded) != text.buffer.size)
         check(sgc_fail(e.err, SGC_CORRUPT, "a key contains a NUL"));
-    e.b.Key(text.data(), text.size());
+    e.b.Key(decoded, text.buffer.size);
 }
 
 void put_number(Encoder &e, sgc_span json)

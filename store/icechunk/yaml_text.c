@@ -13,6 +13,7 @@
 enum {
     LARGEST_YAML = 1024 * 1024,
     LARGEST_JSON = 4 * 1024 * 1024, /* after anchors are expanded */
+    MOST_ANCHORS = 1000,
 };
 
 /* A node that aliases may repeat: its text in the output. */
@@ -159,8 +160,10 @@ static sgc_status put_alias(walker *w, const yaml_event_t *event)
 }
 
 /* Remembers that the node whose text begins here has a name. */
-static sgc_status open_anchor(walker *w, const char *name)
+static sgc_status open_anchor(walker *w, const yaml_event_t *event, const char *name)
 {
+    if (w->anchor_count == MOST_ANCHORS)
+        return corrupt(w, event, "too many anchors");
     anchor *anchors =
         sgc_list_grow(w->anchors, w->anchor_count, &w->anchor_capacity, sizeof *anchors);
     if (anchors == NULL)
@@ -240,7 +243,7 @@ static sgc_status put_node(walker *w, const yaml_event_t *event, int depth)
                                            : event->data.sequence_start.tag);
     const size_t index = w->anchor_count;
     if (name != NULL)
-        SGC_TRY(open_anchor(w, (const char *)name));
+        SGC_TRY(open_anchor(w, event, (const char *)name));
     if (tag != NULL) {
         SGC_TRY(append_text(w, "{"));
         SGC_TRY(sgc_json_quote(w->out, tag, w->err));

@@ -26,7 +26,8 @@ typedef struct sgc_number {
 /* SGC_CORRUPT when `value` is not what JSON calls a number, or one beyond the doubles. */
 SGC_CHECKED sgc_status sgc_json_number_parse(sgc_span value, sgc_number *number, sgc_error *err);
 
-/* Appends the shortest text that reads as `value` and as no integer; null when it is not finite. */
+/* Appends a text that reads as `value`, to the bit, and as no integer; null when it is not finite.
+ */
 SGC_CHECKED sgc_status sgc_json_print_double(sgc_buffer *out, double value, sgc_error *err);
 
 /* Reads the whole of `text` as strtod() does in the C locale. */

@@ -243,17 +243,43 @@ sgc_status sgc_json_quote(sgc_buffer *out, const char *text, sgc_error *err)
     return sgc_json_quote_span(out, (sgc_span){text, strlen(text)}, err);
 }
 
+/* The bytes of the UTF-8 character at `text`, which is before `end`; 0 when it is none. */
+static size_t character_length(const char *text, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    const unsigned char lead = *at;
+    if (lead < 0x80)
+        return 1;
+    const size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (lead < 0xc2 || lead > 0xf4 || (size_t)(end - text) < length)
+        return 0;
+    /* The second byte excludes longer forms than needed, surrogates and what is beyond U+10FFFF. */
+    const unsigned char least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    const unsigned char most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < least || at[1] > most)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (at[i] >> 6 != 2)
+            return 0;
+    return length;
+}
+
 sgc_status sgc_json_quote_span(sgc_buffer *out, sgc_span text, sgc_error *err)
 {
+    const char *end = text.text + text.size;
     SGC_TRY(sgc_buffer_append(out, "\"", 1, err));
-    for (size_t i = 0; i < text.size; i++) {
-        const unsigned char c = (unsigned char)text.text[i];
-        if (c == '"' || c == '\\')
+    for (const char *at = text.text; at < end;) {
+        const unsigned char c = (unsigned char)*at;
+        const size_t length = character_length(at, end);
+        if (length == 0)
+            SGC_TRY(sgc_buffer_print(out, err, "\\ufffd"));
+        else if (c == '"' || c == '\\')
             SGC_TRY(sgc_buffer_print(out, err, "\\%c", c));
         else if (c < 0x20)
             SGC_TRY(sgc_buffer_print(out, err, "\\u%04x", c));
         else
-            SGC_TRY(sgc_buffer_append(out, text.text + i, 1, err));
+            SGC_TRY(sgc_buffer_append(out, at, length, err));
+        at += length > 0 ? length : 1;
     }
     return sgc_buffer_append(out, "\"", 1, err);
 }
@@ -357,24 +383,9 @@ sgc_status sgc_json_unquote(sgc_span string, sgc_buffer *out, sgc_error *err)
 
 bool sgc_is_utf8(sgc_span text)
 {
-    const unsigned char *at = (const unsigned char *)text.text, *end = at + text.size;
-    while (at < end) {
-        const unsigned char lead = *at++;
-        if (lead < 0x80)
-            continue;
-        const size_t more = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-        if (lead < 0xc2 || lead > 0xf4 || (size_t)(end - at) < more)
+    const char *end = text.text + text.size;
+    for (size_t length; text.text < end; text.text += length)
+        if ((length = character_length(text.text, end)) == 0)
             return false;
-        /* The second byte excludes longer forms than needed, surrogates and what is beyond
-         * U+10FFFF. */
-        const unsigned char least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-        const unsigned char most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-        if (*at < least || *at > most)
-            return false;
-        for (size_t i = 1; i < more; i++)
-            if (at[i] >> 6 != 2)
-                return false;
-        at += more;
-    }
     return true;
 }

@@ -4,7 +4,6 @@
 #define SGC_JSON_TEXT_H
 
 #include <cjson/cJSON.h>
-#include <stdbool.h>
 
 #include "store/memory.h"
 
@@ -66,7 +65,7 @@ SGC_CHECKED sgc_status sgc_json_count(sgc_span collection, size_t *count, sgc_er
 SGC_CHECKED sgc_status sgc_json_replace(sgc_span object, const char *key, sgc_span value,
                                         sgc_buffer *out, sgc_error *err);
 
-/* Appends `text` as a JSON string, quotes included. */
+/* Appends `text` as a JSON string, quotes included; bytes that are not UTF-8 become U+FFFD. */
 SGC_CHECKED sgc_status sgc_json_quote(sgc_buffer *out, const char *text, sgc_error *err);
 SGC_CHECKED sgc_status sgc_json_quote_span(sgc_buffer *out, sgc_span text, sgc_error *err);
 
