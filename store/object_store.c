@@ -9,6 +9,11 @@ void sgc_object_clear(sgc_object *object)
     *object = (sgc_object){0};
 }
 
+sgc_status sgc_object_store_remove(sgc_object_store *store, const char *key, sgc_error *err)
+{
+    return store->remove(store, &key, 1, err);
+}
+
 void sgc_object_store_free(sgc_object_store *store)
 {
     if (store != NULL)

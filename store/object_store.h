@@ -54,8 +54,10 @@ struct sgc_object_store {
     /* Makes `to`, which must not exist (SGC_EXISTS), a copy of the object `from` as it is at some
      * moment during the call (missing: SGC_NOT_FOUND); durable. Its time may be that of `from`. */
     sgc_status (*copy)(sgc_object_store *self, const char *from, const char *to, sgc_error *err);
-    /* Missing object: SGC_OK. A power loss may bring the object back. */
-    sgc_status (*remove)(sgc_object_store *self, const char *key, sgc_error *err);
+    /* Removes objects; those that are missing do not matter. They are gone for good when it
+     * returns, so one call for many costs less. */
+    sgc_status (*remove)(sgc_object_store *self, const char *const *keys, size_t count,
+                         sgc_error *err);
     /* All keys under `prefix` ("" or ending in '/'), in any order. A missing place has none. `fn`
      * may remove objects. */
     sgc_status (*list)(sgc_object_store *self, const char *prefix, sgc_list_fn fn, void *user,
@@ -86,6 +88,10 @@ SGC_CHECKED sgc_status sgc_object_store_local_new(const char *path,
 
 /* Gives an empty store in memory. */
 SGC_CHECKED sgc_status sgc_object_store_memory_new(sgc_object_store **out, sgc_error *err);
+
+/* Removes one object. */
+SGC_CHECKED sgc_status sgc_object_store_remove(sgc_object_store *store, const char *key,
+                                               sgc_error *err);
 
 void sgc_object_store_free(sgc_object_store *store);
 

@@ -543,13 +543,48 @@ static sgc_status local_copy(sgc_object_store *self, const char *from, const cha
     return linked ? status : copy_content(self, from, to, err);
 }
 
-static sgc_status local_remove(sgc_object_store *self, const char *key, sgc_error *err)
+static sgc_status sync_path(const char *path, sgc_error *err)
 {
-    char *path;
-    SGC_TRY(path_of((local_store *)self, key, &path, err));
-    sgc_status status = SGC_OK;
+    const int fd = open_file(path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? SGC_OK : fail_errno(err, "open", path);
+    const sgc_status status = sync_directory(fd, path, err);
+    close(fd);
+    return status;
+}
+
+/* Removes one file and syncs its directory, unless the next file is in the same one. */
+static sgc_status remove_file(const char *path, const char *next, sgc_error *err)
+{
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-        status = fail_errno(err, "remove", path);
+        return fail_errno(err, "remove", path);
+    char *parent = parent_of(path), *next_parent = next != NULL ? parent_of(next) : NULL;
+    sgc_status status = SGC_OK;
+    if (parent == NULL || (next != NULL && next_parent == NULL))
+        status = sgc_fail_memory(err, strlen(path), "a path");
+    else if (next == NULL || strcmp(parent, next_parent) != 0)
+        status = sync_path(parent, err);
+    free(parent);
+    free(next_parent);
+    return status;
+}
+
+static sgc_status local_remove(sgc_object_store *self, const char *const *keys, size_t count,
+                               sgc_error *err)
+{
+    sgc_status status = SGC_OK;
+    char *path = NULL;
+    if (count > 0)
+        SGC_TRY(path_of((local_store *)self, keys[0], &path, err));
+    for (size_t i = 0; status == SGC_OK && i < count; i++) {
+        char *next = NULL;
+        if (i + 1 < count)
+            status = path_of((local_store *)self, keys[i + 1], &next, err);
+        if (status == SGC_OK)
+            status = remove_file(path, next, err);
+        free(path);
+        path = next;
+    }
     free(path);
     return status;
 }
@@ -646,7 +681,7 @@ static sgc_status sweep_one(void *user, const char *key, const sgc_object_info *
         return SGC_OK;
     if (s->fn != NULL)
         SGC_TRY(s->fn(s->user, key, info, err));
-    return s->dry_run ? SGC_OK : local_remove(s->store, key, err);
+    return s->dry_run ? SGC_OK : sgc_object_store_remove(s->store, key, err);
 }
 
 static sgc_status local_sweep(sgc_object_store *self, uint64_t before, bool dry_run, sgc_list_fn fn,

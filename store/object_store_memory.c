@@ -165,20 +165,27 @@ static sgc_status memory_copy(sgc_object_store *self, const char *from, const ch
     return status;
 }
 
-static sgc_status memory_remove(sgc_object_store *self, const char *key, sgc_error *err)
+static void remove_entry(memory_store *store, const char *key)
+{
+    bool found;
+    const size_t at = find(store, key, &found);
+    if (!found)
+        return;
+    free(store->entries[at].key);
+    free(store->entries[at].object.data);
+    store->count--;
+    memmove(store->entries + at, store->entries + at + 1,
+            (store->count - at) * sizeof *store->entries);
+}
+
+static sgc_status memory_remove(sgc_object_store *self, const char *const *keys, size_t count,
+                                sgc_error *err)
 {
     (void)err;
     memory_store *store = (memory_store *)self;
     pthread_mutex_lock(&store->mutex);
-    bool found;
-    const size_t at = find(store, key, &found);
-    if (found) {
-        free(store->entries[at].key);
-        free(store->entries[at].object.data);
-        store->count--;
-        memmove(store->entries + at, store->entries + at + 1,
-                (store->count - at) * sizeof *store->entries);
-    }
+    for (size_t i = 0; i < count; i++)
+        remove_entry(store, keys[i]);
     pthread_mutex_unlock(&store->mutex);
     return SGC_OK;
 }

@@ -53,10 +53,11 @@ static sgc_status counting_copy(sgc_object_store *self, const char *from, const 
     return inner->copy(inner, from, to, err);
 }
 
-static sgc_status counting_remove(sgc_object_store *self, const char *key, sgc_error *err)
+static sgc_status counting_remove(sgc_object_store *self, const char *const *keys, size_t count,
+                                  sgc_error *err)
 {
     sgc_object_store *inner = inner_of(self);
-    return inner->remove(inner, key, err);
+    return inner->remove(inner, keys, count, err);
 }
 
 static sgc_status counting_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn,

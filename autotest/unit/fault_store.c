@@ -61,13 +61,15 @@ static sgc_status fault_copy(sgc_object_store *self, const char *from, const cha
     return failing ? fail(store, "copy to", to, err) : status;
 }
 
-static sgc_status fault_remove(sgc_object_store *self, const char *key, sgc_error *err)
+static sgc_status fault_remove(sgc_object_store *self, const char *const *keys, size_t count,
+                               sgc_error *err)
 {
+    const char *key = count > 0 ? keys[0] : "";
     fault_store *store = (fault_store *)self;
     const bool failing = fails(store, key);
     sgc_status status = SGC_OK;
     if (!failing || store->fault->is_done)
-        status = store->inner->remove(store->inner, key, err);
+        status = store->inner->remove(store->inner, keys, count, err);
     return failing ? fail(store, "remove", key, err) : status;
 }
 

@@ -243,6 +243,22 @@ static scenario_state look_for_branch(sgc_repository *repository)
     return look_for_ref(repository, SGC_REF_BRANCH, branch_name);
 }
 
+static void prepare_branch(sgc_repository *repository)
+{
+    prepare_chunks(repository);
+    assert_ok(create_branch(repository, &err));
+}
+
+static sgc_status delete_branch(sgc_repository *repository, sgc_error *error)
+{
+    return sgc_repository_delete_ref(repository, SGC_REF_BRANCH, branch_name, error);
+}
+
+static scenario_state look_for_no_branch(sgc_repository *repository)
+{
+    return look_for_branch(repository) == SCENARIO_BEFORE ? SCENARIO_AFTER : SCENARIO_BEFORE;
+}
+
 static sgc_status create_tag(sgc_repository *repository, sgc_error *error)
 {
     sgc_object_id tip;
@@ -265,6 +281,7 @@ const store_scenario store_scenarios[] = {
     {"commit of chunks, version 2", &version_2, prepare_chunks, commit_chunks, look_for_chunks},
     {"branch, version 2", &version_2, prepare_chunks, create_branch, look_for_branch},
     {"branch", NULL, prepare_chunks, create_branch, look_for_branch},
+    {"branch deleted", NULL, prepare_branch, delete_branch, look_for_no_branch},
     {"tag", NULL, prepare_chunks, create_tag, look_for_tag},
 };
 const size_t store_scenario_count = sizeof store_scenarios / sizeof *store_scenarios;

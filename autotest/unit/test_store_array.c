@@ -735,7 +735,7 @@ static void test_missing_chunk_object(void **state)
     static const uint64_t start = 0, count = 1;
     float value;
     victim v = new_victim(4, false);
-    assert_ok(v.store->remove(v.store, v.key, &err));
+    assert_ok(sgc_object_store_remove(v.store, v.key, &err));
     assert_status(SGC_CORRUPT, sgc_array_read(v.array, &start, &count, &value, 1, &err));
     assert_message(v.id);
     free_victim(&v);
@@ -1090,7 +1090,7 @@ static void test_whole_chunks_are_not_read(void **state)
     static const uint64_t start = 0, all = 1000, some = 999;
     victim v = new_victim(4, false);
     sgc_session *session = new_session(v.repository);
-    assert_ok(v.store->remove(v.store, v.key, &err));
+    assert_ok(sgc_object_store_remove(v.store, v.key, &err));
     assert_ok(sgc_array_write(session, "/a", &start, &all, v.values, 1, &err));
     sgc_session_free(session);
     session = new_session(v.repository);

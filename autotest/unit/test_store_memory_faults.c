@@ -184,7 +184,7 @@ static sgc_status use_verbs(sgc_object_store *store, sgc_error *error)
     SGC_TRY(store->list(store, "", use_object, store, error));
     if (store->sweep != NULL)
         SGC_TRY(store->sweep(store, UINT64_MAX, false, NULL, NULL, error));
-    return store->remove(store, "x/a", error);
+    return sgc_object_store_remove(store, "x/a", error);
 }
 
 static sgc_status use_store(bool local, sgc_error *error)

@@ -155,7 +155,7 @@ static void test_put_if_absent_after_remove(void **state)
 {
     (void)state;
     assert_ok(put("a", "first", SGC_PUT_IF_ABSENT, NULL));
-    assert_ok(store->remove(store, "a", &err));
+    assert_ok(sgc_object_store_remove(store, "a", &err));
     assert_ok(put("a", "second", SGC_PUT_IF_ABSENT, NULL));
     check_content("a", "second");
 }
@@ -200,7 +200,7 @@ static void test_remove(void **state)
     (void)state;
     assert_ok(put("x/a", "1", SGC_PUT_ALWAYS, NULL));
     assert_ok(put("x/b", "2", SGC_PUT_ALWAYS, NULL));
-    assert_ok(store->remove(store, "x/a", &err));
+    assert_ok(sgc_object_store_remove(store, "x/a", &err));
     check_missing("x/a");
     check_content("x/b", "2");
 }
@@ -208,8 +208,8 @@ static void test_remove(void **state)
 static void test_remove_of_a_missing_object(void **state)
 {
     (void)state;
-    assert_ok(store->remove(store, "a", &err));
-    assert_ok(store->remove(store, "x/y", &err));
+    assert_ok(sgc_object_store_remove(store, "a", &err));
+    assert_ok(sgc_object_store_remove(store, "x/y", &err));
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -326,7 +326,7 @@ static sgc_status remove_listed(void *user, const char *key, const sgc_object_in
 {
     (void)user;
     (void)info;
-    return store->remove(store, key, error);
+    return sgc_object_store_remove(store, key, error);
 }
 
 static void test_list_allows_removal(void **state)
@@ -358,7 +358,7 @@ static void test_copy_is_independent(void **state)
     check_content("b", "one");
     assert_ok(put("b", "four", SGC_PUT_ALWAYS, NULL));
     check_content("a", "three");
-    assert_ok(store->remove(store, "a", &err));
+    assert_ok(sgc_object_store_remove(store, "a", &err));
     check_content("b", "four");
 }
 
@@ -543,7 +543,7 @@ static void test_reading_creates_nothing(void **state)
     store = open_local(path);
     check_missing("a");
     check_list("", "");
-    assert_ok(store->remove(store, "a", &err));
+    assert_ok(sgc_object_store_remove(store, "a", &err));
     free(path);
     path = path_of("not");
     assert_int_equal(access(path, F_OK), -1);
@@ -903,8 +903,8 @@ static void test_without_hard_links(void **state)
         check_content("a", "one");
         check_content("x/b", "one");
         assert_int_equal(count_files(), 2);
-        assert_ok(store->remove(store, "a", &err));
-        assert_ok(store->remove(store, "x/b", &err));
+        assert_ok(sgc_object_store_remove(store, "a", &err));
+        assert_ok(sgc_object_store_remove(store, "x/b", &err));
     }
 }
 

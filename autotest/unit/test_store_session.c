@@ -809,7 +809,7 @@ static void test_one_big_manifest_is_split_when_touched(void **state)
     (void)state;
     /* Another writer, who does not know the rules. */
     sgc_repository *plain, *ruled = repository;
-    assert_ok(store->remove(store, "config.yaml", &err));
+    assert_ok(sgc_object_store_remove(store, "config.yaml", &err));
     assert_ok(sgc_repository_open(counting_store_new(store), NULL, &plain, &err));
     truth expected = {{0}};
     sgc_session *session = new_session(plain);

@@ -7,7 +7,7 @@
 #include "store/icechunk/release.h"
 #include "store/icechunk/repository_private.h"
 
-enum { MOST_ATTEMPTS = 10 };
+enum { MOST_ATTEMPTS = 10, REMOVED_AT_ONCE = 1000, KEY_SIZE = 40 };
 
 typedef struct collection {
     sgc_repository *repository;
@@ -15,7 +15,9 @@ typedef struct collection {
     sgc_reachable keep;
     sgc_id_set young; /* snapshots whose files are too young to go */
     const sgc_id_set *kept;
-    size_t *count; /* of what is being listed */
+    size_t *count;          /* of what is being listed */
+    char (*keys)[KEY_SIZE]; /* about to be removed */
+    size_t key_count;
     sgc_garbage_result result;
 } collection;
 
@@ -188,18 +190,29 @@ static sgc_status update_info(collection *c, sgc_error *err)
                                       forget_snapshots, c, err);
 }
 
+static sgc_status remove_keys(collection *c, sgc_error *err)
+{
+    const char *keys[REMOVED_AT_ONCE];
+    for (size_t i = 0; i < c->key_count; i++)
+        keys[i] = c->keys[i];
+    sgc_object_store *store = c->repository->store;
+    const size_t count = c->options->dry_run ? 0 : c->key_count;
+    c->key_count = 0;
+    return count > 0 ? store->remove(store, keys, count, err) : SGC_OK;
+}
+
 static sgc_status remove_unless_kept(void *user, const char *key, const sgc_object_info *info,
                                      sgc_error *err)
 {
     collection *c = user;
-    sgc_object_store *store = c->repository->store;
     sgc_object_id id;
     if (info->modified >= c->options->older_than || !parse_key(key, &id) ||
-        sgc_id_set_has(c->kept, &id))
+        sgc_id_set_has(c->kept, &id) || strlen(key) >= KEY_SIZE)
         return SGC_OK;
     *c->count += 1;
     c->result.bytes += info->size;
-    return c->options->dry_run ? SGC_OK : store->remove(store, key, err);
+    strcpy(c->keys[c->key_count++], key);
+    return c->key_count < REMOVED_AT_ONCE ? SGC_OK : remove_keys(c, err);
 }
 
 static sgc_status count_leftover(void *user, const char *key, const sgc_object_info *info,
@@ -241,6 +254,7 @@ static sgc_status remove_garbage(collection *c, sgc_error *err)
         c->kept = kinds[i].kept;
         c->count = kinds[i].count;
         SGC_TRY(store->list(store, kinds[i].prefix, remove_unless_kept, c, err));
+        SGC_TRY(remove_keys(c, err));
     }
     return sweep(c, err);
 }
@@ -249,15 +263,22 @@ sgc_status sgc_repository_collect_garbage(sgc_repository *repository,
                                           const sgc_garbage_options *options,
                                           sgc_garbage_result *result, sgc_error *err)
 {
-    collection c = {.repository = repository, .options = options};
-    if (repository->spec_version == 1)
-        SGC_TRY(sgc_repository_check_not_migrated(repository->store, err));
-    sgc_status status = find_all_needed(&c, err);
+    collection c = {.repository = repository,
+                    .options = options,
+                    .keys = malloc(REMOVED_AT_ONCE * sizeof *c.keys)};
+    if (c.keys == NULL)
+        return sgc_fail_memory(err, REMOVED_AT_ONCE * sizeof *c.keys, "a list of objects");
+    sgc_status status = repository->spec_version == 1
+                            ? sgc_repository_check_not_migrated(repository->store, err)
+                            : SGC_OK;
+    if (status == SGC_OK)
+        status = find_all_needed(&c, err);
     if (status == SGC_OK)
         status = remove_garbage(&c, err);
     if (status == SGC_OK)
         *result = c.result;
     sgc_reachable_free(&c.keep);
     sgc_id_set_free(&c.young);
+    free(c.keys);
     return status;
 }

@@ -224,7 +224,8 @@ sgc_status sgc_ref_delete(sgc_object_store *store, sgc_ref_kind kind, const char
     sgc_object_id snapshot;
     SGC_TRY(format_key(kind, name, key, err));
     SGC_TRY(sgc_ref_read(store, kind, name, &snapshot, err));
-    return kind == SGC_REF_TAG ? bury_tag(store, key, name, err) : store->remove(store, key, err);
+    return kind == SGC_REF_TAG ? bury_tag(store, key, name, err)
+                               : sgc_object_store_remove(store, key, err);
 }
 
 sgc_status sgc_branch_move(sgc_object_store *store, const char *name, const sgc_object_id *from,
