@@ -274,15 +274,16 @@ static scenario_state look_for_tag(sgc_repository *repository)
 /* ---- all ---- */
 
 const store_scenario store_scenarios[] = {
-    {"creation", &split_2_by_2, NULL, NULL, look_for_repository},
-    {"commit of arrays", &split_2_by_2, NULL, commit_arrays, look_for_arrays},
-    {"commit of chunks", &split_2_by_2, prepare_chunks, commit_chunks, look_for_chunks},
-    {"creation, version 2", &version_2, NULL, NULL, look_for_repository},
-    {"commit of chunks, version 2", &version_2, prepare_chunks, commit_chunks, look_for_chunks},
-    {"branch, version 2", &version_2, prepare_chunks, create_branch, look_for_branch},
-    {"branch", NULL, prepare_chunks, create_branch, look_for_branch},
-    {"branch deleted", NULL, prepare_branch, delete_branch, look_for_no_branch},
-    {"tag", NULL, prepare_chunks, create_tag, look_for_tag},
+    {"creation", &split_2_by_2, NULL, NULL, look_for_repository, false},
+    {"commit of arrays", &split_2_by_2, NULL, commit_arrays, look_for_arrays, false},
+    {"commit of chunks", &split_2_by_2, prepare_chunks, commit_chunks, look_for_chunks, false},
+    {"creation, version 2", &version_2, NULL, NULL, look_for_repository, false},
+    {"commit of chunks, version 2", &version_2, prepare_chunks, commit_chunks, look_for_chunks,
+     false},
+    {"branch, version 2", &version_2, prepare_chunks, create_branch, look_for_branch, false},
+    {"branch", NULL, prepare_chunks, create_branch, look_for_branch, false},
+    {"branch deleted", NULL, prepare_branch, delete_branch, look_for_no_branch, true},
+    {"tag", NULL, prepare_chunks, create_tag, look_for_tag, false},
 };
 const size_t store_scenario_count = sizeof store_scenarios / sizeof *store_scenarios;
 const store_scenario *const store_scenario_tag =

@@ -22,6 +22,7 @@ typedef struct store_scenario {
     sgc_status (*act)(sgc_repository *repository, sgc_error *error);
     /* Says in which state `repository` is; asserts that it is in one of the two. */
     scenario_state (*look)(sgc_repository *repository);
+    bool writes_nothing; /* it only removes */
 } store_scenario;
 
 extern const store_scenario store_scenarios[];
