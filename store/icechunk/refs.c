@@ -137,8 +137,12 @@ static void decode_name(const char *text, size_t length, char *name)
     for (size_t i = 0; i < length; i++) {
         const int high = text[i] == '%' && i + 2 < length ? hexadecimal(text[i + 1]) : -1;
         const int low = high >= 0 ? hexadecimal(text[i + 2]) : -1;
-        *name++ = low >= 0 ? (char)(high << 4 | low) : text[i];
-        i += low >= 0 ? 2 : 0;
+        *name = text[i];
+        if (low >= 0) {
+            *name = (char)(high << 4 | low);
+            i += 2;
+        }
+        name++;
     }
     *name = '\0';
 }
