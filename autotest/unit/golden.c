@@ -21,7 +21,7 @@ int golden_set_up(void **state)
     snprintf(path, sizeof path, "%s/EXPECTED.json", directory);
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        print_message("%s is missing: all tests are skipped\n", path);
+        print_message("%s is missing: tests of golden repositories are skipped\n", path);
         return 0;
     }
     static char text[1024 * 1024];
