@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autotest/unit/golden.h"
+#include "store/icechunk/envelope.h"
 #include "store/icechunk/metadata_items.h"
 #include "store/icechunk/transaction_log.h"
 
@@ -361,6 +362,16 @@ sgc_repo_info load_info(place *p)
     sgc_repo_info info;
     assert_ok(sgc_repo_info_load(p->store, &info, &err));
     return info;
+}
+
+void put_info(place *p, const sgc_repo_info_data *data)
+{
+    sgc_buffer payload = {0}, file = {0};
+    assert_ok(sgc_repo_info_encode(data, &payload, &err));
+    assert_ok(sgc_envelope_wrap(SGC_FILE_REPO_INFO, 2, payload.data, payload.size, &file, &err));
+    place_put(p, "repo", file.data, file.size);
+    sgc_buffer_free(&payload);
+    sgc_buffer_free(&file);
 }
 
 void rewrite_snapshot(place *p, const sgc_object_id *id,

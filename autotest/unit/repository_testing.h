@@ -102,8 +102,9 @@ char *describe_refs(sgc_repository *repository);
 /* Gives (free with free()) the messages from `from` to the root, like "c b root". */
 char *describe_history(sgc_repository *repository, const sgc_object_id *from);
 
-/* Loads the repo info of a place. */
+/* Load and store the repo info of a place. */
 sgc_repo_info load_info(place *p);
+void put_info(place *p, const sgc_repo_info_data *data);
 
 /* Loads and stores the file of a snapshot, changed by `change` between. */
 void rewrite_snapshot(place *p, const sgc_object_id *id,
