@@ -183,7 +183,7 @@ static void assert_same_status(const sgc_repo_status *a, const sgc_repo_status *
     assert_same_text(a->reason, b->reason);
 }
 
-static void assert_same_operation(const sgc_operation *a, const sgc_operation *b)
+void assert_same_operation(const sgc_operation *a, const sgc_operation *b)
 {
     assert_int_equal(a->kind, b->kind);
     assert_int_equal(a->time, b->time);

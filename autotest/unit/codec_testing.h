@@ -13,6 +13,7 @@ void assert_same_snapshot(const sgc_snapshot_data *a, const sgc_snapshot_data *b
 void assert_same_manifest(const sgc_manifest_data *a, const sgc_manifest_data *b);
 void assert_same_log(const sgc_transaction_log *a, const sgc_transaction_log *b);
 void assert_same_repo_info(const sgc_repo_info_data *a, const sgc_repo_info_data *b);
+void assert_same_operation(const sgc_operation *a, const sgc_operation *b);
 void assert_same_bytes(sgc_bytes a, sgc_bytes b);
 
 /* Gives the status of decoding. What was decoded is encoded again, so that sanitizers see all of

@@ -21,7 +21,7 @@ int golden_set_up(void **state)
     snprintf(path, sizeof path, "%s/EXPECTED.json", directory);
     FILE *file = fopen(path, "rb");
     if (file == NULL) {
-        print_message("%s is missing: all tests are skipped\n", path);
+        print_message("%s is missing: tests of golden repositories are skipped\n", path);
         return 0;
     }
     static char text[1024 * 1024];
@@ -54,4 +54,31 @@ const char *golden_directory(void)
 const cJSON *member(const cJSON *object, const char *name)
 {
     return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+void assert_id(const sgc_object_id *id, const char *id_text)
+{
+    char text[SGC_OBJECT_ID_TEXT + 1];
+    sgc_object_id_format(id, text);
+    assert_string_equal(text, id_text);
+}
+
+/* Nodes are written as objects are (format guide 1); 64 bits take 13 characters. */
+static void format_node_id(const sgc_node_id *id, char text[14])
+{
+    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    uint64_t bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | id->bytes[i];
+    for (int i = 0; i < 12; i++)
+        text[i] = alphabet[bits >> (59 - 5 * i) & 31];
+    text[12] = alphabet[bits << 1 & 31];
+    text[13] = '\0';
+}
+
+void assert_node_id(const sgc_node_id *id, const char *id_text)
+{
+    char text[14];
+    format_node_id(id, text);
+    assert_string_equal(text, id_text);
 }

@@ -6,6 +6,8 @@
 
 #include <cJSON.h>
 
+#include "store/icechunk/object_id.h"
+
 /* For cmocka_run_group_tests(). */
 int golden_set_up(void **state);
 int golden_tear_down(void **state);
@@ -16,5 +18,9 @@ const cJSON *golden_expected(void);
 const char *golden_directory(void);
 
 const cJSON *member(const cJSON *object, const char *name);
+
+/* Compare with the texts that EXPECTED.json has. */
+void assert_id(const sgc_object_id *id, const char *text);
+void assert_node_id(const sgc_node_id *id, const char *text);
 
 #endif

@@ -76,13 +76,6 @@ static const cJSON *repositories(void)
     return member(golden_expected(), "repositories");
 }
 
-static void assert_id(const sgc_object_id *id, const char *expected)
-{
-    char text[SGC_OBJECT_ID_TEXT + 1];
-    sgc_object_id_format(id, text);
-    assert_string_equal(text, expected);
-}
-
 /* ---- each file can be written again ---- */
 
 static sgc_buffer encode(decoded_file *file, sgc_file_kind kind, int spec_version)
@@ -347,26 +340,6 @@ static void test_nodes(void **state)
 }
 
 /* ---- transaction logs ---- */
-
-/* Nodes are written as objects are (format guide 1); 64 bits take 13 characters. */
-static void format_node_id(const sgc_node_id *id, char text[14])
-{
-    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    uint64_t bits = 0;
-    for (int i = 0; i < 8; i++)
-        bits = bits << 8 | id->bytes[i];
-    for (int i = 0; i < 12; i++)
-        text[i] = alphabet[bits >> (59 - 5 * i) & 31];
-    text[12] = alphabet[bits << 1 & 31];
-    text[13] = '\0';
-}
-
-static void assert_node_id(const sgc_node_id *id, const char *expected)
-{
-    char text[14];
-    format_node_id(id, text);
-    assert_string_equal(text, expected);
-}
 
 static void check_ids(const sgc_node_ids *ids, const cJSON *expected)
 {

@@ -3,20 +3,28 @@
 
 #include "store/clock.h"
 #include "store/icechunk/maintenance.h"
+#include "store/icechunk/metadata_file.h"
 #include "store/icechunk/reachable.h"
 #include "store/icechunk/release.h"
 #include "store/icechunk/repository_private.h"
 
-enum { MOST_ATTEMPTS = 10, REMOVED_AT_ONCE = 1000, KEY_SIZE = 40 };
+enum { MOST_ATTEMPTS = 10, REMOVED_AT_ONCE = 1000 };
+
+/* The file of a snapshot. */
+typedef struct stored_snapshot {
+    sgc_object_id id;
+    sgc_object_info info;
+} stored_snapshot;
 
 typedef struct collection {
     sgc_repository *repository;
     const sgc_garbage_options *options;
+    stored_snapshot *snapshots;
+    size_t snapshot_count, snapshot_capacity;
     sgc_reachable keep;
-    sgc_id_set young; /* snapshots whose files are too young to go */
-    const sgc_id_set *kept;
-    size_t *count;          /* of what is being listed */
-    char (*keys)[KEY_SIZE]; /* about to be removed */
+    const sgc_id_set *kept;         /* of what is being listed */
+    size_t *count;                  /* the same */
+    char (*keys)[SGC_METADATA_KEY]; /* about to be removed */
     size_t key_count;
     sgc_garbage_result result;
 } collection;
@@ -28,7 +36,28 @@ static bool parse_key(const char *key, sgc_object_id *id)
     return name != NULL && sgc_object_id_parse(name + 1, strlen(name + 1), id, NULL) == SGC_OK;
 }
 
+static bool is_young(const collection *c, uint64_t time)
+{
+    return time >= c->options->older_than;
+}
+
 /* ---- what is needed ---- */
+
+static sgc_status add_snapshot(void *user, const char *key, const sgc_object_info *info,
+                               sgc_error *err)
+{
+    collection *c = user;
+    stored_snapshot found = {.info = *info};
+    if (!parse_key(key, &found.id))
+        return SGC_OK;
+    stored_snapshot *grown =
+        sgc_list_grow(c->snapshots, c->snapshot_count, &c->snapshot_capacity, sizeof *grown);
+    if (grown == NULL)
+        return sgc_fail_memory(err, sizeof *grown, "a list of snapshots");
+    c->snapshots = grown;
+    c->snapshots[c->snapshot_count++] = found;
+    return SGC_OK;
+}
 
 static sgc_status add_tips(collection *c, const sgc_ref *refs, size_t count, sgc_error *err)
 {
@@ -37,35 +66,46 @@ static sgc_status add_tips(collection *c, const sgc_ref *refs, size_t count, sgc
     return SGC_OK;
 }
 
-static sgc_status add_young(void *user, const char *key, const sgc_object_info *info,
-                            sgc_error *err)
+/* Keeps a listed snapshot and, for it may become its parent, the root; and all logs behind it,
+ * which it takes over when its ancestors go. */
+static sgc_status add_entry(collection *c, const sgc_repo_info_data *info,
+                            const sgc_snapshot_entry *entry, sgc_error *err)
 {
-    collection *c = user;
-    sgc_object_id id;
-    return info->modified >= c->options->older_than && parse_key(key, &id)
-               ? sgc_id_set_add(&c->young, &id, NULL, err)
-               : SGC_OK;
+    SGC_TRY(sgc_id_set_add(&c->keep.snapshots, &entry->id, NULL, err));
+    for (;; entry = &info->snapshots[entry->parent]) {
+        SGC_TRY(sgc_id_set_add(&c->keep.transaction_logs, &entry->id, NULL, err));
+        for (size_t i = 0; i < entry->pruned_log_count; i++)
+            SGC_TRY(sgc_id_set_add(&c->keep.transaction_logs, &entry->pruned_logs[i], NULL, err));
+        if (entry->parent < 0)
+            return sgc_id_set_add(&c->keep.snapshots, &entry->id, NULL, err);
+    }
+}
+
+static sgc_status add_entries(collection *c, const sgc_repo_info_data *info,
+                              const sgc_id_set *young, sgc_error *err)
+{
+    for (size_t i = 0; i < info->snapshot_count; i++) {
+        const sgc_snapshot_entry *entry = &info->snapshots[i];
+        if (is_young(c, entry->flushed_at) || sgc_id_set_has(young, &entry->id))
+            SGC_TRY(add_entry(c, info, entry, err));
+    }
+    return SGC_OK;
 }
 
 /* Snapshots that the repo info lists and no branch sees stay while they are young: they may be
  * about to get a name. */
 static sgc_status add_listed(collection *c, sgc_error *err)
 {
-    sgc_object_store *store = c->repository->store;
     sgc_repo_info info;
-    SGC_TRY(store->list(store, "snapshots/", add_young, c, err));
-    SGC_TRY(sgc_repo_info_load(store, &info, err));
+    sgc_id_set young = {0};
+    SGC_TRY(sgc_repo_info_load(c->repository->store, &info, err));
     sgc_status status = SGC_OK;
-    for (size_t i = 0; status == SGC_OK && i < info.data.snapshot_count; i++) {
-        const sgc_snapshot_entry *entry = &info.data.snapshots[i];
-        if (!sgc_id_set_has(&c->young, &entry->id))
-            continue;
-        status = sgc_id_set_add(&c->keep.snapshots, &entry->id, NULL, err);
-        if (status == SGC_OK)
-            status = sgc_id_set_add(&c->keep.transaction_logs, &entry->id, NULL, err);
-        for (size_t k = 0; status == SGC_OK && k < entry->pruned_log_count; k++)
-            status = sgc_id_set_add(&c->keep.transaction_logs, &entry->pruned_logs[k], NULL, err);
-    }
+    for (size_t i = 0; status == SGC_OK && i < c->snapshot_count; i++)
+        if (is_young(c, c->snapshots[i].info.modified))
+            status = sgc_id_set_add(&young, &c->snapshots[i].id, NULL, err);
+    if (status == SGC_OK)
+        status = add_entries(c, &info.data, &young, err);
+    sgc_id_set_free(&young);
     sgc_repo_info_clear(&info);
     return status;
 }
@@ -81,7 +121,10 @@ static sgc_status add_contents(collection *c, sgc_error *err)
 
 static sgc_status find_needed(collection *c, const sgc_ref_names *names, sgc_error *err)
 {
+    sgc_object_store *store = c->repository->store;
     sgc_reachable_free(&c->keep);
+    c->snapshot_count = 0;
+    SGC_TRY(store->list(store, "snapshots/", add_snapshot, c, err));
     SGC_TRY(add_tips(c, names->tags, names->tag_count, err));
     SGC_TRY(add_tips(c, names->branches, names->branch_count, err));
     if (c->repository->spec_version == 2)
@@ -100,33 +143,24 @@ static bool same_refs(const sgc_ref *a, size_t a_count, const sgc_ref *b, size_t
     return true;
 }
 
-/* Looks until the branches and tags are the same before and after. */
-static sgc_status find_all_needed(collection *c, sgc_error *err)
+static sgc_status fail_changed(const collection *c, sgc_error *err)
 {
-    sgc_ref_names names, after;
-    SGC_TRY(sgc_repository_list_refs(c->repository, &names, err));
-    sgc_status status = SGC_OK;
-    bool settled = false;
-    for (int i = 0; status == SGC_OK && !settled && i < MOST_ATTEMPTS; i++) {
-        status = find_needed(c, &names, err);
-        if (status == SGC_OK)
-            status = sgc_repository_list_refs(c->repository, &after, err);
-        if (status != SGC_OK)
-            break;
-        settled =
-            same_refs(names.branches, names.branch_count, after.branches, after.branch_count) &&
-            same_refs(names.tags, names.tag_count, after.tags, after.tag_count);
-        sgc_ref_names_clear(&names);
-        names = after;
-    }
-    sgc_ref_names_clear(&names);
-    if (status == SGC_OK && !settled)
-        return sgc_fail(err, SGC_CONFLICT, "%s is changed all the time: try again later",
-                        c->repository->store->name);
-    return status;
+    return sgc_fail(err, SGC_CONFLICT, "%s is changed all the time: try again later",
+                    c->repository->store->name);
 }
 
-/* ---- what goes ---- */
+static sgc_status check_same_refs(const collection *c, const sgc_ref_names *before, sgc_error *err)
+{
+    sgc_ref_names now;
+    SGC_TRY(sgc_repository_list_refs(c->repository, &now, err));
+    const bool same =
+        same_refs(before->branches, before->branch_count, now.branches, now.branch_count) &&
+        same_refs(before->tags, before->tag_count, now.tags, now.tag_count);
+    sgc_ref_names_clear(&now);
+    return same ? SGC_OK : fail_changed(c, err);
+}
+
+/* ---- the repo info forgets the snapshots before they go ---- */
 
 /* Says which snapshots of the info stay; gives the number of others. */
 static size_t choose_kept(const collection *c, const sgc_repo_info *info, bool *keep)
@@ -134,8 +168,7 @@ static size_t choose_kept(const collection *c, const sgc_repo_info *info, bool *
     size_t dropped = 0;
     for (size_t i = 0; i < info->data.snapshot_count; i++) {
         const sgc_snapshot_entry *entry = &info->data.snapshots[i];
-        keep[i] = entry->flushed_at >= c->options->older_than ||
-                  sgc_id_set_has(&c->keep.snapshots, &entry->id);
+        keep[i] = is_young(c, entry->flushed_at) || sgc_id_set_has(&c->keep.snapshots, &entry->id);
         dropped += !keep[i];
     }
     return dropped;
@@ -155,9 +188,7 @@ static sgc_status check_nothing_new(const collection *c, const sgc_repo_info *in
         new =
             new || (keep[i] && data->snapshots[i].parent >= 0 && !keep[data->snapshots[i].parent] &&
                     !sgc_id_set_has(&c->keep.snapshots, &data->snapshots[i].id));
-    return new ? sgc_fail(err, SGC_CONFLICT, "%s was changed meanwhile: try again",
-                          c->repository->store->name)
-               : SGC_OK;
+    return new ? fail_changed(c, err) : SGC_OK;
 }
 
 static sgc_status forget_snapshots(void *user, sgc_repo_info *info, sgc_operation *operation,
@@ -173,22 +204,48 @@ static sgc_status forget_snapshots(void *user, sgc_repo_info *info, sgc_operatio
     return sgc_repo_info_release(info, keep, NULL, 0, err);
 }
 
-/* In spec 2 the repo info forgets the snapshots before they go. */
-static sgc_status update_info(collection *c, sgc_error *err)
+/* Says whether there is something to forget, and that it may be. */
+static sgc_status check_info(const collection *c, bool *any, sgc_error *err)
 {
     sgc_object_store *store = c->repository->store;
     sgc_repo_info info;
     SGC_TRY(sgc_repo_info_load(store, &info, err));
     bool *keep = sgc_arena_alloc(&info.arena, info.data.snapshot_count, sizeof *keep);
-    const size_t dropped = keep != NULL ? choose_kept(c, &info, keep) : 0;
+    sgc_status status = sgc_repo_info_check_writable(&info, store, err);
+    if (status == SGC_OK && keep == NULL)
+        status = sgc_fail_memory(err, info.data.snapshot_count, "the repo info");
+    if (status == SGC_OK)
+        *any = choose_kept(c, &info, keep) > 0;
     sgc_repo_info_clear(&info);
-    if (keep == NULL)
-        return sgc_fail_memory(err, 0, "the repo info");
-    return dropped == 0
-               ? SGC_OK
-               : sgc_repo_info_update(store, sgc_config_updates_per_file(c->repository->config),
-                                      forget_snapshots, c, err);
+    return status;
 }
+
+static sgc_status update_info(collection *c, sgc_error *err)
+{
+    bool any;
+    SGC_TRY(check_info(c, &any, err));
+    return any ? sgc_repo_info_update(c->repository->store,
+                                      sgc_config_updates_per_file(c->repository->config),
+                                      forget_snapshots, c, err)
+               : SGC_OK;
+}
+
+/* Finds what is needed, and lets go of the rest. SGC_CONFLICT when somebody changed something
+ * meanwhile. */
+static sgc_status decide(collection *c, sgc_error *err)
+{
+    sgc_ref_names names;
+    SGC_TRY(sgc_repository_list_refs(c->repository, &names, err));
+    sgc_status status = find_needed(c, &names, err);
+    if (status == SGC_OK)
+        status = check_same_refs(c, &names, err);
+    sgc_ref_names_clear(&names);
+    if (status == SGC_OK && c->repository->spec_version == 2 && !c->options->dry_run)
+        status = update_info(c, err);
+    return status;
+}
+
+/* ---- what goes ---- */
 
 static sgc_status remove_keys(collection *c, sgc_error *err)
 {
@@ -206,13 +263,25 @@ static sgc_status remove_unless_kept(void *user, const char *key, const sgc_obje
 {
     collection *c = user;
     sgc_object_id id;
-    if (info->modified >= c->options->older_than || !parse_key(key, &id) ||
-        sgc_id_set_has(c->kept, &id) || strlen(key) >= KEY_SIZE)
+    if (is_young(c, info->modified) || !parse_key(key, &id) || sgc_id_set_has(c->kept, &id) ||
+        strlen(key) >= SGC_METADATA_KEY)
         return SGC_OK;
     *c->count += 1;
     c->result.bytes += info->size;
     strcpy(c->keys[c->key_count++], key);
     return c->key_count < REMOVED_AT_ONCE ? SGC_OK : remove_keys(c, err);
+}
+
+/* Those that were there before the branches and tags were looked at for the last time: what none
+ * saw then cannot get a name any more once it is gone. */
+static sgc_status remove_snapshots(collection *c, sgc_error *err)
+{
+    for (size_t i = 0; i < c->snapshot_count; i++) {
+        char key[SGC_METADATA_KEY];
+        sgc_metadata_file_key(SGC_FILE_SNAPSHOT, &c->snapshots[i].id, key);
+        SGC_TRY(remove_unless_kept(c, key, &c->snapshots[i].info, err));
+    }
+    return SGC_OK;
 }
 
 static sgc_status count_leftover(void *user, const char *key, const sgc_object_info *info,
@@ -243,17 +312,17 @@ static sgc_status remove_garbage(collection *c, sgc_error *err)
         const char *prefix;
         const sgc_id_set *kept;
         size_t *count;
-    } kinds[] = {{"snapshots/", &c->keep.snapshots, &c->result.snapshots},
+    } kinds[] = {{NULL, &c->keep.snapshots, &c->result.snapshots},
                  {"transactions/", &c->keep.transaction_logs, &c->result.transaction_logs},
                  {"manifests/", &c->keep.manifests, &c->result.manifests},
                  {"chunks/", &c->keep.chunks, &c->result.chunks}};
     sgc_object_store *store = c->repository->store;
-    if (c->repository->spec_version == 2 && !c->options->dry_run)
-        SGC_TRY(update_info(c, err));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         c->kept = kinds[i].kept;
         c->count = kinds[i].count;
-        SGC_TRY(store->list(store, kinds[i].prefix, remove_unless_kept, c, err));
+        SGC_TRY(kinds[i].prefix == NULL
+                    ? remove_snapshots(c, err)
+                    : store->list(store, kinds[i].prefix, remove_unless_kept, c, err));
         SGC_TRY(remove_keys(c, err));
     }
     return sweep(c, err);
@@ -272,13 +341,15 @@ sgc_status sgc_repository_collect_garbage(sgc_repository *repository,
                             ? sgc_repository_check_not_migrated(repository->store, err)
                             : SGC_OK;
     if (status == SGC_OK)
-        status = find_all_needed(&c, err);
+        status = SGC_CONFLICT;
+    for (int i = 0; status == SGC_CONFLICT && i < MOST_ATTEMPTS; i++)
+        status = decide(&c, err);
     if (status == SGC_OK)
         status = remove_garbage(&c, err);
     if (status == SGC_OK)
         *result = c.result;
     sgc_reachable_free(&c.keep);
-    sgc_id_set_free(&c.young);
+    free(c.snapshots);
     free(c.keys);
     return status;
 }

@@ -92,6 +92,17 @@ static int compare_entries(const void *a, const void *b)
     return 0;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_source(const sgc_ref_details *a, const sgc_ref_details *b)
+{
+    return same_text(a->location, b->location) && same_text(a->etag, b->etag) &&
+           a->last_modified == b->last_modified;
+}
+
 static bool same_ref(const sgc_chunk_ref *a, const sgc_chunk_ref *b)
 {
     if (a->kind != b->kind || a->length != b->length)
@@ -100,7 +111,7 @@ static bool same_ref(const sgc_chunk_ref *a, const sgc_chunk_ref *b)
         return memcmp(a->inline_data, b->inline_data, (size_t)a->length) == 0;
     if (a->offset != b->offset)
         return false;
-    return a->kind == SGC_CHUNK_VIRTUAL ? strcmp(a->details->location, b->details->location) == 0
+    return a->kind == SGC_CHUNK_VIRTUAL ? same_source(a->details, b->details)
                                         : sgc_object_id_compare(&a->id, &b->id) == 0;
 }
 

@@ -156,10 +156,26 @@ static sgc_status expire_1(sgc_repository *repository, const sgc_expire_options 
 
 /* ---- spec 2: the repo info forgets them ---- */
 
-/* Removes the references that shall go, and clears protected[i] where none that stays points to. */
-static sgc_status protect_tips(sgc_repo_info *info, sgc_ref_kind kind,
-                               const sgc_expire_options *options, bool *protected, size_t *deleted,
-                               sgc_error *err)
+typedef struct expiration {
+    const sgc_object_store *store;
+    const sgc_expire_options *options;
+    sgc_expire_result result;
+} expiration;
+
+/* Removes a reference whose tip has expired. */
+static sgc_status forget_ref(sgc_repo_info *info, sgc_ref_kind kind, const char *name,
+                             const sgc_object_store *store, sgc_error *err)
+{
+    if (kind == SGC_REF_TAG) {
+        SGC_TRY(sgc_repo_info_check_flag(info, SGC_FLAG_DELETE_TAG, store, err));
+        SGC_TRY(sgc_repo_info_bury_tag(info, name, err));
+    }
+    return sgc_repo_info_drop_ref(info, kind, name, err);
+}
+
+/* Removes the references that shall go, and sets protected[i] where one that stays points to. */
+static sgc_status protect_tips(sgc_repo_info *info, sgc_ref_kind kind, const expiration *e,
+                               bool *protected, size_t *deleted, sgc_error *err)
 {
     const sgc_repo_info_data *data = &info->data;
     const bool branch = kind == SGC_REF_BRANCH;
@@ -167,58 +183,50 @@ static sgc_status protect_tips(sgc_repo_info *info, sgc_ref_kind kind,
     const size_t count = branch ? data->branch_count : data->tag_count;
     for (size_t i = 0; i < count; i++) {
         const sgc_snapshot_entry *tip = &data->snapshots[refs[i].snapshot];
-        if (tip->flushed_at >= options->older_than || tip->parent < 0 ||
-            !may_delete(options, kind, refs[i].name)) {
+        if (tip->flushed_at >= e->options->older_than || tip->parent < 0 ||
+            !may_delete(e->options, kind, refs[i].name)) {
             protected[refs[i].snapshot] = true;
             continue;
         }
-        SGC_TRY(sgc_repo_info_drop_ref(info, kind, refs[i].name, err));
-        if (kind == SGC_REF_TAG)
-            SGC_TRY(sgc_repo_info_bury_tag(info, refs[i].name, err));
+        SGC_TRY(forget_ref(info, kind, refs[i].name, e->store, err));
         *deleted += 1;
     }
     return SGC_OK;
 }
 
 /* Applies the expiration to an info, and says what it did. */
-static sgc_status expire_info(sgc_repo_info *info, const sgc_expire_options *options,
-                              sgc_expire_result *result, sgc_error *err)
+static sgc_status expire_info(sgc_repo_info *info, expiration *e, sgc_error *err)
 {
+    const sgc_expire_options *options = e->options;
     const size_t count = info->data.snapshot_count;
     bool *keep = sgc_arena_alloc(&info->arena, count, sizeof *keep);
     if (keep == NULL)
         return sgc_fail_memory(err, count, "the repo info");
-    *result = (sgc_expire_result){0};
-    SGC_TRY(protect_tips(info, SGC_REF_TAG, options, keep, &result->tags, err));
-    SGC_TRY(protect_tips(info, SGC_REF_BRANCH, options, keep, &result->branches, err));
+    e->result = (sgc_expire_result){0};
+    SGC_TRY(protect_tips(info, SGC_REF_TAG, e, keep, &e->result.tags, err));
+    SGC_TRY(protect_tips(info, SGC_REF_BRANCH, e, keep, &e->result.branches, err));
     for (size_t i = 0; i < count; i++) {
         const sgc_snapshot_entry *entry = &info->data.snapshots[i];
         keep[i] = keep[i] || entry->parent < 0 || entry->flushed_at >= options->older_than;
-        result->snapshots += !keep[i];
+        e->result.snapshots += !keep[i];
     }
     return sgc_repo_info_release(info, keep, options->inherited, options->inherited_count, err);
 }
 
-typedef struct expiration {
-    const sgc_expire_options *options;
-    sgc_expire_result result;
-} expiration;
-
 static sgc_status change_info(void *user, sgc_repo_info *info, sgc_operation *operation,
                               sgc_error *err)
 {
-    expiration *e = user;
     operation->kind = SGC_EXPIRATION_RAN;
-    return expire_info(info, e->options, &e->result, err);
+    return expire_info(info, user, err);
 }
 
 static sgc_status expire_2(sgc_repository *repository, const sgc_expire_options *options,
                            sgc_expire_result *result, sgc_error *err)
 {
-    expiration e = {.options = options};
+    expiration e = {.store = repository->store, .options = options};
     sgc_repo_info info;
     SGC_TRY(sgc_repo_info_load(repository->store, &info, err));
-    sgc_status status = expire_info(&info, options, &e.result, err);
+    sgc_status status = expire_info(&info, &e, err);
     sgc_repo_info_clear(&info);
     const bool any = e.result.snapshots + e.result.branches + e.result.tags > 0;
     if (status == SGC_OK && any && !options->dry_run)

@@ -236,7 +236,7 @@ sgc_status sgc_manifest_store(sgc_object_store *store, sgc_manifest_data *data,
     sgc_status status = sgc_manifest_encode(data, &payload, err);
     if (status == SGC_OK)
         status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &data->id, data->spec_version,
-                                         &payload, &size, err);
+                                         &payload, SGC_PUT_ALWAYS, &size, err);
     if (status == SGC_OK)
         *file = (sgc_manifest_file){
             .id = data->id, .size_bytes = size, .num_chunk_refs = (uint32_t)count};

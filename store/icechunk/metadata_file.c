@@ -37,7 +37,8 @@ sgc_status sgc_metadata_file_read(sgc_object_store *store, sgc_file_kind kind,
 
 sgc_status sgc_metadata_file_write(sgc_object_store *store, sgc_file_kind kind,
                                    const sgc_object_id *id, int spec_version,
-                                   const sgc_buffer *payload, uint64_t *size, sgc_error *err)
+                                   const sgc_buffer *payload, sgc_put_condition condition,
+                                   uint64_t *size, sgc_error *err)
 {
     char key[SGC_METADATA_KEY];
     sgc_metadata_file_key(kind, id, key);
@@ -45,7 +46,7 @@ sgc_status sgc_metadata_file_write(sgc_object_store *store, sgc_file_kind kind,
     sgc_status status = sgc_envelope_wrap(kind, spec_version == 2 ? 2 : 1, payload->data,
                                           payload->size, &file, err);
     if (status == SGC_OK)
-        status = store->put(store, key, file.data, file.size, SGC_PUT_ALWAYS, NULL, err);
+        status = store->put(store, key, file.data, file.size, condition, NULL, err);
     if (status == SGC_OK && size != NULL)
         *size = file.size;
     sgc_buffer_free(&file);

@@ -22,10 +22,11 @@ SGC_CHECKED sgc_status sgc_metadata_file_read(sgc_object_store *store, sgc_file_
                                               sgc_error *err);
 
 /* Writes `payload`, of either version, as the file `id` and says how many bytes that took; `size`
- * may be NULL. */
+ * may be NULL. SGC_EXISTS with SGC_PUT_IF_ABSENT when there is one. */
 SGC_CHECKED sgc_status sgc_metadata_file_write(sgc_object_store *store, sgc_file_kind kind,
                                                const sgc_object_id *id, int spec_version,
-                                               const sgc_buffer *payload, uint64_t *size,
+                                               const sgc_buffer *payload,
+                                               sgc_put_condition condition, uint64_t *size,
                                                sgc_error *err);
 
 /* Puts the name of the file in front of a callee's message, and returns `status`. */

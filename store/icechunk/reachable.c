@@ -49,15 +49,26 @@ static sgc_status add_manifest(sgc_reachable *reachable, sgc_repository *reposit
     return status;
 }
 
+/* What the nodes name should be what the snapshot lists; what is named only, cannot be read. */
+static sgc_status add_manifests(sgc_reachable *reachable, sgc_repository *repository,
+                                const sgc_snapshot_data *snapshot, sgc_error *err)
+{
+    for (size_t i = 0; i < snapshot->manifest_file_count; i++)
+        SGC_TRY(
+            add_manifest(reachable, repository, snapshot, &snapshot->manifest_files[i].id, err));
+    for (size_t i = 0; i < snapshot->node_count; i++)
+        for (size_t k = 0; k < snapshot->nodes[i].manifest_count; k++)
+            SGC_TRY(add_manifest(reachable, repository, snapshot,
+                                 &snapshot->nodes[i].manifests[k].id, err));
+    return SGC_OK;
+}
+
 sgc_status sgc_reachable_add_content(sgc_reachable *reachable, sgc_repository *repository,
                                      const sgc_object_id *id, sgc_error *err)
 {
     sgc_snapshot *snapshot;
     SGC_TRY(sgc_repository_snapshot(repository, id, &snapshot, err));
-    const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
-    sgc_status status = SGC_OK;
-    for (size_t i = 0; status == SGC_OK && i < data->manifest_file_count; i++)
-        status = add_manifest(reachable, repository, data, &data->manifest_files[i].id, err);
+    const sgc_status status = add_manifests(reachable, repository, sgc_snapshot_get(snapshot), err);
     sgc_snapshot_unref(snapshot);
     return status;
 }

@@ -230,26 +230,12 @@ static sgc_status find_branch_at(const ref_change *c, const sgc_repo_info *info,
                           c->repository->store->name, c->name);
 }
 
-static bool is_disabled(const sgc_repo_info *info, uint16_t flag)
+static sgc_status check_flag(const ref_change *c, const sgc_repo_info *info, uint16_t flag,
+                             sgc_error *err)
 {
-    for (size_t i = 0; i < info->data.disabled_flag_count; i++)
-        if (info->data.disabled_flags[i] == flag)
-            return true;
-    return false;
+    return c->kind == SGC_REF_TAG ? sgc_repo_info_check_flag(info, flag, c->repository->store, err)
+                                  : SGC_OK;
 }
-
-static sgc_status check_allowed(const ref_change *c, const sgc_repo_info *info, uint16_t flag,
-                                sgc_error *err)
-{
-    return c->kind == SGC_REF_TAG && is_disabled(info, flag)
-               ? sgc_fail(err, SGC_INVALID,
-                          "%s does not allow to change tags: its feature flag %u "
-                          "is off",
-                          c->repository->store->name, flag)
-               : SGC_OK;
-}
-
-enum { FLAG_CREATE_TAG = 4, FLAG_DELETE_TAG = 5 };
 
 static bool was_tag(const sgc_repo_info *info, const char *name)
 {
@@ -264,7 +250,7 @@ static sgc_status create_ref(void *user, sgc_repo_info *info, sgc_operation *ope
 {
     const ref_change *c = user;
     uint32_t index = 0;
-    SGC_TRY(check_allowed(c, info, FLAG_CREATE_TAG, err));
+    SGC_TRY(check_flag(c, info, SGC_FLAG_CREATE_TAG, err));
     if (sgc_repo_info_find_ref(info, c->kind, c->name) != NULL ||
         (c->kind == SGC_REF_TAG && was_tag(info, c->name)))
         return sgc_fail(err, SGC_EXISTS, "%s has, or had, a %s \"%s\" already",
@@ -280,7 +266,7 @@ static sgc_status delete_ref(void *user, sgc_repo_info *info, sgc_operation *ope
 {
     const ref_change *c = user;
     const sgc_named_snapshot *ref;
-    SGC_TRY(check_allowed(c, info, FLAG_DELETE_TAG, err));
+    SGC_TRY(check_flag(c, info, SGC_FLAG_DELETE_TAG, err));
     SGC_TRY(find_ref(c, info, &ref, err));
     operation->kind = c->kind == SGC_REF_TAG ? SGC_TAG_DELETED : SGC_BRANCH_DELETED;
     operation->name = c->name;

@@ -5,7 +5,11 @@
 
 #include "store/zarr/json_text.h"
 
-enum { KEY_SIZE = 640, LONGEST_NAME = 200, BODY_SIZE = 64 };
+enum {
+    KEY_SIZE = 1100, /* S3 allows 1024 bytes */
+    LONGEST_NAME = 200,
+    BODY_SIZE = 64,
+};
 
 #define PLAIN_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
@@ -14,16 +18,11 @@ const char *sgc_ref_noun(sgc_ref_kind kind)
     return kind == SGC_REF_BRANCH ? "branch" : "tag";
 }
 
-static bool is_name(const char *name)
-{
-    const size_t length = strlen(name);
-    return length > 0 && length <= LONGEST_NAME && strchr(name, '/') == NULL &&
-           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
 sgc_status sgc_ref_check_name(sgc_ref_kind kind, const char *name, sgc_error *err)
 {
-    if (is_name(name) && strspn(name, PLAIN_LETTERS) == strlen(name))
+    const size_t length = strlen(name);
+    if (length > 0 && length <= LONGEST_NAME && strspn(name, PLAIN_LETTERS) == length &&
+        strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
         return SGC_OK;
     return sgc_fail(
         err, SGC_INVALID,
@@ -31,27 +30,30 @@ sgc_status sgc_ref_check_name(sgc_ref_kind kind, const char *name, sgc_error *er
         LONGEST_NAME, name, sgc_ref_noun(kind), LONGEST_NAME);
 }
 
-/* What the official library writes as it is in file names; the rest is percent-encoded. */
+/* ---- keys ---- */
+
+/* What the official library writes as it is in file names; the rest is percent-encoded. On S3 it
+ * encodes nothing. */
 static bool is_literal(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && strchr("\\{^}%`]\">[~<#|*?", c) == NULL;
 }
 
-/* The key of any name that a listing may have shown. */
-static sgc_status format_key(sgc_ref_kind kind, const char *name, char key[KEY_SIZE],
-                             sgc_error *err)
+/* False for what cannot be in a key. */
+static bool format_key(sgc_ref_kind kind, const char *name, bool encode, char key[KEY_SIZE])
 {
-    if (!is_name(name))
-        return sgc_fail(err, SGC_INVALID, "\"%.*s\" is not the name of a %s", LONGEST_NAME, name,
-                        sgc_ref_noun(kind));
-    int n = snprintf(key, KEY_SIZE, "refs/%s.", sgc_ref_noun(kind));
+    static const char end[] = "/ref.json";
+    if (name[0] == '\0' || strchr(name, '/') != NULL)
+        return false;
+    size_t n = (size_t)snprintf(key, KEY_SIZE, "refs/%s.", sgc_ref_noun(kind));
     for (; *name != '\0'; name++) {
         const unsigned char c = (unsigned char)*name;
-        n += snprintf(key + n, (size_t)(KEY_SIZE - n), is_literal(c) ? "%c" : "%%%02X", c);
+        if (n + 3 + sizeof end > KEY_SIZE)
+            return false;
+        n += (size_t)snprintf(key + n, 4, !encode || is_literal(c) ? "%c" : "%%%02X", c);
     }
-    return snprintf(key + n, (size_t)(KEY_SIZE - n), "/ref.json") < KEY_SIZE - n
-               ? SGC_OK
-               : sgc_fail(err, SGC_INVALID, "a name of a %s that is too long", sgc_ref_noun(kind));
+    memcpy(key + n, end, sizeof end);
+    return true;
 }
 
 static void format_tombstone(const char *key, char tombstone[KEY_SIZE + 16])
@@ -65,6 +67,8 @@ static void format_body(const sgc_object_id *snapshot, char body[BODY_SIZE])
     sgc_object_id_format(snapshot, text);
     snprintf(body, BODY_SIZE, "{\"snapshot\":\"%s\"}", text);
 }
+
+/* ---- reading ---- */
 
 static sgc_status parse_body(const sgc_object *body, sgc_object_id *snapshot, sgc_error *err)
 {
@@ -80,16 +84,37 @@ static sgc_status parse_body(const sgc_object *body, sgc_object_id *snapshot, sg
     return status;
 }
 
-static sgc_status read_key(sgc_object_store *store, const char *key, sgc_object *body,
-                           sgc_object_id *snapshot, sgc_error *err)
+/* A branch or tag as it is stored, dead tags among them. */
+typedef struct stored_ref {
+    char key[KEY_SIZE];
+    sgc_object body;
+    sgc_object_id snapshot;
+} stored_ref;
+
+static sgc_status read_key(sgc_object_store *store, stored_ref *ref, sgc_error *err)
 {
-    SGC_TRY(store->get(store, key, 0, SGC_TO_END, body, err));
-    const sgc_status status = parse_body(body, snapshot, err);
+    SGC_TRY(store->get(store, ref->key, 0, SGC_TO_END, &ref->body, err));
+    const sgc_status status = parse_body(&ref->body, &ref->snapshot, err);
     if (status != SGC_OK) {
-        sgc_object_clear(body);
-        return sgc_fail_in(err, status, "%s/%s", store->name, key);
+        sgc_object_clear(&ref->body);
+        return sgc_fail_in(err, status, "%s/%s", store->name, ref->key);
     }
     return SGC_OK;
+}
+
+/* Reads it, whichever way its name is written; the body is the caller's. */
+static sgc_status find(sgc_object_store *store, sgc_ref_kind kind, const char *name,
+                       stored_ref *ref, sgc_error *err)
+{
+    sgc_status status = SGC_NOT_FOUND;
+    if (format_key(kind, name, true, ref->key))
+        status = read_key(store, ref, err);
+    if (status == SGC_NOT_FOUND && strspn(name, PLAIN_LETTERS) < strlen(name) &&
+        format_key(kind, name, false, ref->key))
+        status = read_key(store, ref, err);
+    return status == SGC_NOT_FOUND ? sgc_fail(err, status, "%s has no %s \"%.*s\"", store->name,
+                                              sgc_ref_noun(kind), LONGEST_NAME, name)
+                                   : status;
 }
 
 static sgc_status check_not_deleted(sgc_object_store *store, const char *key, const char *name,
@@ -101,25 +126,19 @@ static sgc_status check_not_deleted(sgc_object_store *store, const char *key, co
     const sgc_status status = store->get(store, tombstone, 0, SGC_TO_END, &object, err);
     sgc_object_clear(&object);
     if (status == SGC_OK)
-        return sgc_fail(err, SGC_NOT_FOUND, "tag \"%s\" was deleted", name);
+        return sgc_fail(err, SGC_NOT_FOUND, "%s: tag \"%s\" was deleted", store->name, name);
     return status == SGC_NOT_FOUND ? SGC_OK : status;
 }
 
 sgc_status sgc_ref_read(sgc_object_store *store, sgc_ref_kind kind, const char *name,
                         sgc_object_id *snapshot, sgc_error *err)
 {
-    char key[KEY_SIZE];
-    SGC_TRY(format_key(kind, name, key, err));
-    sgc_object body = {0};
-    sgc_object_id id;
-    const sgc_status status = read_key(store, key, &body, &id, err);
-    sgc_object_clear(&body);
-    if (status == SGC_NOT_FOUND)
-        return sgc_fail(err, status, "%s has no %s \"%s\"", store->name, sgc_ref_noun(kind), name);
-    SGC_TRY(status);
+    stored_ref ref = {0};
+    SGC_TRY(find(store, kind, name, &ref, err));
+    sgc_object_clear(&ref.body);
     if (kind == SGC_REF_TAG)
-        SGC_TRY(check_not_deleted(store, key, name, err));
-    *snapshot = id;
+        SGC_TRY(check_not_deleted(store, ref.key, name, err));
+    *snapshot = ref.snapshot;
     return SGC_OK;
 }
 
@@ -134,7 +153,7 @@ static int hexadecimal(char c)
 
 static void decode_name(const char *text, size_t length, char *name)
 {
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < length; i++, name++) {
         const int high = text[i] == '%' && i + 2 < length ? hexadecimal(text[i + 1]) : -1;
         const int low = high >= 0 ? hexadecimal(text[i + 2]) : -1;
         *name = text[i];
@@ -147,8 +166,21 @@ static void decode_name(const char *text, size_t length, char *name)
     *name = '\0';
 }
 
+/* The name in the key of a reference: decoded, if it was written by the book, else as it is. Either
+ * way it can be read under it. */
+static void name_of(sgc_ref_kind kind, const char *key, size_t at, size_t length, char *name)
+{
+    char again[KEY_SIZE];
+    decode_name(key + at, length, name);
+    if (format_key(kind, name, true, again) && strncmp(again, key, at + length + 1) == 0)
+        return;
+    memcpy(name, key + at, length);
+    name[length] = '\0';
+}
+
 /* Two passes over the keys, since they come in any order: tombstones are collected first. */
 typedef struct listing {
+    sgc_ref_kind kind;
     const char *prefix;
     bool tombstones;
     sgc_buffer deleted; /* names, each with its NUL */
@@ -168,13 +200,15 @@ static sgc_status list_key(void *user, const char *key, const sgc_object_info *i
 {
     (void)info;
     listing *l = user;
-    const size_t prefix = strlen(l->prefix), length = strcspn(key + prefix, "/");
-    const char *file = key + prefix + length;
+    const size_t prefix = strlen(l->prefix);
     char name[KEY_SIZE];
-    if (strncmp(key, l->prefix, prefix) != 0 || length == 0 || length >= sizeof name ||
-        strcmp(file, l->tombstones ? "/ref.json.deleted" : "/ref.json") != 0)
+    if (strncmp(key, l->prefix, prefix) != 0)
         return SGC_OK;
-    decode_name(key + prefix, length, name);
+    const size_t length = strcspn(key + prefix, "/");
+    if (length == 0 || length >= sizeof name ||
+        strcmp(key + prefix + length, l->tombstones ? "/ref.json.deleted" : "/ref.json") != 0)
+        return SGC_OK;
+    name_of(l->kind, key, prefix, length, name);
     if (l->tombstones)
         return sgc_buffer_append(&l->deleted, name, strlen(name) + 1, err);
     return l->fn(l->user, name, is_deleted(l, name), err);
@@ -183,8 +217,10 @@ static sgc_status list_key(void *user, const char *key, const sgc_object_info *i
 sgc_status sgc_ref_list(sgc_object_store *store, sgc_ref_kind kind, sgc_ref_name_fn fn, void *user,
                         sgc_error *err)
 {
-    listing l = {
-        .prefix = kind == SGC_REF_BRANCH ? "refs/branch." : "refs/tag.", .fn = fn, .user = user};
+    listing l = {.kind = kind,
+                 .prefix = kind == SGC_REF_BRANCH ? "refs/branch." : "refs/tag.",
+                 .fn = fn,
+                 .user = user};
     l.tombstones = kind == SGC_REF_TAG;
     sgc_status status = l.tombstones ? store->list(store, "refs/", list_key, &l, err) : SGC_OK;
     l.tombstones = false;
@@ -196,19 +232,25 @@ sgc_status sgc_ref_list(sgc_object_store *store, sgc_ref_kind kind, sgc_ref_name
 
 /* ---- changes ---- */
 
+static sgc_status fail_exists(const sgc_object_store *store, sgc_ref_kind kind, const char *name,
+                              sgc_error *err)
+{
+    return sgc_fail(err, SGC_EXISTS, "%s has, or had, a %s \"%s\" already", store->name,
+                    sgc_ref_noun(kind), name);
+}
+
 sgc_status sgc_ref_create(sgc_object_store *store, sgc_ref_kind kind, const char *name,
                           const sgc_object_id *snapshot, sgc_error *err)
 {
     char key[KEY_SIZE], body[BODY_SIZE];
     SGC_TRY(sgc_ref_check_name(kind, name, err));
-    SGC_TRY(format_key(kind, name, key, err));
+    format_key(kind, name, true, key);
     format_body(snapshot, body);
-    const sgc_status status =
-        store->put(store, key, body, strlen(body), SGC_PUT_IF_ABSENT, NULL, err);
-    if (status == SGC_EXISTS)
-        return sgc_fail(err, status, "%s has a %s \"%s\" already", store->name, sgc_ref_noun(kind),
-                        name);
-    return status;
+    sgc_status status = kind == SGC_REF_TAG ? check_not_deleted(store, key, name, err) : SGC_OK;
+    if (status == SGC_OK)
+        status = store->put(store, key, body, strlen(body), SGC_PUT_IF_ABSENT, NULL, err);
+    return status == SGC_EXISTS || status == SGC_NOT_FOUND ? fail_exists(store, kind, name, err)
+                                                           : status;
 }
 
 static sgc_status bury_tag(sgc_object_store *store, const char *key, const char *name,
@@ -217,37 +259,38 @@ static sgc_status bury_tag(sgc_object_store *store, const char *key, const char 
     char tombstone[KEY_SIZE + 16];
     format_tombstone(key, tombstone);
     const sgc_status status = store->put(store, tombstone, "", 0, SGC_PUT_IF_ABSENT, NULL, err);
-    return status == SGC_EXISTS ? sgc_fail(err, SGC_NOT_FOUND, "tag \"%s\" was deleted", name)
-                                : status;
+    return status == SGC_EXISTS
+               ? sgc_fail(err, SGC_NOT_FOUND, "%s: tag \"%s\" was deleted", store->name, name)
+               : status;
 }
 
 sgc_status sgc_ref_delete(sgc_object_store *store, sgc_ref_kind kind, const char *name,
                           sgc_error *err)
 {
-    char key[KEY_SIZE];
-    sgc_object_id snapshot;
-    SGC_TRY(format_key(kind, name, key, err));
-    SGC_TRY(sgc_ref_read(store, kind, name, &snapshot, err));
-    return kind == SGC_REF_TAG ? bury_tag(store, key, name, err)
-                               : sgc_object_store_remove(store, key, err);
+    stored_ref ref = {0};
+    SGC_TRY(find(store, kind, name, &ref, err));
+    sgc_object_clear(&ref.body);
+    return kind == SGC_REF_TAG ? bury_tag(store, ref.key, name, err)
+                               : sgc_object_store_remove(store, ref.key, err);
+}
+
+static sgc_status move(sgc_object_store *store, const stored_ref *ref, const char *name,
+                       const sgc_object_id *from, const sgc_object_id *to, sgc_error *err)
+{
+    char body[BODY_SIZE];
+    if (sgc_object_id_compare(&ref->snapshot, from) != 0)
+        return sgc_fail(err, SGC_CONFLICT, "%s: branch \"%s\" was moved by somebody else",
+                        store->name, name);
+    format_body(to, body);
+    return store->put(store, ref->key, body, strlen(body), SGC_PUT_IF_UNCHANGED, &ref->body, err);
 }
 
 sgc_status sgc_branch_move(sgc_object_store *store, const char *name, const sgc_object_id *from,
                            const sgc_object_id *to, sgc_error *err)
 {
-    char key[KEY_SIZE], body[BODY_SIZE];
-    SGC_TRY(format_key(SGC_REF_BRANCH, name, key, err));
-    sgc_object previous = {0};
-    sgc_object_id tip;
-    SGC_TRY(read_key(store, key, &previous, &tip, err));
-    sgc_status status;
-    if (sgc_object_id_compare(&tip, from) != 0) {
-        status = sgc_fail(err, SGC_CONFLICT, "%s: branch \"%s\" was moved by somebody else",
-                          store->name, name);
-    } else {
-        format_body(to, body);
-        status = store->put(store, key, body, strlen(body), SGC_PUT_IF_UNCHANGED, &previous, err);
-    }
-    sgc_object_clear(&previous);
+    stored_ref ref = {0};
+    SGC_TRY(find(store, SGC_REF_BRANCH, name, &ref, err));
+    const sgc_status status = move(store, &ref, name, from, to, err);
+    sgc_object_clear(&ref.body);
     return status;
 }

@@ -75,6 +75,35 @@ const sgc_snapshot_entry *sgc_repo_info_find_snapshot(const sgc_repo_info *info,
                                                sizeof *data->snapshots, compare_id);
 }
 
+/* ---- what is allowed ---- */
+
+sgc_status sgc_repo_info_check_writable(const sgc_repo_info *info, const sgc_object_store *store,
+                                        sgc_error *err)
+{
+    const sgc_repo_status *status = &info->data.status;
+    if (info->data.has_unknown_fields)
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "%s/%s was written by a later version of Icechunk: change it with that",
+                        store->name, SGC_REPO_INFO_KEY);
+    if (status->availability == SGC_ONLINE)
+        return SGC_OK;
+    return sgc_fail(err, SGC_INVALID, "%s was set %s%s%s: it cannot be changed", store->name,
+                    status->availability == SGC_READ_ONLY ? "read-only" : "offline",
+                    status->reason != NULL ? ": " : "",
+                    status->reason != NULL ? status->reason : "");
+}
+
+sgc_status sgc_repo_info_check_flag(const sgc_repo_info *info, uint16_t flag,
+                                    const sgc_object_store *store, sgc_error *err)
+{
+    for (size_t i = 0; i < info->data.disabled_flag_count; i++)
+        if (info->data.disabled_flags[i] == flag)
+            return sgc_fail(err, SGC_INVALID,
+                            "%s does not allow to change tags: its feature flag %u is off",
+                            store->name, flag);
+    return SGC_OK;
+}
+
 /* ---- changing ---- */
 
 /* Gives `list` with room for one item at `at`, and the rest behind it. */
@@ -241,17 +270,6 @@ static sgc_status wrap(const sgc_repo_info_data *data, sgc_buffer *file, sgc_err
     return status;
 }
 
-static sgc_status check_online(const sgc_object_store *store, const sgc_repo_status *status,
-                               sgc_error *err)
-{
-    if (status->availability == SGC_ONLINE)
-        return SGC_OK;
-    return sgc_fail(err, SGC_INVALID, "%s was set %s%s%s: it cannot be changed", store->name,
-                    status->availability == SGC_READ_ONLY ? "read-only" : "offline",
-                    status->reason != NULL ? ": " : "",
-                    status->reason != NULL ? status->reason : "");
-}
-
 /* Puts `made` in front of the log. Where that gets too long, the rest is left to the backup of the
  * version in which it was the newest. */
 static sgc_status log_operation(sgc_repo_info *info, const sgc_operation *made, const char *backup,
@@ -308,7 +326,7 @@ static sgc_status try_update(sgc_object_store *store, sgc_repo_info *info, uint3
 {
     char backup[BACKUP_SIZE];
     sgc_operation operation = {0};
-    SGC_TRY(check_online(store, &info->data.status, err));
+    SGC_TRY(sgc_repo_info_check_writable(info, store, err));
     SGC_TRY(change(user, info, &operation, err));
     SGC_TRY(sgc_clock_after(info->data.operations[0].time, &operation.time, err));
     SGC_TRY(name_backup(backup, err));

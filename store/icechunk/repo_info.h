@@ -31,6 +31,16 @@ const sgc_named_snapshot *sgc_repo_info_find_ref(const sgc_repo_info *info, sgc_
 const sgc_snapshot_entry *sgc_repo_info_find_snapshot(const sgc_repo_info *info,
                                                       const sgc_object_id *id);
 
+/* SGC_INVALID when the repository is not online, SGC_UNSUPPORTED when something in the info is of a
+ * later version of the format: it may be read, not changed. */
+SGC_CHECKED sgc_status sgc_repo_info_check_writable(const sgc_repo_info *info,
+                                                    const sgc_object_store *store, sgc_error *err);
+
+enum { SGC_FLAG_CREATE_TAG = 4, SGC_FLAG_DELETE_TAG = 5 };
+/* SGC_INVALID when the flag forbids what it is about. */
+SGC_CHECKED sgc_status sgc_repo_info_check_flag(const sgc_repo_info *info, uint16_t flag,
+                                                const sgc_object_store *store, sgc_error *err);
+
 /* ---- changes of a loaded info; what is put in must live as long as its arena ---- */
 
 SGC_CHECKED sgc_status sgc_repo_info_put_ref(sgc_repo_info *info, sgc_ref_kind kind,
@@ -55,7 +65,7 @@ typedef sgc_status (*sgc_repo_info_change)(void *user, sgc_repo_info *info,
 
 /* Applies `change` to the stored info and publishes the result; the version before is kept below
  * overwritten/. `updates_per_file`: entries of the operations log before the rest is left to that.
- * SGC_INVALID when the repository is not online. */
+ * Fails as sgc_repo_info_check_writable() does. */
 SGC_CHECKED sgc_status sgc_repo_info_update(sgc_object_store *store, uint32_t updates_per_file,
                                             sgc_repo_info_change change, void *user,
                                             sgc_error *err);

@@ -171,14 +171,29 @@ sgc_status sgc_repository_open(sgc_object_store *store, const sgc_repository_opt
     return SGC_OK;
 }
 
-/* The branch comes last: it is what makes the repository exist. The root snapshot has a well-known
- * id, and two creators write the same one but for its time. */
+/* All roots have one well-known id, and are the same but for their times: whoever comes second, or
+ * goes on after a creation that was interrupted, takes the root that is there. */
+static sgc_status store_root(sgc_object_store *store, sgc_snapshot_data *root, sgc_error *err)
+{
+    sgc_snapshot *there;
+    const sgc_status status = sgc_snapshot_store_new(store, root, err);
+    if (status != SGC_EXISTS)
+        return status;
+    SGC_TRY(sgc_snapshot_load(store, &root->id, &there, err));
+    const bool same_version = sgc_snapshot_get(there)->spec_version == root->spec_version;
+    if (same_version)
+        root->flushed_at = sgc_snapshot_get(there)->flushed_at;
+    sgc_snapshot_unref(there);
+    return same_version ? SGC_OK : sgc_snapshot_store(store, root, err);
+}
+
+/* The branch comes last: it is what makes the repository exist. */
 static sgc_status initialise_1(sgc_object_store *store, const sgc_split_rule *rules, size_t count,
                                sgc_error *err)
 {
     static const unsigned char message_pack_true = 0xc3;
     const sgc_metadata_item is_root = {"__root", &message_pack_true, 1};
-    const sgc_snapshot_data root = {
+    sgc_snapshot_data root = {
         .spec_version = 1,
         .id = root_id,
         .flushed_at = sgc_clock_now(),
@@ -187,7 +202,7 @@ static sgc_status initialise_1(sgc_object_store *store, const sgc_split_rule *ru
         .metadata = &is_root,
     };
     sgc_buffer config = {0};
-    SGC_TRY(sgc_snapshot_store(store, &root, err));
+    SGC_TRY(store_root(store, &root, err));
     sgc_status status = SGC_OK;
     if (count > 0)
         status = sgc_config_print_yaml(rules, count, &config, err);
@@ -201,28 +216,28 @@ static sgc_status initialise_1(sgc_object_store *store, const sgc_split_rule *ru
 }
 
 static sgc_status write_root_2(sgc_object_store *store, const sgc_metadata_item *is_root,
-                               uint64_t now, sgc_bytes config, sgc_error *err)
+                               sgc_bytes config, sgc_error *err)
 {
-    const sgc_snapshot_data snapshot = {
+    sgc_snapshot_data snapshot = {
         .spec_version = 2,
         .id = root_id,
-        .flushed_at = now,
+        .flushed_at = sgc_clock_now(),
         .message = "Repository initialized",
         .metadata_count = 1,
         .metadata = is_root,
     };
+    const sgc_transaction_log log = {.spec_version = 2, .id = root_id};
+    SGC_TRY(store_root(store, &snapshot, err));
+    SGC_TRY(sgc_transaction_log_store(store, &log, err));
     const sgc_snapshot_entry entry = {
         .id = root_id,
         .parent = -1,
-        .flushed_at = now,
+        .flushed_at = snapshot.flushed_at,
         .message = snapshot.message,
         .has_metadata = true,
         .metadata_count = 1,
         .metadata = is_root,
     };
-    const sgc_transaction_log log = {.spec_version = 2, .id = root_id};
-    SGC_TRY(sgc_snapshot_store(store, &snapshot, err));
-    SGC_TRY(sgc_transaction_log_store(store, &log, err));
     return sgc_repo_info_create(store, &entry, config, err);
 }
 
@@ -237,8 +252,7 @@ static sgc_status initialise_2(sgc_object_store *store, const sgc_split_rule *ru
         status = sgc_config_print_flex(rules, count, &config, err);
     const sgc_metadata_item item = {"__icechunk", is_root.data, is_root.size};
     if (status == SGC_OK)
-        status =
-            write_root_2(store, &item, sgc_clock_now(), (sgc_bytes){config.data, config.size}, err);
+        status = write_root_2(store, &item, (sgc_bytes){config.data, config.size}, err);
     sgc_buffer_free(&is_root);
     sgc_buffer_free(&config);
     return status;

@@ -94,14 +94,26 @@ const sgc_manifest_file *sgc_snapshot_find_manifest(const sgc_snapshot_data *sna
                          sizeof *snapshot->manifest_files, compare_manifest_id);
 }
 
-sgc_status sgc_snapshot_store(sgc_object_store *store, const sgc_snapshot_data *data,
-                              sgc_error *err)
+static sgc_status put(sgc_object_store *store, const sgc_snapshot_data *data,
+                      sgc_put_condition condition, sgc_error *err)
 {
     sgc_buffer payload = {0};
     sgc_status status = sgc_snapshot_encode(data, &payload, err);
     if (status == SGC_OK)
         status = sgc_metadata_file_write(store, SGC_FILE_SNAPSHOT, &data->id, data->spec_version,
-                                         &payload, NULL, err);
+                                         &payload, condition, NULL, err);
     sgc_buffer_free(&payload);
     return status;
+}
+
+sgc_status sgc_snapshot_store(sgc_object_store *store, const sgc_snapshot_data *data,
+                              sgc_error *err)
+{
+    return put(store, data, SGC_PUT_ALWAYS, err);
+}
+
+sgc_status sgc_snapshot_store_new(sgc_object_store *store, const sgc_snapshot_data *data,
+                                  sgc_error *err)
+{
+    return put(store, data, SGC_PUT_IF_ABSENT, err);
 }

@@ -26,9 +26,11 @@ const sgc_node *sgc_snapshot_find(const sgc_snapshot *snapshot, const char *path
 const sgc_manifest_file *sgc_snapshot_find_manifest(const sgc_snapshot_data *snapshot,
                                                     const sgc_object_id *id);
 
-/* Writes the file of `data`. */
+/* Writes the file of `data`; sgc_snapshot_store_new() only where there is none, else SGC_EXISTS. */
 SGC_CHECKED sgc_status sgc_snapshot_store(sgc_object_store *store, const sgc_snapshot_data *data,
                                           sgc_error *err);
+SGC_CHECKED sgc_status sgc_snapshot_store_new(sgc_object_store *store,
+                                              const sgc_snapshot_data *data, sgc_error *err);
 
 SGC_END_C
 

@@ -38,7 +38,7 @@ sgc_status sgc_transaction_log_store(sgc_object_store *store, const sgc_transact
     sgc_status status = sgc_transaction_log_encode(log, &payload, err);
     if (status == SGC_OK)
         status = sgc_metadata_file_write(store, SGC_FILE_TRANSACTION_LOG, &log->id,
-                                         log->spec_version, &payload, NULL, err);
+                                         log->spec_version, &payload, SGC_PUT_ALWAYS, NULL, err);
     sgc_buffer_free(&payload);
     return status;
 }
