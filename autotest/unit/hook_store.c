@@ -38,11 +38,13 @@ static sgc_status hook_copy(sgc_object_store *self, const char *from, const char
     return store->inner->copy(store->inner, from, to, err);
 }
 
-static sgc_status hook_remove(sgc_object_store *self, const char *key, sgc_error *err)
+static sgc_status hook_remove(sgc_object_store *self, const char *const *keys, size_t count,
+                              sgc_error *err)
 {
     hook_store *store = (hook_store *)self;
-    SGC_TRY(call_hook(store, "remove", key, err));
-    return store->inner->remove(store->inner, key, err);
+    for (size_t i = 0; i < count; i++)
+        SGC_TRY(call_hook(store, "remove", keys[i], err));
+    return store->inner->remove(store->inner, keys, count, err);
 }
 
 static sgc_status hook_list(sgc_object_store *self, const char *prefix, sgc_list_fn fn, void *user,

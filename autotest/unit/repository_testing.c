@@ -106,7 +106,7 @@ bool place_has(place *p, const char *key)
 void place_remove(place *p, const char *key)
 {
     assert_true(place_has(p, key));
-    assert_ok(p->store->remove(p->store, key, &err));
+    assert_ok(sgc_object_store_remove(p->store, key, &err));
 }
 
 const char *key_of(const char *folder, const sgc_object_id *id)
@@ -231,13 +231,14 @@ sgc_object_id commit_arrays(sgc_repository *repository)
 
 void set_value(sgc_session *session, const char *path, uint32_t y, uint32_t x, unsigned char value)
 {
-    sgc_span json;
+    sgc_node node;
     sgc_array_metadata metadata;
     sgc_buffer encoded = {0};
     sgc_chunk_ref ref;
     const uint32_t at[] = {y, x};
-    assert_ok(sgc_session_find_json(session, path, &json, &err));
-    assert_ok(sgc_array_metadata_parse(json.text, json.size, &metadata, &err));
+    assert_ok(sgc_session_get_node(session, path, &node, &err));
+    assert_ok(sgc_array_metadata_parse((const char *)node.user_data, node.user_data_size, &metadata,
+                                       &err));
     unsigned char *chunk = malloc(metadata.chunk_bytes);
     memset(chunk, value, metadata.chunk_bytes);
     assert_ok(sgc_array_write_chunk(sgc_session_repository(session), &metadata, chunk, 1, &encoded,
