@@ -266,6 +266,32 @@ static void test_an_array_shrinks(void **state)
     sgc_snapshot_unref(snapshot);
 }
 
+/* What was cut off stays away, before the commit and after it, on whatever it is rebased. */
+static void test_an_array_shrinks_and_grows_at_once(void **state)
+{
+    (void)state;
+    static const uint32_t cut[] = {6, 6};
+    create_grid();
+    commit_chunk(4, 4, 1);
+    commit_chunk(6, 6, 2);
+    sgc_session *session = new_session(repository), *other = new_session(repository);
+    reshape(session, 5, 5);
+    reshape(session, SIDE, SIDE);
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    assert_ok(sgc_session_find_chunk(session, "/a", cut, &ref, &keep, &err));
+    assert_int_equal(ref.kind, SGC_CHUNK_NONE);
+
+    assert_ok(sgc_session_put_group(other, "/other", "{}", 2, &err));
+    commit(other);
+    assert_ok(sgc_session_commit_rebased(session, "m", NULL, NULL, NULL, &err));
+    sgc_session_free(session);
+    sgc_snapshot *snapshot = load_tip(repository);
+    assert_int_equal(value_at(snapshot, 4, 4), 1);
+    assert_int_equal(value_at(snapshot, 6, 6), 0);
+    sgc_snapshot_unref(snapshot);
+}
+
 static void test_another_chunk_shape_is_refused(void **state)
 {
     (void)state;
@@ -979,6 +1005,7 @@ int main(void)
         TEST(test_another_number_of_dimensions_is_refused),
         TEST(test_an_array_grows),
         TEST(test_an_array_shrinks),
+        TEST(test_an_array_shrinks_and_grows_at_once),
         TEST(test_another_chunk_shape_is_refused),
         TEST(test_another_data_type_is_refused),
         TEST(test_new_dimension_names),

@@ -37,7 +37,8 @@ static sgc_status add_files(building *b, const sgc_split *split, sgc_error *err)
 static sgc_status split_changes(building *b, const sgc_node_change *c, sgc_split *split,
                                 sgc_error *err)
 {
-    SGC_TRY(sgc_split_init(split, b->session->repository, &c->node, &b->session->written, err));
+    SGC_TRY(sgc_split_init(split, b->session->repository, &c->node, c->is_reshaped ? c->kept : NULL,
+                           &b->session->written, err));
     for (size_t i = 0; i < c->chunks.count; i++)
         SGC_TRY(
             sgc_split_change(split, c->chunks.items[i].coordinates, &c->chunks.items[i].ref, err));

@@ -114,13 +114,14 @@ static bool may_delete(const sgc_expire_options *options, sgc_ref_kind kind, con
                                : options->delete_branches && strcmp(name, "main") != 0;
 }
 
+/* Also a reference to the root is deleted when it is old; in spec 2 it stays. The official library
+ * does the same. */
 static sgc_status expire_ref(expiring *e, sgc_ref_kind kind, const sgc_ref *ref, sgc_error *err)
 {
     path p = {0};
     sgc_status status = sgc_repository_history(e->repository, &ref->snapshot, add_step, &p, err);
     if (status == SGC_OK)
-        status = p.steps[0].time < e->options->older_than && p.count > 1 &&
-                         may_delete(e->options, kind, ref->name)
+        status = p.steps[0].time < e->options->older_than && may_delete(e->options, kind, ref->name)
                      ? delete_ref(e, kind, ref->name, err)
                      : collapse_path(e, &p, err);
     free(p.steps);

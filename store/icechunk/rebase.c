@@ -526,6 +526,17 @@ static sgc_node join(const sgc_node *ours, const sgc_node *theirs, bool has_new_
     return node;
 }
 
+/* Of what is stored now only that is kept which no shape on the way has cut off. */
+static void cut_stored(sgc_node_change *c)
+{
+    for (size_t d = 0; d < c->node.dimension_count; d++) {
+        const uint32_t left = c->is_reshaped ? c->kept[d] : c->node.dimensions[d].num_chunks;
+        const uint32_t stored = c->old->dimensions[d].num_chunks;
+        c->kept[d] = stored < left ? stored : left;
+    }
+    c->is_reshaped = c->is_reshaped || !same_shape(&c->node, c->old);
+}
+
 /* Makes a change relative to the new base. */
 static void carry_over(sgc_node_change *c, sgc_snapshot *tip)
 {
@@ -539,7 +550,10 @@ static void carry_over(sgc_node_change *c, sgc_snapshot *tip)
         return;
     }
     c->node = join(&c->node, c->old, c->has_new_json);
-    c->is_reshaped = c->has_new_json && !same_shape(&c->node, c->old);
+    if (c->has_new_json)
+        cut_stored(c);
+    else
+        c->is_reshaped = false;
     sgc_chunk_map_filter(&c->chunks, is_kept, &c->node);
 }
 

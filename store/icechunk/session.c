@@ -327,6 +327,17 @@ static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metada
                           node->path);
 }
 
+/* What a smaller shape cuts off stays away when the array grows again. */
+static void cut_stored(sgc_node_change *c, const sgc_array_metadata *metadata)
+{
+    for (size_t d = 0; d < metadata->dimension_count; d++) {
+        const uint32_t left = c->is_reshaped ? c->kept[d] : c->node.dimensions[d].num_chunks;
+        const uint64_t count = sgc_array_chunk_count(metadata, d);
+        c->kept[d] = count < left ? (uint32_t)count : left;
+    }
+    c->is_reshaped = true;
+}
+
 static bool stays_inside(const void *node, const sgc_chunk_change *change)
 {
     return sgc_node_contains(node, change->coordinates);
@@ -340,11 +351,11 @@ static sgc_status put_array(sgc_session *session, const char *path,
     bool reshaped;
     SGC_TRY(change_or_new(session, path, &c, err));
     SGC_TRY(check_same_layout(&c->node, metadata, &reshaped, err));
+    if (reshaped)
+        cut_stored(c, metadata);
     SGC_TRY(set_dimensions(session, metadata, &c->node, err));
-    if (reshaped) {
-        c->is_reshaped = true;
+    if (reshaped)
         sgc_chunk_map_filter(&c->chunks, stays_inside, &c->node);
-    }
     return set_json(session, c, json, size, err);
 }
 
@@ -469,6 +480,14 @@ void sgc_session_unlock_chunk(sgc_session *session, size_t lock)
     pthread_mutex_unlock(&session->chunk_locks[lock]);
 }
 
+static bool is_cut(const sgc_node_change *c, const uint32_t *coordinates)
+{
+    for (size_t d = 0; c->is_reshaped && d < c->node.dimension_count; d++)
+        if (coordinates[d] >= c->kept[d])
+            return true;
+    return false;
+}
+
 /* True, with the reference, where the transaction itself says what the chunk is. */
 static bool find_changed_chunk(sgc_session *session, const char *path, const uint32_t *coordinates,
                                sgc_chunk_ref *ref)
@@ -483,7 +502,7 @@ static bool find_changed_chunk(sgc_session *session, const char *path, const uin
     else
         *ref = (sgc_chunk_ref){.kind = SGC_CHUNK_NONE};
     return chunk != NULL || c->old == NULL || c->replaces ||
-           !sgc_node_contains(c->old, coordinates);
+           !sgc_node_contains(c->old, coordinates) || is_cut(c, coordinates);
 }
 
 sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,

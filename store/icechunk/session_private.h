@@ -19,6 +19,9 @@ typedef struct sgc_node_change {
     bool replaces;       /* `old` is deleted, whatever comes in its place */
     bool has_new_json;
     bool is_reshaped;
+    /* Of reshaped arrays: stored chunks from here on are gone, though the array may have grown
+     * again since. */
+    uint32_t kept[SGC_MAX_DIMENSIONS];
     sgc_chunk_map chunks;
 } sgc_node_change;
 

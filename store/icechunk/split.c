@@ -9,12 +9,14 @@ void sgc_written_manifests_free(sgc_written_manifests *written)
 }
 
 sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node,
-                          sgc_written_manifests *written, sgc_error *err)
+                          const uint32_t *kept, sgc_written_manifests *written, sgc_error *err)
 {
     *split = (sgc_split){.repository = repository, .node = node, .written = written};
     sgc_repository_split(repository, node, split->window_length);
     size_t windows = 1;
     for (size_t d = 0; d < node->dimension_count; d++) {
+        const uint32_t count = node->dimensions[d].num_chunks;
+        split->kept[d] = kept != NULL && kept[d] < count ? kept[d] : count;
         split->window_count[d] = node->dimensions[d].num_chunks / split->window_length[d] + 1;
         if (!sgc_multiply(windows, split->window_count[d], &windows))
             return sgc_fail(err, SGC_UNSUPPORTED, "%s: too many manifests: divide it less",
@@ -84,9 +86,9 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
         const uint32_t *coordinates = array->coordinates + i * dimensions;
         bool inside = true;
         for (size_t d = 0; d < dimensions; d++)
-            inside = inside && coordinates[d] < split->node->dimensions[d].num_chunks;
+            inside = inside && coordinates[d] < split->kept[d];
         if (!inside)
-            continue; /* left over from a shrunk array (format guide 11) */
+            continue; /* also what is left over from a shrunk array (format guide 11) */
         sgc_split_entry entry = {.window = window_of(split, coordinates), .ref = array->refs[i]};
         memcpy(entry.coordinates, coordinates, dimensions * sizeof *coordinates);
         SGC_TRY(add(split, &entry, err));
@@ -94,13 +96,13 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
     return SGC_OK;
 }
 
-/* True, with its number, when a stored manifest lies in one window and wholly in the array. */
+/* True, with its number, when a stored manifest lies in one window and wholly in what is kept. */
 static bool single_window(const sgc_split *split, const sgc_manifest_ref *stored, uint64_t *window)
 {
     uint32_t first[SGC_MAX_DIMENSIONS];
     for (size_t d = 0; d < split->node->dimension_count; d++) {
         const sgc_extent extent = stored->extents[d];
-        if (extent.to <= extent.from || extent.to > split->node->dimensions[d].num_chunks ||
+        if (extent.to <= extent.from || extent.to > split->kept[d] ||
             extent.from / split->window_length[d] != (extent.to - 1) / split->window_length[d])
             return false;
         first[d] = extent.from;

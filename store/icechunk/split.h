@@ -38,6 +38,7 @@ typedef struct sgc_split {
     sgc_repository *repository;
     const sgc_node *node;
     sgc_written_manifests *written;
+    uint32_t kept[SGC_MAX_DIMENSIONS];          /* chunks that are stored beyond are dropped */
     uint32_t window_length[SGC_MAX_DIMENSIONS]; /* chunks */
     uint64_t window_count[SGC_MAX_DIMENSIONS];
     sgc_split_entry *entries;
@@ -51,19 +52,20 @@ typedef struct sgc_split {
     size_t file_count;
 } sgc_split;
 
-/* Borrows its arguments. What stands in `written` is used again where it would be the same, and
- * what is written is added. Release with sgc_split_free(), also after a failure. */
+/* Borrows its arguments. Of what is stored, chunks from `kept` on, if it is not NULL, are dropped,
+ * and those outside the array. What stands in `written` is used again where it would be the same,
+ * and what is written is added. Release with sgc_split_free(), also after a failure. */
 SGC_CHECKED sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository,
-                                      const sgc_node *node, sgc_written_manifests *written,
-                                      sgc_error *err);
+                                      const sgc_node *node, const uint32_t *kept,
+                                      sgc_written_manifests *written, sgc_error *err);
 void sgc_split_free(sgc_split *split);
 
 /* At most once for each chunk. Borrows what `ref` borrows. */
 SGC_CHECKED sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates,
                                         const sgc_chunk_ref *ref, sgc_error *err);
 
-/* Writes the manifests of the windows with changes, and of those that lie partly outside the array,
- * because it has shrunk. */
+/* Writes the manifests of the windows with changes, and of those that lie partly outside of what is
+ * kept. */
 SGC_CHECKED sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base,
                                        sgc_arena *arena, sgc_error *err);
 
