@@ -24,8 +24,8 @@ install_packages() {
 }
 
 build_packages=(gcc g++ cmake ninja-build pkg-config gdal-bin libgdal-dev libproj-dev
-    libcurl4-gnutls-dev libblosc-dev libzstd-dev libcjson-dev libflatbuffers-dev
-    flatbuffers-compiler)
+    libcurl4-gnutls-dev libblosc-dev libzstd-dev libcjson-dev libyaml-dev
+    libflatbuffers-dev flatbuffers-compiler)
 test_packages=(libcmocka-dev python3 python3-gdal python3-numpy python3-pytest
     python3-pytest-xdist python3-rasterio python3-venv zstd)
 
