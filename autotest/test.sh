@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds and runs every test: the release build, and the C tests under the sanitizers.
+# Builds and runs every test: the release build, the C tests under the sanitizers, the store alone, and
+# briefly the fuzz targets.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 install_packages "${build_packages[@]}" "${test_packages[@]}"
 
@@ -26,3 +27,5 @@ done
 /usr/bin/python3 -m pytest -q -n "$(nproc)" --ignore autotest/gdal/test_processes.py autotest/gdal
 timeout 600 /usr/bin/python3 -m pytest -q autotest/gdal/test_processes.py
 /usr/bin/python3 -m pytest -q -n "$(nproc)" autotest/interop
+/usr/bin/python3 -m pytest -q autotest/package
+bash autotest/fuzz/run.sh 8

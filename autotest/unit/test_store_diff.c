@@ -103,11 +103,13 @@ static void test_json_differs(void **state)
     sgc_repository *repository = place_create(*state);
     const sgc_object_id first = commit_arrays(repository);
     sgc_session *session = new_session(repository);
-    sgc_span json;
-    assert_ok(sgc_session_find_json(session, "/inline", &json, &err));
-    char *spaced = strndup(json.text, json.size + 1);
-    spaced[json.size] = ' ';
-    assert_ok(sgc_session_put_array(session, "/inline", spaced, json.size + 1, &err));
+    sgc_node node;
+    assert_ok(sgc_session_get_node(session, "/inline", &node, &err));
+    const size_t size = node.user_data_size;
+    char *spaced = malloc(size + 1);
+    memcpy(spaced, node.user_data, size);
+    spaced[size] = ' ';
+    assert_ok(sgc_session_put_array(session, "/inline", spaced, size + 1, &err));
     assert_ok(sgc_session_put_group(session, "/g", "{}", 2, &err));
     const sgc_object_id second = finish(session);
     check_both_ways(repository, &first, &second, "~ /g/ json\n~ /inline json\n",

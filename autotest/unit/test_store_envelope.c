@@ -211,6 +211,41 @@ static void test_wrong_magic_is_corrupt(void **state)
     sgc_buffer_free(&file);
 }
 
+/* A frame of `count` blocks that say "128 KiB of zeros" in 4 bytes each. */
+static void append_blocks_of_zeros(sgc_buffer *file, size_t count)
+{
+    static const unsigned char frame_header[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58};
+    assert_ok(sgc_buffer_append(file, frame_header, sizeof frame_header, &err));
+    for (size_t i = 1; i <= count; i++) {
+        const unsigned char block[] = {i < count ? 0x02 : 0x03, 0x00, 0x10, 0x00};
+        assert_ok(sgc_buffer_append(file, block, sizeof block, &err));
+    }
+}
+
+static void test_small_file_does_not_take_much_memory(void **state)
+{
+    (void)state;
+    sgc_buffer file = wrap(hello, sizeof hello), payload = {0};
+    file.size = HEADER;
+    append_blocks_of_zeros(&file, 4096);
+    assert_status(SGC_CORRUPT, unwrap(file.data, file.size, &payload));
+    assert_in_range(payload.capacity, 0, 200 * 1024 * 1024);
+    sgc_buffer_free(&payload);
+    sgc_buffer_free(&file);
+}
+
+static void test_repetitive_payload(void **state)
+{
+    (void)state;
+    sgc_buffer file = wrap(hello, sizeof hello), payload = {0};
+    file.size = HEADER;
+    append_blocks_of_zeros(&file, 256);
+    assert_ok(unwrap(file.data, file.size, &payload));
+    assert_int_equal(payload.size, 32 * 1024 * 1024);
+    sgc_buffer_free(&payload);
+    sgc_buffer_free(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_unknown_version_is_unsupported),
         cmocka_unit_test(test_unknown_compression_is_corrupt),
         cmocka_unit_test(test_wrong_magic_is_corrupt),
+        cmocka_unit_test(test_small_file_does_not_take_much_memory),
+        cmocka_unit_test(test_repetitive_payload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,10 @@ enum {
     LARGE_PAYLOAD = 1024 * 1024, /* is compressed quicker */
     ZSTD_LEVEL_LARGE = 1,
     LARGEST_PAYLOAD = INT32_MAX,
+    /* A small file that becomes more than this many times as large, and so much more, is no
+     * metadata but an attack on our memory. */
+    LARGEST_RATIO = 1000,
+    SURELY_GOOD_PAYLOAD = 64 * 1024 * 1024,
 };
 
 static const unsigned char magic[MAGIC_SIZE] = {0x49, 0x43, 0x45, 0xF0, 0x9F, 0xA7,
@@ -51,10 +55,18 @@ sgc_status sgc_envelope_wrap(sgc_file_kind kind, int spec_version, const void *p
     return SGC_OK;
 }
 
+static size_t largest_payload(size_t frame_size)
+{
+    return frame_size > (LARGEST_PAYLOAD - SURELY_GOOD_PAYLOAD) / LARGEST_RATIO
+               ? LARGEST_PAYLOAD
+               : SURELY_GOOD_PAYLOAD + frame_size * LARGEST_RATIO;
+}
+
 static sgc_status decompress(ZSTD_DStream *stream, const unsigned char *data, size_t size,
                              sgc_buffer *payload, sgc_error *err)
 {
     ZSTD_inBuffer in = {data, size, 0};
+    const size_t largest = largest_payload(size);
     for (;;) {
         SGC_TRY(sgc_buffer_reserve(payload, ZSTD_DStreamOutSize(), err));
         ZSTD_outBuffer out = {payload->data + payload->size, payload->capacity - payload->size, 0};
@@ -64,8 +76,9 @@ static sgc_status decompress(ZSTD_DStream *stream, const unsigned char *data, si
         if (ZSTD_isError(left))
             return sgc_fail(err, SGC_CORRUPT, "bad zstd frame: %s", ZSTD_getErrorName(left));
         payload->size += out.pos;
-        if (payload->size > LARGEST_PAYLOAD)
-            return sgc_fail(err, SGC_CORRUPT, "the payload exceeds 2 GiB");
+        if (payload->size > largest)
+            return sgc_fail(err, SGC_CORRUPT, "the payload of %zu bytes exceeds %zu bytes", size,
+                            largest);
         if (left == 0)
             break;
         if (in.pos == in.size && out.pos < out.size)

@@ -22,7 +22,7 @@ SGC_CHECKED sgc_status sgc_envelope_wrap(sgc_file_kind kind, int spec_version, c
 
 /* Puts the payload of `file` into the empty buffer `payload`. SGC_CORRUPT unless the file has the
  * expected kind, a known version, one zstd frame and nothing behind it. Payloads are at most 2 GiB,
- * as FlatBuffers can address. */
+ * as FlatBuffers can address, and at most 64 MiB and 1000 times as large as the file. */
 SGC_CHECKED sgc_status sgc_envelope_unwrap(sgc_file_kind kind, const void *file, size_t size,
                                            int *spec_version, sgc_buffer *payload, sgc_error *err);
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/zarr/json_text.h"
+#include "store/zarr/json_tree.h"
 
 enum {
     KEY_SIZE = 1100, /* S3 allows 1024 bytes */

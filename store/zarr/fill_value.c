@@ -1,8 +1,9 @@
 #include "store/zarr/fill_value.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <string.h>
+
+#include "store/zarr/json_tree.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "this library needs a little-endian machine"

@@ -1,6 +1,6 @@
 #include "store/zarr/json_text.h"
 
-#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { DEEPEST = 1000 };
@@ -87,17 +87,6 @@ bool sgc_span_is(sgc_span span, const char *text)
 static sgc_status malformed(sgc_error *err)
 {
     return sgc_fail(err, SGC_CORRUPT, "malformed JSON");
-}
-
-/* cJSON says no more than that it failed; malloc() says why. */
-sgc_status sgc_json_parse(sgc_span text, cJSON **tree, sgc_error *err)
-{
-    errno = 0;
-    cJSON *parsed = cJSON_ParseWithLength(text.text, text.size);
-    if (parsed == NULL)
-        return errno == ENOMEM ? sgc_fail_memory(err, text.size, "JSON") : malformed(err);
-    *tree = parsed;
-    return SGC_OK;
 }
 
 sgc_status sgc_json_whole(sgc_span text, sgc_span *value, sgc_error *err)

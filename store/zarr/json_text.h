@@ -3,8 +3,6 @@
 #ifndef SGC_JSON_TEXT_H
 #define SGC_JSON_TEXT_H
 
-#include <cjson/cJSON.h>
-
 #include "store/memory.h"
 
 #include "store/error.h"
@@ -16,9 +14,6 @@ typedef struct sgc_span {
     const char *text;
     size_t size;
 } sgc_span;
-
-/* Gives the tree of `text`; free with cJSON_Delete(). SGC_CORRUPT when the text is malformed. */
-SGC_CHECKED sgc_status sgc_json_parse(sgc_span text, cJSON **tree, sgc_error *err);
 
 bool sgc_span_is(sgc_span span, const char *text);
 

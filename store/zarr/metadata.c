@@ -1,13 +1,12 @@
 #include "store/zarr/metadata.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/zarr/codec_metadata.h"
 #include "store/zarr/fill_value.h"
-#include "store/zarr/json_text.h"
+#include "store/zarr/json_tree.h"
 
 static const struct {
     const char *name;
