@@ -199,9 +199,9 @@ static void test_recreated_nodes(void **state)
     commit_arrays(repository);
     const sgc_object_id first = commit_value(repository, "main", "/inline", 1, 0, 1);
     sgc_session *session = new_session(repository);
-    sgc_span json;
-    assert_ok(sgc_session_find_json(session, "/inline", &json, &err));
-    char *copy = strndup(json.text, json.size);
+    sgc_node node;
+    assert_ok(sgc_session_get_node(session, "/inline", &node, &err));
+    char *copy = strndup((const char *)node.user_data, node.user_data_size);
     assert_ok(sgc_session_delete(session, "/inline", &err));
     assert_ok(sgc_session_put_array(session, "/inline", copy, strlen(copy), &err));
     set_value(session, "/inline", 2, 0, 1);
