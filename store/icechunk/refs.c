@@ -161,7 +161,6 @@ static void decode_name(const char *text, size_t length, char *name)
             *name = (char)(high << 4 | low);
             i += 2;
         }
-        name++;
     }
     *name = '\0';
 }
