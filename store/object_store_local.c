@@ -553,17 +553,22 @@ static sgc_status sync_path(const char *path, sgc_error *err)
     return status;
 }
 
-/* Removes one file and syncs its directory, unless the next file is in the same one. */
-static sgc_status remove_file(const char *path, const char *next, sgc_error *err)
+/* Removes one file of `parent` and syncs that, unless the next file is in the same one. */
+static sgc_status remove_from(const char *parent, const char *path, const char *next_parent,
+                              sgc_error *err)
 {
     if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
         return fail_errno(err, "remove", path);
+    return next_parent == NULL || strcmp(parent, next_parent) != 0 ? sync_path(parent, err)
+                                                                   : SGC_OK;
+}
+
+static sgc_status remove_file(const char *path, const char *next, sgc_error *err)
+{
     char *parent = parent_of(path), *next_parent = next != NULL ? parent_of(next) : NULL;
-    sgc_status status = SGC_OK;
-    if (parent == NULL || (next != NULL && next_parent == NULL))
-        status = sgc_fail_memory(err, strlen(path), "a path");
-    else if (next == NULL || strcmp(parent, next_parent) != 0)
-        status = sync_path(parent, err);
+    const sgc_status status = parent != NULL && (next == NULL || next_parent != NULL)
+                                  ? remove_from(parent, path, next_parent, err)
+                                  : sgc_fail_memory(err, strlen(path), "a path");
     free(parent);
     free(next_parent);
     return status;
