@@ -14,9 +14,8 @@ sgc_status sgc_inheritance_init(sgc_inheritance *inheritance, const char *const 
         .count = count,
         .lists = calloc(count + 1, sizeof *inheritance->lists),
         .sums = calloc(count + 1, sizeof *inheritance->sums),
-        .has_sum = calloc(count + 1, sizeof *inheritance->has_sum),
     };
-    return inheritance->lists != NULL && inheritance->sums != NULL && inheritance->has_sum != NULL
+    return inheritance->lists != NULL && inheritance->sums != NULL
                ? SGC_OK
                : sgc_fail_memory(err, count, "metadata");
 }
@@ -27,7 +26,6 @@ void sgc_inheritance_free(sgc_inheritance *inheritance)
         sgc_buffer_free(&inheritance->lists[i]);
     free(inheritance->lists);
     free(inheritance->sums);
-    free(inheritance->has_sum);
     *inheritance = (sgc_inheritance){0};
 }
 
@@ -46,13 +44,29 @@ static sgc_status add_list(sgc_buffer *list, sgc_span value, sgc_error *err)
     }
 }
 
-static sgc_status add_number(sgc_inheritance *in, size_t i, sgc_span value, sgc_error *err)
+/* A sum of integers is one as long as it can be. */
+static sgc_status add_number(sgc_sum *sum, sgc_span value, sgc_error *err)
 {
-    double number;
-    SGC_TRY(sgc_parse_double(value, &number, err));
-    in->sums[i] += number;
-    in->has_sum[i] = true;
+    sgc_number number;
+    double real;
+    SGC_TRY(sgc_json_number_parse(value, &number, err));
+    SGC_TRY(sgc_parse_double(value, &real, err));
+    const bool overflows =
+        number.kind == SGC_NUMBER_UNSIGNED
+            ? __builtin_add_overflow(sum->integer, number.value.positive, &sum->integer)
+        : number.kind == SGC_NUMBER_NEGATIVE
+            ? __builtin_add_overflow(sum->integer, number.value.negative, &sum->integer)
+            : true;
+    sum->real += real;
+    sum->is_real = sum->is_real || overflows;
+    sum->exists = true;
     return SGC_OK;
+}
+
+static sgc_status print_sum(sgc_buffer *out, const sgc_sum *sum, sgc_error *err)
+{
+    return sum->is_real ? sgc_json_print_double(out, sum->real, err)
+                        : sgc_buffer_print(out, err, "%lld", (long long)sum->integer);
 }
 
 static sgc_status add_member(sgc_inheritance *in, size_t i, sgc_span members, sgc_error *err)
@@ -64,7 +78,7 @@ static sgc_status add_member(sgc_inheritance *in, size_t i, sgc_span members, sg
     const sgc_json_kind kind = sgc_json_kind_of(value);
     if (kind == SGC_JSON_ARRAY)
         return add_list(&in->lists[i], value, err);
-    return kind == SGC_JSON_NUMBER ? add_number(in, i, value, err) : SGC_OK;
+    return kind == SGC_JSON_NUMBER ? add_number(&in->sums[i], value, err) : SGC_OK;
 }
 
 sgc_status sgc_inheritance_add(sgc_inheritance *inheritance, const sgc_metadata_item *items,
@@ -84,7 +98,7 @@ static sgc_status print_heritage(const sgc_inheritance *in, sgc_buffer *out, sgc
     const char *comma = "";
     SGC_TRY(sgc_buffer_append(out, "{", 1, err));
     for (size_t i = 0; i < in->count; i++) {
-        if (in->lists[i].size == 0 && !in->has_sum[i])
+        if (in->lists[i].size == 0 && !in->sums[i].exists)
             continue;
         SGC_TRY(sgc_buffer_print(out, err, "%s", comma));
         SGC_TRY(sgc_json_quote(out, in->names[i], err));
@@ -94,7 +108,7 @@ static sgc_status print_heritage(const sgc_inheritance *in, sgc_buffer *out, sgc
             SGC_TRY(sgc_buffer_append(out, in->lists[i].data, in->lists[i].size, err));
             SGC_TRY(sgc_buffer_append(out, "]", 1, err));
         } else {
-            SGC_TRY(sgc_json_print_double(out, in->sums[i], err));
+            SGC_TRY(print_sum(out, &in->sums[i], err));
         }
         comma = ",";
     }

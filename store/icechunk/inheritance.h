@@ -8,12 +8,18 @@
 
 SGC_BEGIN_C
 
+/* Of numbers. */
+typedef struct sgc_sum {
+    bool exists, is_real;
+    int64_t integer; /* unless it is real */
+    double real;
+} sgc_sum;
+
 typedef struct sgc_inheritance {
     const char *const *names;
     size_t count;
     sgc_buffer *lists; /* elements, comma-separated; empty if there are none */
-    double *sums;
-    bool *has_sum;
+    sgc_sum *sums;
 } sgc_inheritance;
 
 /* Borrows `names`. Release with sgc_inheritance_free(), also after a failure. */

@@ -5,6 +5,7 @@
 #include "store/icechunk/id_set.h"
 #include "store/icechunk/maintenance.h"
 #include "store/icechunk/metadata_file.h"
+#include "store/icechunk/refs.h"
 #include "store/icechunk/repository_private.h"
 #include "store/icechunk/transaction_log.h"
 #include "store/zarr/codecs.h"
@@ -25,10 +26,15 @@ typedef struct stored_objects {
 typedef struct verification {
     sgc_repository *repository;
     const sgc_verify_options *options;
+    sgc_ref_kind kind;
+    sgc_object_id *tips; /* of all branches and tags */
+    size_t tip_count, tip_capacity;
     stored_objects manifests, chunks;
     sgc_id_set snapshots_seen, manifests_seen, chunks_seen;
-    const char *key; /* of what is being looked at */
-    uint64_t newer;  /* time of the child of the snapshot being looked at */
+    sgc_id_set descriptions_seen; /* what snapshots say of manifests */
+    const char *key;              /* of what is being looked at */
+    sgc_object_id next;           /* the snapshot that comes next in a history */
+    uint64_t newer;               /* time of the child of the snapshot being looked at */
     bool has_newer;
     sgc_verify_result result;
 } verification;
@@ -151,8 +157,10 @@ static sgc_status check_ref(verification *v, const sgc_node *node,
         v->result.virtual_chunks++;
         return SGC_OK;
     }
-    if (ref->length == 0)
+    if (ref->length == 0) {
         report(v, v->key, "%s: a reference to 0 bytes", node->path);
+        return SGC_OK;
+    }
     if (ref->kind == SGC_CHUNK_INLINE)
         return decode_chunk(v, metadata, v->key, ref, err);
     char key[CHUNK_KEY] = "chunks/";
@@ -191,20 +199,10 @@ static void check_extents(verification *v, const sgc_node *node, const sgc_manif
                node->path);
 }
 
-static sgc_status check_refs(verification *v, const sgc_node *node, const sgc_manifest_ref *ref,
-                             const sgc_manifest *manifest, sgc_error *err)
+/* The references of an array that the manifest holds; each once. */
+static sgc_status check_refs(verification *v, const sgc_node *node, const sgc_array_manifest *array,
+                             sgc_error *err)
 {
-    const sgc_array_manifest *array = sgc_manifest_find_array(manifest, &node->id);
-    if (array == NULL || array->count == 0) {
-        report(v, v->key, "has no references of %s, which names it", node->path);
-        return SGC_OK;
-    }
-    if (array->dimension_count != node->dimension_count) {
-        report(v, v->key, "has references of %zu dimensions; %s has %zu", array->dimension_count,
-               node->path, node->dimension_count);
-        return SGC_OK;
-    }
-    check_extents(v, node, ref, array);
     sgc_array_metadata metadata;
     const bool decodes = v->options->decode_chunks &&
                          sgc_array_metadata_parse((const char *)node->user_data,
@@ -217,51 +215,106 @@ static sgc_status check_refs(verification *v, const sgc_node *node, const sgc_ma
     return status;
 }
 
-static void check_manifest_file(verification *v, const sgc_manifest_file *file,
-                                const sgc_manifest *manifest)
+/* What can be told without the file. */
+static bool check_size(verification *v, const sgc_manifest_file *file)
 {
-    const sgc_manifest_data *data = sgc_manifest_get(manifest);
     const stored_object *object = find_object(&v->manifests, &file->id);
+    if (object == NULL)
+        report(v, v->key, "is missing");
+    else if (object->size != file->size_bytes)
+        report(v, v->key, "has %llu bytes, not %llu as its snapshot says",
+               (unsigned long long)object->size, (unsigned long long)file->size_bytes);
+    return object != NULL && object->size == file->size_bytes;
+}
+
+static void check_count(verification *v, const sgc_manifest_file *file,
+                        const sgc_manifest_data *data)
+{
     size_t count = 0;
     for (size_t i = 0; i < data->array_count; i++)
         count += data->arrays[i].count;
     if (count != file->num_chunk_refs)
         report(v, v->key, "has %zu references, not %u as its snapshot says", count,
                file->num_chunk_refs);
-    if (object != NULL && object->size != file->size_bytes)
-        report(v, v->key, "has %llu bytes, not %llu as its snapshot says",
-               (unsigned long long)object->size, (unsigned long long)file->size_bytes);
 }
 
-static sgc_status load_and_check(verification *v, const sgc_snapshot_data *snapshot,
-                                 const sgc_node *node, const sgc_manifest_ref *ref, sgc_error *err)
+/* All that a snapshot says of a manifest, as one number. */
+static uint64_t describe(const sgc_node *node, const sgc_manifest_ref *ref,
+                         const sgc_manifest_file *file)
+{
+    static const uint64_t prime = UINT64_C(0x100000001b3);
+    uint64_t number = (file->size_bytes * prime ^ file->num_chunk_refs) * prime;
+    for (size_t d = 0; d < node->dimension_count; d++)
+        number = (number ^ ref->extents[d].from ^ (uint64_t)ref->extents[d].to << 32) * prime;
+    return number;
+}
+
+/* Says whether this was said of that array in that manifest for the first time. Ids are random:
+ * what is mixed into one is as good a name. */
+static sgc_status see(verification *v, const sgc_manifest_ref *ref, const sgc_node *node,
+                      uint64_t what, bool *first, sgc_error *err)
+{
+    sgc_object_id name = ref->id;
+    for (size_t i = 0; i < sizeof node->id.bytes; i++)
+        name.bytes[i] ^= (uint8_t)(node->id.bytes[i] ^ what >> 8 * i);
+    return sgc_id_set_add(&v->descriptions_seen, &name, first, err);
+}
+
+static sgc_status check_array(verification *v, const sgc_node *node, const sgc_manifest_ref *ref,
+                              const sgc_manifest *manifest, sgc_error *err)
+{
+    bool first;
+    const sgc_array_manifest *array = sgc_manifest_find_array(manifest, &node->id);
+    if (array == NULL || array->count == 0) {
+        report(v, v->key, "has no references of %s, which names it", node->path);
+        return SGC_OK;
+    }
+    if (array->dimension_count != node->dimension_count) {
+        report(v, v->key, "has references of %zu dimensions; %s has %zu", array->dimension_count,
+               node->path, node->dimension_count);
+        return SGC_OK;
+    }
+    check_extents(v, node, ref, array);
+    SGC_TRY(see(v, ref, node, 0, &first, err));
+    return first ? check_refs(v, node, array, err) : SGC_OK;
+}
+
+static sgc_status check_content(verification *v, const sgc_snapshot_data *snapshot,
+                                const sgc_node *node, const sgc_manifest_ref *ref,
+                                const sgc_manifest_file *file, sgc_error *err)
 {
     sgc_manifest *manifest;
     sgc_error failure = {""};
+    if (!check_size(v, file))
+        return SGC_OK;
     const sgc_status status =
         sgc_repository_manifest(v->repository, snapshot, &ref->id, &manifest, &failure);
     if (status != SGC_OK)
         return report_failure(v, v->key, status, &failure, err);
-    check_manifest_file(v, sgc_snapshot_find_manifest(snapshot, &ref->id), manifest);
-    const sgc_status checked = check_refs(v, node, ref, manifest, err);
+    check_count(v, file, sgc_manifest_get(manifest));
+    const sgc_status checked = check_array(v, node, ref, manifest, err);
     sgc_manifest_unref(manifest);
     return checked;
 }
 
-/* Once for each manifest: the library writes one array into each. */
+/* Many snapshots say the same of a manifest: it is looked at once for each thing they say. */
 static sgc_status check_manifest(verification *v, const sgc_snapshot_data *snapshot,
                                  const sgc_node *node, const sgc_manifest_ref *ref, sgc_error *err)
 {
-    bool added;
-    SGC_TRY(sgc_id_set_add(&v->manifests_seen, &ref->id, &added, err));
-    if (!added)
+    bool first;
+    const sgc_manifest_file *file = sgc_snapshot_find_manifest(snapshot, &ref->id);
+    if (file == NULL)
+        return SGC_OK; /* check_listing() has seen that */
+    SGC_TRY(sgc_id_set_add(&v->manifests_seen, &ref->id, &first, err));
+    v->result.manifests += first;
+    SGC_TRY(see(v, ref, node, describe(node, ref, file), &first, err));
+    if (!first)
         return SGC_OK;
     char key[SGC_METADATA_KEY];
     const char *outer = v->key;
     sgc_metadata_file_key(SGC_FILE_MANIFEST, &ref->id, key);
-    v->result.manifests++;
     v->key = key;
-    const sgc_status status = load_and_check(v, snapshot, node, ref, err);
+    const sgc_status status = check_content(v, snapshot, node, ref, file, err);
     v->key = outer;
     return status;
 }
@@ -360,20 +413,30 @@ static sgc_status check_node(verification *v, const sgc_snapshot *snapshot, cons
 
 /* ---- snapshots ---- */
 
-/* The listed manifests must be exactly those that nodes name; that all named ones are listed shows
- * when they are loaded. */
+static void report_listing(verification *v, const sgc_object_id *id, const char *what)
+{
+    char key[SGC_METADATA_KEY];
+    sgc_metadata_file_key(SGC_FILE_MANIFEST, id, key);
+    report(v, v->key, "%s %s", key, what);
+}
+
+/* The listed manifests must be exactly those that nodes name. */
 static sgc_status check_listing(verification *v, const sgc_snapshot_data *data, sgc_error *err)
 {
     sgc_id_set named = {0};
     sgc_status status = SGC_OK;
-    for (size_t i = 0; status == SGC_OK && i < data->node_count; i++)
-        for (size_t k = 0; status == SGC_OK && k < data->nodes[i].manifest_count; k++)
-            status = sgc_id_set_add(&named, &data->nodes[i].manifests[k].id, NULL, err);
-    size_t listed = 0;
-    for (size_t i = 0; i < data->manifest_file_count; i++)
-        listed += sgc_id_set_has(&named, &data->manifest_files[i].id);
-    if (status == SGC_OK && (listed != data->manifest_file_count || listed != named.count))
-        report(v, v->key, "its list of manifests is not that of its nodes");
+    for (size_t i = 0; status == SGC_OK && i < data->node_count; i++) {
+        const sgc_node *node = &data->nodes[i];
+        for (size_t k = 0; status == SGC_OK && k < node->manifest_count; k++) {
+            const sgc_object_id *id = &node->manifests[k].id;
+            status = sgc_id_set_add(&named, id, NULL, err);
+            if (status == SGC_OK && sgc_snapshot_find_manifest(data, id) == NULL)
+                report_listing(v, id, "is named by a node, but not listed");
+        }
+    }
+    for (size_t i = 0; status == SGC_OK && i < data->manifest_file_count; i++)
+        if (!sgc_id_set_has(&named, &data->manifest_files[i].id))
+            report_listing(v, &data->manifest_files[i].id, "is listed, but no node names it");
     sgc_id_set_free(&named);
     return status;
 }
@@ -391,7 +454,7 @@ static sgc_status check_log(verification *v, const sgc_object_id *id, sgc_error 
     return report_failure(v, key, status, &failure, err);
 }
 
-static sgc_status check_content(verification *v, const sgc_snapshot *snapshot, sgc_error *err)
+static sgc_status check_nodes(verification *v, const sgc_snapshot *snapshot, sgc_error *err)
 {
     const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
     SGC_TRY(check_listing(v, data, err));
@@ -400,7 +463,11 @@ static sgc_status check_content(verification *v, const sgc_snapshot *snapshot, s
     return SGC_OK;
 }
 
-static sgc_status check_snapshot(verification *v, const sgc_commit_info *commit, sgc_error *err)
+/* *needs_log becomes true for a root that has one: those of version 2, not those that were
+ * migrated.
+ */
+static sgc_status check_snapshot(verification *v, const sgc_commit_info *commit, bool *needs_log,
+                                 sgc_error *err)
 {
     sgc_snapshot *snapshot;
     sgc_error failure = {""};
@@ -411,7 +478,8 @@ static sgc_status check_snapshot(verification *v, const sgc_commit_info *commit,
     const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
     if (data->flushed_at != commit->time || strcmp(data->message, commit->message) != 0)
         report(v, v->key, "the repo info says something else about it");
-    const sgc_status checked = check_content(v, snapshot, err);
+    *needs_log = *needs_log || data->spec_version == 2;
+    const sgc_status checked = check_nodes(v, snapshot, err);
     sgc_snapshot_unref(snapshot);
     return checked;
 }
@@ -420,55 +488,96 @@ static sgc_status check_commit(void *user, const sgc_commit_info *commit, bool *
                                sgc_error *err)
 {
     verification *v = user;
+    bool needs_log = commit->has_parent;
     char key[SGC_METADATA_KEY];
     sgc_metadata_file_key(SGC_FILE_SNAPSHOT, &commit->id, key);
     if (v->has_newer && commit->time >= v->newer)
-        report(v, key, "is not older than the commit behind it");
+        report(v, key, "is not older than the commit that follows it");
     v->newer = commit->time;
     v->has_newer = true;
+    v->next = commit->parent;
     SGC_TRY(sgc_id_set_add(&v->snapshots_seen, &commit->id, more, err));
     if (!*more)
         return SGC_OK;
     v->result.snapshots++;
     v->key = key;
-    SGC_TRY(check_snapshot(v, commit, err));
-    if (commit->has_parent || v->repository->spec_version == 2)
+    SGC_TRY(check_snapshot(v, commit, &needs_log, err));
+    if (needs_log)
         SGC_TRY(check_log(v, &commit->id, err));
     for (size_t i = 0; i < commit->pruned_log_count; i++)
         SGC_TRY(check_log(v, &commit->pruned_logs[i], err));
     return SGC_OK;
 }
 
-static sgc_status check_history(verification *v, const sgc_ref_names *names, sgc_error *err)
+static sgc_status check_history(verification *v, const sgc_object_id *tip, sgc_error *err)
 {
-    const struct {
-        const sgc_ref *refs;
-        size_t count;
-        sgc_ref_kind kind;
-    } kinds[] = {{names->branches, names->branch_count, SGC_REF_BRANCH},
-                 {names->tags, names->tag_count, SGC_REF_TAG}};
-    for (size_t k = 0; k < 2; k++) {
-        for (size_t i = 0; i < kinds[k].count; i++) {
-            const sgc_ref *ref = &kinds[k].refs[i];
-            sgc_error failure = {""};
-            v->has_newer = false;
-            const sgc_status status =
-                sgc_repository_history(v->repository, &ref->snapshot, check_commit, v, &failure);
-            SGC_TRY(report_failure(v, ref->name, status, &failure, err));
-        }
-    }
+    char key[SGC_METADATA_KEY];
+    sgc_error failure = {""};
+    v->has_newer = false;
+    v->next = *tip;
+    const sgc_status status = sgc_repository_history(v->repository, tip, check_commit, v, &failure);
+    if (status == SGC_OK)
+        return SGC_OK;
+    sgc_metadata_file_key(SGC_FILE_SNAPSHOT, &v->next, key);
+    return report_failure(v, key, status, &failure, err);
+}
+
+/* ---- branches and tags ---- */
+
+static sgc_status add_tip(verification *v, const sgc_object_id *tip, sgc_error *err)
+{
+    sgc_object_id *grown = sgc_list_grow(v->tips, v->tip_count, &v->tip_capacity, sizeof *grown);
+    if (grown == NULL)
+        return sgc_fail_memory(err, sizeof *grown, "a list of branches and tags");
+    v->tips = grown;
+    v->tips[v->tip_count++] = *tip;
     return SGC_OK;
 }
 
-static sgc_status check_all(verification *v, sgc_error *err)
+/* Damaged ones, which are files of their own in version 1, are passed over. */
+static sgc_status add_ref_1(void *user, const char *name, bool deleted, sgc_error *err)
+{
+    verification *v = user;
+    sgc_object_id tip;
+    sgc_error failure = {""};
+    if (deleted)
+        return SGC_OK;
+    const sgc_status status = sgc_ref_read(v->repository->store, v->kind, name, &tip, &failure);
+    if (status == SGC_OK)
+        return add_tip(v, &tip, err);
+    return status == SGC_NOT_FOUND ? SGC_OK : report_failure(v, name, status, &failure, err);
+}
+
+static sgc_status find_tips_1(verification *v, sgc_error *err)
+{
+    v->kind = SGC_REF_BRANCH;
+    SGC_TRY(sgc_ref_list(v->repository->store, v->kind, add_ref_1, v, err));
+    v->kind = SGC_REF_TAG;
+    return sgc_ref_list(v->repository->store, v->kind, add_ref_1, v, err);
+}
+
+static sgc_status find_tips_2(verification *v, sgc_error *err)
 {
     sgc_ref_names names;
-    SGC_TRY(list_objects(v, "manifests/", &v->manifests, err));
-    SGC_TRY(list_objects(v, "chunks/", &v->chunks, err));
     SGC_TRY(sgc_repository_list_refs(v->repository, &names, err));
-    const sgc_status status = check_history(v, &names, err);
+    sgc_status status = SGC_OK;
+    for (size_t i = 0; status == SGC_OK && i < names.branch_count; i++)
+        status = add_tip(v, &names.branches[i].snapshot, err);
+    for (size_t i = 0; status == SGC_OK && i < names.tag_count; i++)
+        status = add_tip(v, &names.tags[i].snapshot, err);
     sgc_ref_names_clear(&names);
     return status;
+}
+
+/* The names are looked up first: all they need is there already. */
+static sgc_status check_all(verification *v, sgc_error *err)
+{
+    SGC_TRY(v->repository->spec_version == 2 ? find_tips_2(v, err) : find_tips_1(v, err));
+    SGC_TRY(list_objects(v, "manifests/", &v->manifests, err));
+    SGC_TRY(list_objects(v, "chunks/", &v->chunks, err));
+    for (size_t i = 0; i < v->tip_count; i++)
+        SGC_TRY(check_history(v, &v->tips[i], err));
+    return SGC_OK;
 }
 
 sgc_status sgc_repository_verify(sgc_repository *repository, const sgc_verify_options *options,
@@ -478,10 +587,12 @@ sgc_status sgc_repository_verify(sgc_repository *repository, const sgc_verify_op
     const sgc_status status = check_all(&v, err);
     if (status == SGC_OK)
         *result = v.result;
+    free(v.tips);
     free(v.manifests.items);
     free(v.chunks.items);
     sgc_id_set_free(&v.snapshots_seen);
     sgc_id_set_free(&v.manifests_seen);
+    sgc_id_set_free(&v.descriptions_seen);
     sgc_id_set_free(&v.chunks_seen);
     return status;
 }
