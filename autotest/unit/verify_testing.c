@@ -80,7 +80,7 @@ static void put_zstd(sgc_session *session)
         .shape = {2 * ZSTD_BYTES},
         .chunk_shape = {ZSTD_BYTES},
         .chunk_bytes = ZSTD_BYTES,
-        .codecs = {.compression = SGC_ZSTD, .level = 3, .checksum = true},
+        .codecs = {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3, .checksum = true}}},
     };
     unsigned char values[ZSTD_BYTES];
     const uint32_t at[] = {1};
