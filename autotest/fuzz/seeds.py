@@ -34,13 +34,20 @@ class Table:
     def number(self, form, position):
         return struct.unpack_from("<" + form, self.buffer, position)[0]
 
-    def target(self, slot):
-        """Where the offset in `slot` points to, or None."""
+    def field(self, slot):
+        """Where the field is, or None."""
         vtable = self.position - self.number("i", self.position)
         at = 4 + 2 * slot
         offset = self.number("H", vtable + at) if at < self.number("H", vtable) else 0
-        field = self.position + offset
-        return field + self.number("I", field) if offset else None
+        return self.position + offset if offset else None
+
+    def structure(self, slot, size):
+        return self.buffer[self.field(slot):self.field(slot) + size]
+
+    def target(self, slot):
+        """Where the offset in `slot` points to, or None."""
+        field = self.field(slot)
+        return None if field is None else field + self.number("I", field)
 
     def data(self, slot):
         at = self.target(slot)
@@ -80,9 +87,23 @@ def put_repo_info(repo):
         put_metadata(snapshot.tables(4), "flex_buffers")
 
 
+def unpack(file):
+    return subprocess.run(["zstd", "-dcq"], input=file[HEADER:], stdout=subprocess.PIPE, check=True).stdout
+
+
+def put_pairs(repository):
+    """Each manifest with a snapshot that names it."""
+    snapshots = [unpack(path.read_bytes()) for path in sorted(repository.glob("snapshots/*"))]
+    for path in sorted(repository.glob("manifests/*")):
+        manifest = unpack(path.read_bytes())
+        name = root(manifest).structure(0, 12)
+        for snapshot in [s for s in snapshots if name in s][:1]:
+            put("repository", struct.pack("<H", len(snapshot)) + snapshot + manifest)
+
+
 def put_metadata_file(file):
     version, kind = file[36], file[37]
-    payload = subprocess.run(["zstd", "-dcq"], input=file[HEADER:], stdout=subprocess.PIPE, check=True).stdout
+    payload = unpack(file)
     put("envelope", file)
     put(TARGETS[kind], payload)
     if kind == 1:
@@ -106,6 +127,8 @@ def put_repositories():
                 put("chunk", bytes([kind]) + content)
         else:
             put_metadata_file(content)
+    for repository in sorted(REPOSITORIES.iterdir()):
+        put_pairs(repository)
 
 
 JSON = [

@@ -79,3 +79,11 @@ def test_store_header_includes_all_others(prefix):
 def test_nothing_of_the_source_tree_is_in_the_package(prefix):
     for file in (prefix / "lib" / "cmake" / "sgc_store").iterdir():
         assert str(ROOT) not in file.read_text(), file
+
+
+def test_uninstall(prefix, tmp_path):
+    build = ROOT / "build" / "store"
+    run("cmake", "--install", build, "--prefix", tmp_path)
+    assert (tmp_path / "include" / "sgc_store" / "store" / "store.h").is_file()
+    run("cmake", "--build", build, "--target", "uninstall")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
