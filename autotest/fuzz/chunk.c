@@ -34,8 +34,11 @@ static void check_blocks(const sgc_array_metadata *metadata, const uint8_t *enco
 {
     enum { MOST_BLOCKS = 64 };
     sgc_blosc_frame frame;
-    if (metadata->codecs.compression != SGC_BLOSC || size < SGC_BLOSC_HEADER ||
-        sgc_blosc_parse(metadata, encoded, size, &frame, NULL) != SGC_OK)
+    const sgc_codecs *codecs = &metadata->codecs;
+    if (codecs->count != 1 || codecs->list[0].kind != SGC_BLOSC || codecs->transposed ||
+        codecs->big_endian || size < SGC_BLOSC_HEADER ||
+        sgc_blosc_parse(encoded, size, metadata->chunk_bytes, &frame, NULL) != SGC_OK ||
+        frame.decoded_size != metadata->chunk_bytes)
         return;
     for (uint32_t i = 0; i < frame.block_count && i < MOST_BLOCKS; i++) {
         const sgc_span block = find_block(&frame, i, encoded, size);

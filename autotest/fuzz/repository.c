@@ -17,8 +17,8 @@ static sgc_status store_manifest(sgc_object_store *store, const sgc_manifest_dat
     sgc_buffer payload = {0};
     sgc_status status = sgc_manifest_encode(manifest, &payload, NULL);
     if (status == SGC_OK)
-        status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &manifest->id, 1, &payload, size,
-                                         NULL);
+        status = sgc_metadata_file_write(store, SGC_FILE_MANIFEST, &manifest->id, 1, &payload,
+                                         SGC_PUT_ALWAYS, size, NULL);
     sgc_buffer_free(&payload);
     return status;
 }

@@ -28,7 +28,7 @@ statistic() { sed -n "s/^stat::$1: *//p" "$2"; }
 run() {
     local corpus=$fuzz/corpus/$1 log=$fuzz/logs/$1 result=ok
     mkdir -p "$corpus" "$fuzz/seeds/$1" "$fuzz/findings" "$fuzz/logs"
-    "$fuzz/autotest/fuzz/fuzz_$1" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=512 \
+    "$fuzz/autotest/fuzz/fuzz_$1" -seed="${SGC_FUZZ_SEED:-0}" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=512 \
         -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$fuzz/findings/$1-" \
         "$corpus" "$fuzz/seeds/$1" >"$log" 2>&1 || result=FOUND
     printf '%-16s %9s executions %7s/s  coverage %5s  %s\n' "$1" "$(statistic number_of_executed_units "$log")" \

@@ -65,6 +65,7 @@ static void test_what_is_no_number(void **state)
         if (sgc_json_number_parse((sgc_span){texts[i], strlen(texts[i])}, &number, &err) !=
             SGC_CORRUPT)
             fail_msg("%s", texts[i]);
+    assert_status(SGC_CORRUPT, sgc_json_number_parse((sgc_span){NULL, 0}, &number, &err));
 }
 
 /* Only the span counts. */

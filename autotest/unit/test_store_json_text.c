@@ -93,6 +93,8 @@ static void test_malformed_objects(void **state)
         "{\"a\" 1}",
         "{a:1}",
         "{\"a\":}",
+        "{\"a\":y{}",
+        "{\"a\":1[2]}",
         "{\"a\":]}",
         "{,}",
         "{\"a\":1,}",

@@ -151,6 +151,7 @@ static void test_what_is_corrupt(void **state)
     (void)state;
     static const char *const edits[][3] = {
         {"{\"shape\"", "\"shape\"", "malformed"},
+        {"\"y\"", "\"\xe9\"", "malformed"},
         {"\"node_type\": \"array\"", "\"node_type\": \"group\"", "node_type"},
         {"[12, 4]", "[12]", "differ in length"},
         {"[12, 4]", "[12, -4]", "shape"},

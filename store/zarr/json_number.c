@@ -50,6 +50,8 @@ static const char *skip_digits(const char *at, const char *end)
 /* True when `text` has the form of a JSON number; *is_integer tells whether digits are all. */
 static bool has_form(sgc_span text, bool *is_integer)
 {
+    if (text.size == 0)
+        return false;
     const char *at = text.text, *end = at + text.size, *digits;
     at += at < end && *at == '-';
     digits = at;

@@ -43,8 +43,10 @@ static bool skip_string(scanner *s)
 
 static bool skip_scalar(scanner *s)
 {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.";
     const char *start = s->at;
-    while (s->at < s->end && strchr(",]} \t\r\n", *s->at) == NULL)
+    while (s->at < s->end && memchr(letters, *s->at, sizeof letters - 1) != NULL)
         s->at++;
     return s->at > start;
 }

@@ -183,6 +183,8 @@ sgc_status sgc_array_metadata_parse(const char *json, size_t size, sgc_array_met
 {
     cJSON *tree = NULL;
     sgc_array_metadata result = {0};
+    if (!sgc_is_utf8((sgc_span){json, size}))
+        return sgc_fail(err, SGC_CORRUPT, "zarr.json: malformed: not UTF-8");
     sgc_status status = sgc_json_parse((sgc_span){json, size}, &tree, err);
     if (status == SGC_OK)
         status = cJSON_IsObject(tree) ? parse(tree, (sgc_span){json, size}, &result, err)
