@@ -21,19 +21,21 @@ model_node *model_find(model *m, const char *path)
     return NULL;
 }
 
-static bool is_below(const char *path, const char *top)
+bool model_is_below(const char *path, const char *top)
 {
     const size_t length = strlen(top);
     return strncmp(path, top, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-static void delete_tree(model *m, const char *path)
+static bool delete_tree(model *m, const char *path)
 {
+    const size_t before = m->count;
     size_t n = 0;
     for (size_t i = 0; i < m->count; i++)
-        if (!is_below(m->nodes[i].path, path))
+        if (!model_is_below(m->nodes[i].path, path))
             m->nodes[n++] = m->nodes[i];
     m->count = n;
+    return n < before;
 }
 
 static void put_node(model *m, const model_change *change)
@@ -55,22 +57,25 @@ static void put_node(model *m, const model_change *change)
                 node->chunks[y][x] = 0;
 }
 
-void model_apply(model *m, const model_change *change)
+static bool set_chunk(model *m, const model_change *change)
 {
-    model_node *node;
+    model_node *node = model_find(m, change->path);
+    const bool has_place = node != NULL && change->y < node->height && change->x < node->width;
+    if (has_place)
+        node->chunks[change->y][change->x] = change->value;
+    return has_place;
+}
+
+bool model_apply(model *m, const model_change *change)
+{
     switch (change->verb) {
-    case MODEL_GROUP:
-    case MODEL_ARRAY:
-        put_node(m, change);
-        break;
     case MODEL_DELETE:
-        delete_tree(m, change->path);
-        break;
+        return delete_tree(m, change->path);
     case MODEL_SET:
-        node = model_find(m, change->path);
-        if (node != NULL && change->y < node->height && change->x < node->width)
-            node->chunks[change->y][change->x] = change->value;
-        break;
+        return set_chunk(m, change);
+    default:
+        put_node(m, change);
+        return true;
     }
 }
 

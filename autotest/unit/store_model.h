@@ -56,8 +56,11 @@ typedef struct model_change {
 /* The node at `path`, or NULL. */
 model_node *model_find(model *m, const char *path);
 
-/* Changes the model; what has no place in it is left out. */
-void model_apply(model *m, const model_change *change);
+/* True for the node `top` itself too. */
+bool model_is_below(const char *path, const char *top);
+
+/* Changes the model; false where the change has no place in it. */
+bool model_apply(model *m, const model_change *change);
 
 /* Appends the zarr.json that a change puts. */
 void model_print_json(const model_change *change, sgc_buffer *json);
