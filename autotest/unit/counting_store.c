@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_GETS = 4096 };
+enum { MOST_GETS = 4096, MOST_PUTS = 4096 };
 
 typedef struct counting_store {
     sgc_object_store base;
@@ -13,6 +13,8 @@ typedef struct counting_store {
     pthread_mutex_t mutex; /* guards the rest */
     size_t count;
     counted_get gets[MOST_GETS];
+    size_t put_count;
+    char puts[MOST_PUTS][sizeof((counted_get){0}.key)];
 } counting_store;
 
 static sgc_object_store *inner_of(sgc_object_store *self)
@@ -42,7 +44,15 @@ static sgc_status counting_put(sgc_object_store *self, const char *key, const vo
                                size_t size, sgc_put_condition condition, const sgc_object *previous,
                                sgc_error *err)
 {
-    sgc_object_store *inner = inner_of(self);
+    counting_store *store = (counting_store *)self;
+    sgc_object_store *inner = store->inner;
+    pthread_mutex_lock(&store->mutex);
+    const bool full = store->put_count == MOST_PUTS;
+    if (!full)
+        snprintf(store->puts[store->put_count++], sizeof *store->puts, "%s", key);
+    pthread_mutex_unlock(&store->mutex);
+    if (full)
+        return sgc_fail(err, SGC_INVALID, "the log of puts is full");
     return inner->put(inner, key, data, size, condition, previous, err);
 }
 
@@ -107,7 +117,17 @@ size_t counting_store_gets(const sgc_object_store *store, const char *prefix,
     return n;
 }
 
+size_t counting_store_puts(const sgc_object_store *store, const char *prefix)
+{
+    const counting_store *counting = (const counting_store *)store;
+    size_t n = 0;
+    for (size_t i = 0; i < counting->put_count; i++)
+        n += strncmp(counting->puts[i], prefix, strlen(prefix)) == 0;
+    return n;
+}
+
 void counting_store_reset(sgc_object_store *store)
 {
-    ((counting_store *)store)->count = 0;
+    counting_store *counting = (counting_store *)store;
+    counting->count = counting->put_count = 0;
 }

@@ -14,6 +14,13 @@
 /* The last failure; for the main thread only. */
 extern sgc_error err;
 
+/* How many times something is tried, where sanitizers make it slow. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TIMES(plain, sanitized) (sanitized)
+#else
+#define TIMES(plain, sanitized) (plain)
+#endif
+
 #define assert_status(expected, call) check_status(expected, call, #call, __FILE__, __LINE__)
 #define assert_ok(call) assert_status(SGC_OK, call)
 /* The message of the last failure must have `part`. */

@@ -13,32 +13,28 @@ typedef struct building {
     sgc_arena arena;
     sgc_node *nodes; /* as they will be, one for each change of the session */
     sgc_snapshot_data snapshot;
-    sgc_manifest_file *new_files;
-    size_t new_file_count;
+    sgc_manifest_file *new_files; /* malloc'ed */
+    size_t new_file_count, new_file_capacity;
 } building;
 
 /* ---- manifests ---- */
 
 static sgc_status add_files(building *b, const sgc_split *split, sgc_error *err)
 {
-    const size_t total = b->new_file_count + split->file_count;
-    sgc_manifest_file *files = sgc_arena_alloc(&b->arena, total, sizeof *files);
-    if (files == NULL)
-        return sgc_fail_memory(err, total * sizeof *files, "a commit");
-    if (b->new_file_count > 0)
-        memcpy(files, b->new_files, b->new_file_count * sizeof *files);
-    if (split->file_count > 0)
-        memcpy(files + b->new_file_count, split->files, split->file_count * sizeof *files);
-    b->new_files = files;
-    b->new_file_count = total;
+    for (size_t i = 0; i < split->file_count; i++) {
+        sgc_manifest_file *grown =
+            sgc_list_grow(b->new_files, b->new_file_count, &b->new_file_capacity, sizeof *grown);
+        if (grown == NULL)
+            return sgc_fail_memory(err, sizeof *grown, "a commit");
+        b->new_files = grown;
+        b->new_files[b->new_file_count++] = split->files[i];
+    }
     return SGC_OK;
 }
 
-static sgc_status split_changes(building *b, const sgc_node_change *c, sgc_split *split,
-                                sgc_error *err)
+static sgc_status split_changes(building *b, sgc_node_change *c, sgc_split *split, sgc_error *err)
 {
-    SGC_TRY(sgc_split_init(split, b->session->repository, &c->node, c->is_reshaped ? c->kept : NULL,
-                           &b->session->written, err));
+    SGC_TRY(sgc_split_init(split, b->session->repository, &c->node, c->kept, &c->written, err));
     for (size_t i = 0; i < c->chunks.count; i++)
         SGC_TRY(
             sgc_split_change(split, c->chunks.items[i].coordinates, &c->chunks.items[i].ref, err));
@@ -47,8 +43,7 @@ static sgc_status split_changes(building *b, const sgc_node_change *c, sgc_split
 }
 
 /* Divides the references of one array into manifests and writes those that changed. */
-static sgc_status write_manifests(building *b, const sgc_node_change *c, sgc_node *node,
-                                  sgc_error *err)
+static sgc_status write_manifests(building *b, sgc_node_change *c, sgc_node *node, sgc_error *err)
 {
     sgc_split split = {0};
     const sgc_status status = split_changes(b, c, &split, err);
@@ -67,7 +62,7 @@ static sgc_status build_nodes(building *b, sgc_error *err)
     if (b->nodes == NULL)
         return sgc_fail_memory(err, session->change_count * sizeof *b->nodes, "a commit");
     for (size_t i = 0; i < session->change_count; i++) {
-        const sgc_node_change *c = &session->changes[i];
+        sgc_node_change *c = &session->changes[i];
         b->nodes[i] = c->node;
         if (c->exists && (c->chunks.count > 0 || c->is_reshaped))
             SGC_TRY(write_manifests(b, c, &b->nodes[i], err));
@@ -273,6 +268,8 @@ static sgc_status build_and_publish(building *b, const char *metadata, sgc_error
     SGC_TRY(sgc_clock_after(b->base->flushed_at, &made->flushed_at, err));
     SGC_TRY(sgc_snapshot_store(sgc_repository_store(session->repository), made, err));
     SGC_TRY(write_log(b, err));
+    session->was_attempted = true;
+    session->attempt = made->id;
     return sgc_repository_publish(session->repository, session->branch, &b->base->id, made, err);
 }
 
@@ -287,16 +284,16 @@ static bool has_changes(const sgc_session *session)
     return false;
 }
 
-static sgc_status nothing_to_commit(sgc_error *err)
+static sgc_status check_ready(const sgc_session *session, sgc_error *err)
 {
-    return sgc_fail(err, SGC_INVALID, "nothing to commit");
+    SGC_TRY(sgc_session_check_open(session, err));
+    return has_changes(session) ? SGC_OK : sgc_fail(err, SGC_INVALID, "nothing to commit");
 }
 
 sgc_status sgc_session_commit(sgc_session *session, const char *message, const char *metadata,
                               sgc_object_id *id, sgc_error *err)
 {
-    if (!has_changes(session))
-        return nothing_to_commit(err);
+    SGC_TRY(check_ready(session, err));
     building b = {
         .session = session,
         .base = sgc_snapshot_get(session->base),
@@ -306,10 +303,27 @@ sgc_status sgc_session_commit(sgc_session *session, const char *message, const c
                      .message = message},
     };
     const sgc_status status = build_and_publish(&b, metadata, err);
+    session->is_committed = status == SGC_OK;
     if (status == SGC_OK && id != NULL)
         *id = b.snapshot.id;
+    free(b.new_files);
     sgc_arena_free(&b.arena);
     return status;
+}
+
+/* One attempt; *contradicts when another would be in vain. */
+static sgc_status rebase_and_commit(sgc_session *session, const char *message, const char *metadata,
+                                    const sgc_merge *merge, bool *contradicts, sgc_object_id *id,
+                                    sgc_error *err)
+{
+    const sgc_status status = sgc_session_rebase(session, merge, err);
+    *contradicts = status != SGC_OK;
+    SGC_TRY(status);
+    if (!session->is_committed && has_changes(session))
+        return sgc_session_commit(session, message, metadata, id, err);
+    if (id != NULL)
+        *id = session->is_committed ? session->attempt : sgc_snapshot_get(session->base)->id;
+    return SGC_OK;
 }
 
 sgc_status sgc_session_commit_rebased(sgc_session *session, const char *message,
@@ -317,21 +331,15 @@ sgc_status sgc_session_commit_rebased(sgc_session *session, const char *message,
                                       sgc_object_id *id, sgc_error *err)
 {
     enum { ATTEMPTS = 1000 };
-    sgc_repository *repository = session->repository;
-    sgc_status status = has_changes(session) ? SGC_CONFLICT : nothing_to_commit(err);
-    for (unsigned i = 0; status == SGC_CONFLICT && i < ATTEMPTS; i++) {
+    bool contradicts = false;
+    SGC_TRY(check_ready(session, err));
+    sgc_status status = SGC_CONFLICT;
+    for (unsigned i = 0; status == SGC_CONFLICT && !contradicts && i < ATTEMPTS; i++) {
         if (i > 0)
             sgc_clock_pause(i);
-        sgc_repository_queue_begin(repository);
-        status = sgc_session_rebase(session, merge, err);
-        const bool contradicts = status == SGC_CONFLICT;
-        if (status == SGC_OK && !has_changes(session) && id != NULL)
-            *id = sgc_snapshot_get(session->base)->id;
-        else if (status == SGC_OK && has_changes(session))
-            status = sgc_session_commit(session, message, metadata, id, err);
-        sgc_repository_queue_end(repository);
-        if (contradicts)
-            break;
+        sgc_repository_queue_begin(session->repository);
+        status = rebase_and_commit(session, message, metadata, merge, &contradicts, id, err);
+        sgc_repository_queue_end(session->repository);
     }
     return status;
 }

@@ -20,6 +20,7 @@ typedef struct others {
     sgc_updated_chunks *chunks; /* by node */
     size_t chunk_list_count, chunk_list_capacity;
     bool moved_nodes, found_base;
+    bool found_attempt; /* of ours: it was published, although its answer was lost */
     sgc_snapshot *tip;
 } others;
 
@@ -61,6 +62,8 @@ static int compare_chunk_lists(const void *a, const void *b)
 static sgc_status add_chunk_lists(others *o, const sgc_transaction_log *log, sgc_error *err)
 {
     for (size_t i = 0; i < log->updated_chunk_count; i++) {
+        if (log->updated_chunks[i].count == 0)
+            continue;
         sgc_updated_chunks *grown =
             sgc_list_grow(o->chunks, o->chunk_list_count, &o->chunk_list_capacity, sizeof *grown);
         if (grown == NULL)
@@ -92,11 +95,13 @@ static sgc_status add_log(others *o, const sgc_object_id *id, sgc_error *err)
 static sgc_status add_commit(void *user, const sgc_commit_info *commit, bool *more, sgc_error *err)
 {
     others *o = user;
-    if (sgc_object_id_compare(&commit->id, &sgc_snapshot_get(o->session->base)->id) == 0) {
-        o->found_base = true;
-        *more = false;
+    const sgc_session *session = o->session;
+    o->found_base = sgc_object_id_compare(&commit->id, &sgc_snapshot_get(session->base)->id) == 0;
+    o->found_attempt =
+        session->was_attempted && sgc_object_id_compare(&commit->id, &session->attempt) == 0;
+    *more = !o->found_base && !o->found_attempt;
+    if (!*more)
         return SGC_OK;
-    }
     for (size_t i = 0; i < commit->pruned_log_count; i++)
         SGC_TRY(add_log(o, &commit->pruned_logs[i], err));
     return commit->has_parent ? add_log(o, &commit->id, err) : SGC_OK;
@@ -116,6 +121,8 @@ static sgc_status collect_others(others *o, const sgc_object_id *tip, sgc_error 
 {
     sgc_repository *repository = o->session->repository;
     SGC_TRY(sgc_repository_history(repository, tip, add_commit, o, err));
+    if (o->found_attempt)
+        return SGC_OK;
     if (!o->found_base)
         return sgc_fail(err, SGC_CONFLICT,
                         "%s: branch \"%s\" was reset, or its history expired, since the "
@@ -155,22 +162,19 @@ static bool has_chunks_of(const others *o, const sgc_node_id *node)
 
 /* ---- deciding ---- */
 
-/* What the caller has decided. */
+/* What the caller has decided about one change of the session. */
 typedef struct decision {
-    size_t change;
-    bool about_chunk;
-    uint32_t coordinates[SGC_MAX_DIMENSIONS];
-    sgc_resolution resolution;
-    sgc_buffer json;
-    sgc_chunk_ref chunk; /* what an inline one refers to is in the session's arena */
+    bool drops_json;
+    bool has_node; /* with the zarr.json that was decided for */
+    sgc_node node;
+    sgc_chunk_map chunks; /* as they shall be, or is_dropped; the session has what they refer to */
 } decision;
 
 typedef struct rebase {
     sgc_session *session;
     const sgc_merge *merge;
     others others;
-    decision *decisions;
-    size_t decision_count, decision_capacity;
+    decision *decisions; /* one for each change of the session */
 } rebase;
 
 static const char *const reasons[] = {
@@ -202,68 +206,39 @@ static bool can_be_decided(sgc_conflict_kind kind, sgc_resolution resolution)
     }
 }
 
-static sgc_status remember(rebase *r, const decision *made, sgc_error *err)
+static sgc_status contradiction(const rebase *r, const char *path, sgc_conflict_kind kind,
+                                sgc_error *err)
 {
-    decision *grown =
-        sgc_list_grow(r->decisions, r->decision_count, &r->decision_capacity, sizeof *grown);
-    if (grown == NULL)
-        return sgc_fail_memory(err, sizeof *grown, "a rebase");
-    r->decisions = grown;
-    r->decisions[r->decision_count++] = *made;
-    return SGC_OK;
-}
-
-/* What an inline chunk refers to must outlive the callback that gave it. */
-static sgc_status copy_chunk(rebase *r, sgc_chunk_ref *chunk, sgc_error *err)
-{
-    if (chunk->kind != SGC_CHUNK_INLINE)
-        return SGC_OK;
-    chunk->inline_data =
-        sgc_arena_copy(&r->session->arena, chunk->inline_data, (size_t)chunk->length);
-    return chunk->inline_data != NULL ? SGC_OK : sgc_fail_memory(err, chunk->length, "a chunk");
-}
-
-static sgc_status ask(rebase *r, const sgc_conflict *conflict, sgc_merged *merged, sgc_error *err)
-{
-    if (r->merge != NULL && can_be_decided(conflict->kind, SGC_OURS))
-        SGC_TRY(r->merge->decide(r->merge->user, conflict, merged, err));
-    if (merged->resolution != SGC_UNRESOLVED && can_be_decided(conflict->kind, merged->resolution))
-        return SGC_OK;
     return sgc_fail(err, SGC_CONFLICT, "%s: %s: %s",
-                    sgc_repository_store(r->session->repository)->name, conflict->path,
-                    reasons[conflict->kind]);
+                    sgc_repository_store(r->session->repository)->name, path, reasons[kind]);
 }
 
-/* Lets the caller decide a conflict of the session's change number `at`, and remembers it. */
-static sgc_status decide(rebase *r, size_t at, sgc_conflict *conflict, sgc_error *err)
+/* Lets the caller decide a conflict of the session's change number `at`. Gives merged->json. */
+static sgc_status ask(const rebase *r, size_t at, sgc_conflict *conflict, sgc_merged *merged,
+                      sgc_error *err)
 {
-    const sgc_node_change *c = &r->session->changes[at];
-    sgc_merged merged = {0};
-    conflict->path = c->node.path;
-    conflict->is_array = c->node.is_array;
+    const sgc_node *node = &r->session->changes[at].node;
+    conflict->path = node->path;
+    conflict->is_array = node->is_array;
     conflict->theirs = r->others.tip;
-    sgc_status status = ask(r, conflict, &merged, err);
-    decision made = {.change = at,
-                     .about_chunk = conflict->kind == SGC_CHUNK_DOUBLE_UPDATE,
-                     .resolution = merged.resolution,
-                     .json = merged.json,
-                     .chunk = merged.chunk};
-    if (made.about_chunk)
-        memcpy(made.coordinates, conflict->coordinates,
-               conflict->dimension_count * sizeof *made.coordinates);
-    if (status == SGC_OK && made.about_chunk && made.resolution == SGC_MERGED)
-        status = copy_chunk(r, &made.chunk, err);
-    if (status == SGC_OK)
-        status = remember(r, &made, err);
-    if (status != SGC_OK)
-        sgc_buffer_free(&merged.json);
-    return status;
+    if (r->merge != NULL)
+        SGC_TRY(r->merge->decide(r->merge->user, conflict, merged, err));
+    return merged->resolution != SGC_UNRESOLVED &&
+                   can_be_decided(conflict->kind, merged->resolution)
+               ? SGC_OK
+               : contradiction(r, node->path, conflict->kind, err);
 }
 
-static sgc_status refuse(rebase *r, size_t at, sgc_conflict_kind kind, sgc_error *err)
+/* For conflicts in which ours wins, or nobody. */
+static sgc_status refuse(const rebase *r, size_t at, sgc_conflict_kind kind, sgc_error *err)
 {
+    if (!can_be_decided(kind, SGC_OURS))
+        return contradiction(r, r->session->changes[at].node.path, kind, err);
     sgc_conflict conflict = {.kind = kind};
-    return decide(r, at, &conflict, err);
+    sgc_merged merged = {0};
+    const sgc_status status = ask(r, at, &conflict, &merged, err);
+    sgc_buffer_free(&merged.json);
+    return status;
 }
 
 /* ---- the checks, one for each thing a change can do ---- */
@@ -274,10 +249,11 @@ static const sgc_node *find_after(const rebase *r, const char *path)
     const sgc_node_change *c = sgc_session_find_change(r->session, path);
     if (c != NULL && sgc_node_change_is_new(c))
         return &c->node;
-    return c != NULL && !c->exists ? NULL : sgc_snapshot_find(r->others.tip, path);
+    return c != NULL && sgc_node_change_is_deletion(c) ? NULL
+                                                       : sgc_snapshot_find(r->others.tip, path);
 }
 
-static sgc_status check_group_above(rebase *r, size_t at, sgc_error *err)
+static sgc_status check_group_above(const rebase *r, size_t at, sgc_error *err)
 {
     const char *path = r->session->changes[at].node.path;
     if (strcmp(path, "/") == 0)
@@ -292,7 +268,7 @@ static sgc_status check_group_above(rebase *r, size_t at, sgc_error *err)
                                            : refuse(r, at, SGC_NEW_NODE_WITHOUT_GROUP, err);
 }
 
-static sgc_status check_new(rebase *r, size_t at, sgc_error *err)
+static sgc_status check_new(const rebase *r, size_t at, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
     const sgc_node *theirs = sgc_snapshot_find(r->others.tip, c->node.path);
@@ -302,7 +278,7 @@ static sgc_status check_new(rebase *r, size_t at, sgc_error *err)
     return check_group_above(r, at, err);
 }
 
-static sgc_status check_delete(rebase *r, size_t at, sgc_error *err)
+static sgc_status check_delete(const rebase *r, size_t at, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
     const sgc_node *theirs = sgc_snapshot_find(r->others.tip, c->old->path);
@@ -314,7 +290,7 @@ static sgc_status check_delete(rebase *r, size_t at, sgc_error *err)
 }
 
 /* Nodes that others have put into a group that we delete. */
-static sgc_status check_deleted_tree(rebase *r, size_t at, sgc_error *err)
+static sgc_status check_deleted_tree(const rebase *r, size_t at, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
     const sgc_snapshot_data *tip = sgc_snapshot_get(r->others.tip);
@@ -333,7 +309,10 @@ static sgc_status check_deleted_tree(rebase *r, size_t at, sgc_error *err)
 static const sgc_node *find_theirs(const rebase *r, const sgc_node_change *c)
 {
     const sgc_node *theirs = sgc_snapshot_find(r->others.tip, c->node.path);
-    return theirs != NULL && sgc_node_id_compare(&theirs->id, &c->node.id) == 0 ? theirs : NULL;
+    const bool same = theirs != NULL && sgc_node_id_compare(&theirs->id, &c->node.id) == 0 &&
+                      theirs->is_array == c->node.is_array &&
+                      theirs->dimension_count == c->node.dimension_count;
+    return same ? theirs : NULL;
 }
 
 static sgc_span json_of(const sgc_node *node)
@@ -341,21 +320,61 @@ static sgc_span json_of(const sgc_node *node)
     return (sgc_span){(const char *)node->user_data, node->user_data_size};
 }
 
-static sgc_status check_json(rebase *r, size_t at, sgc_error *err)
+/* Decides whose zarr.json, upon their node, it shall be. */
+static sgc_status decide_json(rebase *r, size_t at, const sgc_node *theirs, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
-    const sgc_node *theirs = find_theirs(r, c);
-    if (theirs == NULL)
-        return refuse(r, at, SGC_JSON_UPDATE_OF_DELETED, err);
-    if (c->is_reshaped && has_chunks_of(&r->others, &c->node.id))
-        SGC_TRY(refuse(r, at, SGC_RESHAPE_OF_UPDATED_ARRAY, err));
-    if (!has_id(&r->others.updated, &c->node.id))
-        return SGC_OK;
+    decision *d = &r->decisions[at];
     sgc_conflict conflict = {.kind = SGC_JSON_DOUBLE_UPDATE,
                              .our_json = json_of(&c->node),
                              .their_json = json_of(theirs),
                              .base_json = json_of(c->old)};
-    return decide(r, at, &conflict, err);
+    if (c->node.is_array && !sgc_node_same_layout(&c->node, theirs))
+        return contradiction(r, c->node.path, conflict.kind, err);
+    sgc_merged merged = {0};
+    sgc_status status = ask(r, at, &conflict, &merged, err);
+    const sgc_span json = merged.resolution == SGC_MERGED
+                              ? (sgc_span){(const char *)merged.json.data, merged.json.size}
+                              : conflict.our_json;
+    d->drops_json = merged.resolution == SGC_THEIRS;
+    if (status == SGC_OK && !d->drops_json) {
+        status = sgc_session_renew_node(r->session, theirs, json, &d->node, err);
+        d->has_node = status == SGC_OK;
+    }
+    sgc_buffer_free(&merged.json);
+    return status;
+}
+
+static sgc_status check_json(rebase *r, size_t at, sgc_error *err)
+{
+    const sgc_node_change *c = &r->session->changes[at];
+    const decision *d = &r->decisions[at];
+    const sgc_node *theirs = find_theirs(r, c);
+    if (theirs == NULL)
+        return refuse(r, at, SGC_JSON_UPDATE_OF_DELETED, err);
+    const bool has_chunks = has_chunks_of(&r->others, &c->node.id);
+    if (c->is_reshaped && has_chunks)
+        return refuse(r, at, SGC_RESHAPE_OF_UPDATED_ARRAY, err);
+    if (!has_id(&r->others.updated, &c->node.id))
+        return SGC_OK;
+    SGC_TRY(decide_json(r, at, theirs, err));
+    return has_chunks && d->has_node && !sgc_node_same_shape(&d->node, theirs)
+               ? refuse(r, at, SGC_RESHAPE_OF_UPDATED_ARRAY, err)
+               : SGC_OK;
+}
+
+/* Remembers what shall become of a chunk. */
+static sgc_status decide_chunk_as(rebase *r, size_t at, const sgc_conflict *conflict,
+                                  const sgc_merged *merged, sgc_error *err)
+{
+    sgc_chunk_map *chunks = &r->decisions[at].chunks;
+    sgc_chunk_ref ref = *conflict->our_chunk;
+    if (merged->resolution == SGC_MERGED)
+        SGC_TRY(sgc_session_copy_chunk(r->session, conflict->path, &merged->chunk, &ref, err));
+    SGC_TRY(sgc_chunk_map_put(chunks, conflict->coordinates, conflict->dimension_count, &ref, err));
+    sgc_chunk_map_find(chunks, conflict->coordinates, conflict->dimension_count)->is_dropped =
+        merged->resolution == SGC_THEIRS;
+    return SGC_OK;
 }
 
 static sgc_status decide_chunk(rebase *r, size_t at, const sgc_chunk_change *ours, sgc_error *err)
@@ -370,51 +389,58 @@ static sgc_status decide_chunk(rebase *r, size_t at, const sgc_chunk_change *our
                              .coordinates = ours->coordinates,
                              .our_chunk = &ours->ref,
                              .their_chunk = &their_chunk};
-    const sgc_status status = decide(r, at, &conflict, err);
+    sgc_merged merged = {0};
+    sgc_status status = ask(r, at, &conflict, &merged, err);
+    if (status == SGC_OK)
+        status = decide_chunk_as(r, at, &conflict, &merged, err);
+    sgc_buffer_free(&merged.json);
     sgc_manifest_unref(keep);
     return status;
 }
 
-static bool is_decided(const rebase *r, size_t at, const sgc_chunk_change *chunk)
+/* One list of chunks that others have changed. */
+static sgc_status check_chunk_list(rebase *r, size_t at, const sgc_updated_chunks *list,
+                                   sgc_error *err)
 {
-    for (size_t i = r->decision_count; i-- > 0 && r->decisions[i].change == at;)
-        if (r->decisions[i].about_chunk &&
-            memcmp(r->decisions[i].coordinates, chunk->coordinates, sizeof chunk->coordinates) == 0)
-            return true;
-    return false;
+    const sgc_node_change *c = &r->session->changes[at];
+    const size_t n = list->dimension_count;
+    if (n != c->node.dimension_count)
+        return sgc_fail(err, SGC_CORRUPT, "%s: a transaction log has other dimensions",
+                        c->node.path);
+    for (size_t i = 0; i < list->count; i++) {
+        const uint32_t *coordinates = list->coordinates + i * n;
+        const sgc_chunk_change *ours = sgc_chunk_map_find(&c->chunks, coordinates, n);
+        if (ours != NULL && sgc_chunk_map_find(&r->decisions[at].chunks, coordinates, n) == NULL)
+            SGC_TRY(decide_chunk(r, at, ours, err));
+    }
+    return SGC_OK;
 }
 
 static sgc_status check_chunks(rebase *r, size_t at, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
-    if (find_theirs(r, c) == NULL)
+    const sgc_node *theirs = find_theirs(r, c);
+    if (theirs == NULL)
         return refuse(r, at, SGC_CHUNKS_OF_DELETED_ARRAY, err);
-    if (has_id(&r->others.updated, &c->node.id) && !c->has_new_json)
+    if (has_id(&r->others.updated, &c->node.id) && !c->has_new_json) {
+        if (!sgc_node_same_layout(&c->node, theirs))
+            return contradiction(r, c->node.path, SGC_CHUNKS_OF_UPDATED_ARRAY, err);
         SGC_TRY(refuse(r, at, SGC_CHUNKS_OF_UPDATED_ARRAY, err));
+    }
     size_t first;
     const size_t count = find_chunk_lists(&r->others, &c->node.id, &first);
-    for (size_t i = first; i < first + count; i++) {
-        const sgc_updated_chunks *list = &r->others.chunks[i];
-        if (list->dimension_count != c->node.dimension_count)
-            return sgc_fail(err, SGC_CORRUPT, "%s: a transaction log has other dimensions",
-                            c->node.path);
-        for (size_t k = 0; k < list->count; k++) {
-            const sgc_chunk_change *ours = sgc_chunk_map_find(
-                &c->chunks, list->coordinates + k * list->dimension_count, list->dimension_count);
-            if (ours != NULL && !is_decided(r, at, ours))
-                SGC_TRY(decide_chunk(r, at, ours, err));
-        }
-    }
+    for (size_t i = first; i < first + count; i++)
+        SGC_TRY(check_chunk_list(r, at, &r->others.chunks[i], err));
     return SGC_OK;
 }
 
 static sgc_status check_change(rebase *r, size_t at, sgc_error *err)
 {
     const sgc_node_change *c = &r->session->changes[at];
-    if (c->replaces) {
+    if (c->replaces)
         SGC_TRY(check_delete(r, at, err));
+    if (c->replaces && !c->old->is_array)
         SGC_TRY(check_deleted_tree(r, at, err));
-    }
     if (sgc_node_change_is_new(c))
         return check_new(r, at, err);
     if (!c->exists)
@@ -443,19 +469,18 @@ static bool touches(const others *o, const sgc_dependency *d)
 static sgc_status check_all(rebase *r, sgc_error *err)
 {
     const sgc_session *session = r->session;
-    const char *name = sgc_repository_store(session->repository)->name;
     if (r->others.moved_nodes)
-        return sgc_fail(err, SGC_CONFLICT, "%s: %s", name, reasons[SGC_MOVED_NODES]);
+        return sgc_fail(err, SGC_CONFLICT, "%s: %s",
+                        sgc_repository_store(session->repository)->name, reasons[SGC_MOVED_NODES]);
     for (size_t i = 0; i < session->dependency_count; i++)
         if (touches(&r->others, &session->dependencies[i]))
-            return sgc_fail(err, SGC_CONFLICT, "%s: %s: %s", name, session->dependencies[i].path,
-                            reasons[SGC_DEPENDENCY_CHANGED]);
+            return contradiction(r, session->dependencies[i].path, SGC_DEPENDENCY_CHANGED, err);
     for (size_t i = 0; i < session->change_count; i++)
         SGC_TRY(check_change(r, i, err));
     return SGC_OK;
 }
 
-/* ---- carrying over ---- */
+/* ---- carrying over: cannot fail ---- */
 
 /* True for a change that stays, and has its place in the array. */
 static bool is_kept(const void *node, const sgc_chunk_change *change)
@@ -463,131 +488,99 @@ static bool is_kept(const void *node, const sgc_chunk_change *change)
     return !change->is_dropped && sgc_node_contains(node, change->coordinates);
 }
 
-/* Merged documents go where a fresh one goes: through the functions that check it. */
-static sgc_status put_merged(sgc_session *session, const decision *d, sgc_error *err)
+static void apply(sgc_node_change *c, const decision *d)
 {
-    const sgc_node *node = &session->changes[d->change].node;
-    return node->is_array
-               ? sgc_session_put_array(session, node->path, d->json.data, d->json.size, err)
-               : sgc_session_put_group(session, node->path, d->json.data, d->json.size, err);
-}
-
-/* What can fail comes first. */
-static sgc_status apply_merged_json(rebase *r, sgc_error *err)
-{
-    for (size_t i = 0; i < r->decision_count; i++)
-        if (!r->decisions[i].about_chunk && r->decisions[i].resolution == SGC_MERGED)
-            SGC_TRY(put_merged(r->session, &r->decisions[i], err));
-    return SGC_OK;
-}
-
-static void apply_to_chunk(sgc_node_change *c, const decision *d)
-{
-    sgc_chunk_change *chunk =
-        sgc_chunk_map_find(&c->chunks, d->coordinates, c->node.dimension_count);
-    if (chunk == NULL)
-        return; /* a merged document has made the array smaller */
-    chunk->is_dropped = d->resolution == SGC_THEIRS;
-    if (d->resolution == SGC_MERGED)
-        chunk->ref = d->chunk;
-}
-
-static void apply_decisions(rebase *r)
-{
-    for (size_t i = 0; i < r->decision_count; i++) {
-        const decision *d = &r->decisions[i];
-        sgc_node_change *c = &r->session->changes[d->change];
-        if (d->about_chunk)
-            apply_to_chunk(c, d);
-        else if (d->resolution == SGC_THEIRS)
-            c->has_new_json = false;
+    c->has_new_json = c->has_new_json && !d->drops_json;
+    for (size_t i = 0; i < d->chunks.count; i++) {
+        const sgc_chunk_change *decided = &d->chunks.items[i];
+        sgc_chunk_change *ours =
+            sgc_chunk_map_find(&c->chunks, decided->coordinates, SGC_MAX_DIMENSIONS);
+        ours->ref = decided->ref;
+        ours->is_dropped = decided->is_dropped;
     }
-}
-
-static bool same_shape(const sgc_node *a, const sgc_node *b)
-{
-    for (size_t d = 0; d < a->dimension_count; d++)
-        if (a->dimensions[d].array_length != b->dimensions[d].array_length)
-            return false;
-    return true;
 }
 
 /* Our zarr.json over the rest of their node. */
-static sgc_node join(const sgc_node *ours, const sgc_node *theirs, bool has_new_json)
+static sgc_node join(const sgc_node_change *c, const decision *d)
 {
-    sgc_node node = *theirs;
-    node.path = ours->path;
-    if (has_new_json) {
-        node.user_data = ours->user_data;
-        node.user_data_size = ours->user_data_size;
-        node.dimensions = ours->dimensions;
-        node.has_dimension_names = ours->has_dimension_names;
+    sgc_node node = *c->old;
+    if (c->has_new_json) {
+        const sgc_node *document = d->has_node ? &d->node : &c->node;
+        node.user_data = document->user_data;
+        node.user_data_size = document->user_data_size;
+        node.dimensions = document->dimensions;
+        node.has_dimension_names = document->has_dimension_names;
     }
+    node.path = c->node.path;
     return node;
 }
 
-/* Of what is stored now only that is kept which no shape on the way has cut off. */
-static void cut_stored(sgc_node_change *c)
+static void carry_shape_over(sgc_node_change *c)
 {
-    for (size_t d = 0; d < c->node.dimension_count; d++) {
-        const uint32_t left = c->is_reshaped ? c->kept[d] : c->node.dimensions[d].num_chunks;
-        const uint32_t stored = c->old->dimensions[d].num_chunks;
-        c->kept[d] = stored < left ? stored : left;
-    }
-    c->is_reshaped = c->is_reshaped || !same_shape(&c->node, c->old);
-}
-
-/* Makes a change relative to the new base. */
-static void carry_over(sgc_node_change *c, sgc_snapshot *tip)
-{
-    const bool is_old = c->exists && !sgc_node_change_is_new(c);
-    c->old = sgc_snapshot_find(tip, c->node.path);
-    c->replaces = c->replaces && c->old != NULL;
-    if (!is_old)
-        return;
-    if (c->old == NULL) { /* nothing was changed in it, else it would be a conflict */
-        c->exists = false;
-        return;
-    }
-    c->node = join(&c->node, c->old, c->has_new_json);
-    if (c->has_new_json)
-        cut_stored(c);
+    c->is_reshaped = c->is_reshaped && c->has_new_json;
+    if (c->is_reshaped)
+        sgc_node_change_drop(c, c->old);
     else
-        c->is_reshaped = false;
+        sgc_node_change_keep(c, c->old);
+    c->is_reshaped = c->is_reshaped || !sgc_node_same_shape(&c->node, c->old);
+    sgc_node_change_drop(c, &c->node);
     sgc_chunk_map_filter(&c->chunks, is_kept, &c->node);
 }
 
-static sgc_status carry_all_over(rebase *r, sgc_error *err)
+/* Makes a change relative to the new base. */
+static void carry_over(sgc_node_change *c, const decision *d, sgc_snapshot *tip)
+{
+    const bool is_whole = sgc_node_change_is_new(c) || sgc_node_change_is_deletion(c);
+    c->old = sgc_snapshot_find(tip, c->node.path);
+    c->replaces = c->replaces && c->old != NULL;
+    if (is_whole)
+        return;
+    c->exists = c->old != NULL; /* what others have deleted has no change, else it would conflict */
+    if (!c->exists)
+        return;
+    apply(c, d);
+    c->node = join(c, d);
+    carry_shape_over(c);
+}
+
+static void carry_all_over(rebase *r)
 {
     sgc_session *session = r->session;
-    SGC_TRY(apply_merged_json(r, err));
-    apply_decisions(r);
     for (size_t i = 0; i < session->change_count; i++)
-        carry_over(&session->changes[i], r->others.tip);
+        carry_over(&session->changes[i], &r->decisions[i], r->others.tip);
     sgc_snapshot *before = session->base;
     session->base = r->others.tip;
     r->others.tip = before;
-    return SGC_OK;
 }
 
 static sgc_status rebase_onto(rebase *r, const sgc_object_id *tip, sgc_error *err)
 {
+    sgc_session *session = r->session;
     SGC_TRY(collect_others(&r->others, tip, err));
+    session->is_committed = r->others.found_attempt;
+    if (session->is_committed)
+        return SGC_OK;
     SGC_TRY(check_all(r, err));
-    return carry_all_over(r, err);
+    carry_all_over(r);
+    return SGC_OK;
 }
 
 sgc_status sgc_session_rebase(sgc_session *session, const sgc_merge *merge, sgc_error *err)
 {
     sgc_object_id tip;
+    SGC_TRY(sgc_session_check_open(session, err));
     SGC_TRY(
         sgc_repository_resolve(session->repository, SGC_REF_BRANCH, session->branch, &tip, err));
     if (sgc_object_id_compare(&tip, &sgc_snapshot_get(session->base)->id) == 0)
         return SGC_OK;
+    const size_t count = session->change_count;
     rebase r = {.session = session, .merge = merge, .others = {.session = session}};
+    r.decisions = calloc(count > 0 ? count : 1, sizeof *r.decisions);
+    if (r.decisions == NULL)
+        return sgc_fail_memory(err, count * sizeof *r.decisions, "a rebase");
     const sgc_status status = rebase_onto(&r, &tip, err);
-    for (size_t i = 0; i < r.decision_count; i++)
-        sgc_buffer_free(&r.decisions[i].json);
+    for (size_t i = 0; i < count; i++)
+        sgc_chunk_map_free(&r.decisions[i].chunks);
     free(r.decisions);
     free_others(&r.others);
     return status;

@@ -46,12 +46,19 @@ sgc_status sgc_session_new(sgc_repository *repository, const char *branch, sgc_s
     return SGC_OK;
 }
 
+static void forget_chunks(sgc_node_change *c)
+{
+    sgc_chunk_map_free(&c->chunks);
+    sgc_chunk_map_free(&c->written);
+}
+
 static void forget_changes(sgc_session *session)
 {
     for (size_t i = 0; i < session->change_count; i++)
-        sgc_chunk_map_free(&session->changes[i].chunks);
+        forget_chunks(&session->changes[i]);
     session->change_count = 0;
     session->dependency_count = 0;
+    session->is_committed = session->was_attempted = false;
     sgc_arena_free(&session->arena);
 }
 
@@ -62,7 +69,6 @@ void sgc_session_free(sgc_session *session)
     forget_changes(session);
     free(session->changes);
     free(session->dependencies);
-    sgc_written_manifests_free(&session->written);
     sgc_snapshot_unref(session->base);
     destroy_locks(session);
     free(session->branch);
@@ -77,6 +83,13 @@ sgc_status sgc_session_restart(sgc_session *session, sgc_error *err)
     sgc_snapshot_unref(session->base);
     session->base = base;
     return SGC_OK;
+}
+
+sgc_status sgc_session_check_open(const sgc_session *session, sgc_error *err)
+{
+    return session->is_committed
+               ? sgc_fail(err, SGC_INVALID, "the transaction was committed: restart it")
+               : SGC_OK;
 }
 
 sgc_repository *sgc_session_repository(const sgc_session *session)
@@ -165,6 +178,13 @@ static sgc_status check_path(const sgc_session *session, const char *path, sgc_e
 
 /* ---- changes; callers hold the mutex ---- */
 
+/* What was attempted to be committed before is not all any more. */
+static void begin_change(sgc_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    session->was_attempted = false;
+}
+
 /* Makes room for a change of `path`, which has none, and gives it. */
 static sgc_status add_change(sgc_session *session, const sgc_node_change *made,
                              sgc_node_change **out, sgc_error *err)
@@ -188,6 +208,7 @@ static sgc_status change_old(sgc_session *session, const sgc_node *old, sgc_node
                              sgc_error *err)
 {
     sgc_node_change made = {.node = *old, .old = old, .exists = true};
+    sgc_node_change_keep(&made, old);
     made.node.path = sgc_arena_string(&session->arena, old->path, strlen(old->path));
     if (made.node.path == NULL)
         return sgc_fail_memory(err, strlen(old->path), "a path");
@@ -237,15 +258,14 @@ static sgc_status change_or_new(sgc_session *session, const char *path, sgc_node
     return *out != NULL ? SGC_OK : change_new(session, path, out, err);
 }
 
-static sgc_status set_json(sgc_session *session, sgc_node_change *c, const void *json, size_t size,
+static sgc_status set_json(sgc_session *session, const void *json, size_t size, sgc_node *node,
                            sgc_error *err)
 {
     const unsigned char *copy = sgc_arena_copy(&session->arena, json, size);
     if (copy == NULL)
         return sgc_fail_memory(err, size, "zarr.json");
-    c->node.user_data = copy;
-    c->node.user_data_size = size;
-    c->has_new_json = true;
+    node->user_data = copy;
+    node->user_data_size = size;
     return SGC_OK;
 }
 
@@ -265,13 +285,15 @@ static sgc_status put_group(sgc_session *session, const char *path, const void *
     SGC_TRY(change_or_new(session, path, &c, err));
     if (c->node.is_array)
         return sgc_fail(err, SGC_INVALID, "%s is an array, not a group", path);
-    return set_json(session, c, json, size, err);
+    SGC_TRY(set_json(session, json, size, &c->node, err));
+    c->has_new_json = true;
+    return SGC_OK;
 }
 
 sgc_status sgc_session_put_group(sgc_session *session, const char *path, const void *json,
                                  size_t size, sgc_error *err)
 {
-    pthread_mutex_lock(&session->mutex);
+    begin_change(session);
     const sgc_status status = finish_put(session, path, put_group(session, path, json, size, err));
     pthread_mutex_unlock(&session->mutex);
     return status;
@@ -302,22 +324,43 @@ static sgc_status set_dimensions(sgc_session *session, const sgc_array_metadata 
     return SGC_OK;
 }
 
-/* The chunks of `node`, unless it is quite new, must keep their meaning. */
-static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metadata *metadata,
-                                    bool *reshaped, sgc_error *err)
+static sgc_status parse_json(const sgc_node *node, sgc_array_metadata *metadata, sgc_error *err)
 {
-    *reshaped = false;
+    SGC_TRY(sgc_array_metadata_parse((const char *)node->user_data, node->user_data_size, metadata,
+                                     err));
+    if (metadata->dimension_count == node->dimension_count)
+        return SGC_OK;
+    sgc_array_metadata_clear(metadata);
+    return sgc_fail(err, SGC_CORRUPT, "has other dimensions than its zarr.json");
+}
+
+bool sgc_node_same_layout(const sgc_node *a, const sgc_node *b)
+{
+    sgc_array_metadata left, right;
+    if (parse_json(a, &left, NULL) != SGC_OK)
+        return false;
+    bool same = false;
+    if (parse_json(b, &right, NULL) == SGC_OK) {
+        same = sgc_array_metadata_same_chunks(&left, &right);
+        sgc_array_metadata_clear(&right);
+    }
+    sgc_array_metadata_clear(&left);
+    return same;
+}
+
+/* The chunks of `node`, unless it is quite new, must keep their meaning. */
+static sgc_status check_layout(const sgc_node *node, const sgc_array_metadata *metadata,
+                               sgc_error *err)
+{
     if (node->user_data == NULL)
         return SGC_OK;
     if (!node->is_array)
         return sgc_fail(err, SGC_INVALID, "%s is a group, not an array", node->path);
     sgc_array_metadata old;
-    const sgc_status status =
-        sgc_array_metadata_parse((const char *)node->user_data, node->user_data_size, &old, err);
+    const sgc_status status = parse_json(node, &old, err);
     if (status != SGC_OK)
         return sgc_fail_in(err, status, "%s", node->path);
     const bool same = sgc_array_metadata_same_chunks(&old, metadata);
-    *reshaped = memcmp(old.shape, metadata->shape, sizeof old.shape) != 0;
     sgc_array_metadata_clear(&old);
     return same
                ? SGC_OK
@@ -327,15 +370,31 @@ static sgc_status check_same_layout(const sgc_node *node, const sgc_array_metada
                           node->path);
 }
 
-/* What a smaller shape cuts off stays away when the array grows again. */
-static void cut_stored(sgc_node_change *c, const sgc_array_metadata *metadata)
+static sgc_status renew_array(sgc_session *session, const sgc_node *node,
+                              const sgc_array_metadata *metadata, const void *json, size_t size,
+                              sgc_node *made, sgc_error *err)
 {
-    for (size_t d = 0; d < metadata->dimension_count; d++) {
-        const uint32_t left = c->is_reshaped ? c->kept[d] : c->node.dimensions[d].num_chunks;
-        const uint64_t count = sgc_array_chunk_count(metadata, d);
-        c->kept[d] = count < left ? (uint32_t)count : left;
+    SGC_TRY(check_layout(node, metadata, err));
+    sgc_node result = *node;
+    SGC_TRY(set_dimensions(session, metadata, &result, err));
+    SGC_TRY(set_json(session, json, size, &result, err));
+    *made = result;
+    return SGC_OK;
+}
+
+sgc_status sgc_session_renew_node(sgc_session *session, const sgc_node *node, sgc_span json,
+                                  sgc_node *made, sgc_error *err)
+{
+    if (!node->is_array) {
+        *made = *node;
+        return set_json(session, json.text, json.size, made, err);
     }
-    c->is_reshaped = true;
+    sgc_array_metadata metadata;
+    SGC_TRY(sgc_array_metadata_parse(json.text, json.size, &metadata, err));
+    const sgc_status status =
+        renew_array(session, node, &metadata, json.text, json.size, made, err);
+    sgc_array_metadata_clear(&metadata);
+    return status;
 }
 
 static bool stays_inside(const void *node, const sgc_chunk_change *change)
@@ -343,20 +402,27 @@ static bool stays_inside(const void *node, const sgc_chunk_change *change)
     return sgc_node_contains(node, change->coordinates);
 }
 
+static void reshape(sgc_node_change *c)
+{
+    c->is_reshaped = true;
+    sgc_node_change_drop(c, &c->node);
+    sgc_chunk_map_filter(&c->chunks, stays_inside, &c->node);
+}
+
 static sgc_status put_array(sgc_session *session, const char *path,
                             const sgc_array_metadata *metadata, const void *json, size_t size,
                             sgc_error *err)
 {
     sgc_node_change *c;
-    bool reshaped;
+    sgc_node made;
     SGC_TRY(change_or_new(session, path, &c, err));
-    SGC_TRY(check_same_layout(&c->node, metadata, &reshaped, err));
+    SGC_TRY(renew_array(session, &c->node, metadata, json, size, &made, err));
+    const bool reshaped = !sgc_node_same_shape(&c->node, &made);
+    c->node = made;
+    c->has_new_json = true;
     if (reshaped)
-        cut_stored(c, metadata);
-    SGC_TRY(set_dimensions(session, metadata, &c->node, err));
-    if (reshaped)
-        sgc_chunk_map_filter(&c->chunks, stays_inside, &c->node);
-    return set_json(session, c, json, size, err);
+        reshape(c);
+    return SGC_OK;
 }
 
 sgc_status sgc_session_put_array(sgc_session *session, const char *path, const void *json,
@@ -364,7 +430,7 @@ sgc_status sgc_session_put_array(sgc_session *session, const char *path, const v
 {
     sgc_array_metadata metadata;
     SGC_TRY(sgc_array_metadata_parse(json, size, &metadata, err));
-    pthread_mutex_lock(&session->mutex);
+    begin_change(session);
     const sgc_status status =
         finish_put(session, path, put_array(session, path, &metadata, json, size, err));
     pthread_mutex_unlock(&session->mutex);
@@ -383,7 +449,7 @@ static void delete_change(sgc_node_change *c)
     c->exists = false;
     c->replaces = c->old != NULL;
     c->has_new_json = c->is_reshaped = false;
-    sgc_chunk_map_free(&c->chunks);
+    forget_chunks(c);
 }
 
 static sgc_status delete_tree(sgc_session *session, const char *path, sgc_error *err)
@@ -406,10 +472,50 @@ static sgc_status delete_tree(sgc_session *session, const char *path, sgc_error 
 
 sgc_status sgc_session_delete(sgc_session *session, const char *path, sgc_error *err)
 {
-    pthread_mutex_lock(&session->mutex);
+    begin_change(session);
     const sgc_status status = delete_tree(session, path, err);
     pthread_mutex_unlock(&session->mutex);
     return status;
+}
+
+/* Both are false, or NULL, when there is no memory. */
+static bool copy_text(sgc_arena *arena, const char **text)
+{
+    if (*text == NULL)
+        return true;
+    *text = sgc_arena_string(arena, *text, strlen(*text));
+    return *text != NULL;
+}
+
+static const sgc_ref_details *copy_details(sgc_arena *arena, const sgc_ref_details *details)
+{
+    sgc_ref_details *copy = sgc_arena_copy(arena, details, sizeof *details);
+    if (copy == NULL || !copy_text(arena, &copy->location) || !copy_text(arena, &copy->etag))
+        return NULL;
+    if (copy->extra.data == NULL)
+        return copy;
+    copy->extra.data = sgc_arena_copy(arena, copy->extra.data, copy->extra.size);
+    return copy->extra.data != NULL ? copy : NULL;
+}
+
+sgc_status sgc_session_copy_chunk(sgc_session *session, const char *path, const sgc_chunk_ref *ref,
+                                  sgc_chunk_ref *copy, sgc_error *err)
+{
+    if (ref->kind != SGC_CHUNK_NONE && ref->length == 0)
+        return sgc_fail(err, SGC_INVALID, "%s: a chunk of 0 bytes", path);
+    sgc_chunk_ref result = *ref;
+    if (ref->kind == SGC_CHUNK_INLINE) {
+        result.inline_data = sgc_arena_copy(&session->arena, ref->inline_data, (size_t)ref->length);
+        if (result.inline_data == NULL)
+            return sgc_fail_memory(err, ref->length, "a chunk");
+    }
+    if (ref->details != NULL) {
+        result.details = copy_details(&session->arena, ref->details);
+        if (result.details == NULL)
+            return sgc_fail_memory(err, sizeof *ref->details, "a chunk");
+    }
+    *copy = result;
+    return SGC_OK;
 }
 
 static sgc_status no_array(const char *path, sgc_error *err)
@@ -428,14 +534,8 @@ static sgc_status set_chunk(sgc_session *session, const char *path, const uint32
         return sgc_fail(err, SGC_INVALID, "%s is a group: it has no chunks", path);
     if (!sgc_node_contains(&c->node, coordinates))
         return sgc_fail(err, SGC_INVALID, "%s: a chunk outside the array", path);
-    if (ref->kind != SGC_CHUNK_NONE && ref->length == 0)
-        return sgc_fail(err, SGC_INVALID, "%s: a chunk of 0 bytes", path);
-    sgc_chunk_ref copy = *ref;
-    if (ref->kind == SGC_CHUNK_INLINE) {
-        copy.inline_data = sgc_arena_copy(&session->arena, ref->inline_data, (size_t)ref->length);
-        if (copy.inline_data == NULL)
-            return sgc_fail_memory(err, ref->length, "a chunk");
-    }
+    sgc_chunk_ref copy;
+    SGC_TRY(sgc_session_copy_chunk(session, path, ref, &copy, err));
     return sgc_chunk_map_put(&c->chunks, coordinates, c->node.dimension_count, &copy, err);
 }
 
@@ -443,7 +543,7 @@ sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
                                  const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                  sgc_error *err)
 {
-    pthread_mutex_lock(&session->mutex);
+    begin_change(session);
     const sgc_status status = set_chunk(session, path, coordinates, ref, err);
     pthread_mutex_unlock(&session->mutex);
     return status;
@@ -480,12 +580,12 @@ void sgc_session_unlock_chunk(sgc_session *session, size_t lock)
     pthread_mutex_unlock(&session->chunk_locks[lock]);
 }
 
-static bool is_cut(const sgc_node_change *c, const uint32_t *coordinates)
+static bool is_kept(const sgc_node_change *c, const uint32_t *coordinates)
 {
-    for (size_t d = 0; c->is_reshaped && d < c->node.dimension_count; d++)
+    for (size_t d = 0; d < c->node.dimension_count; d++)
         if (coordinates[d] >= c->kept[d])
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 /* True, with the reference, where the transaction itself says what the chunk is. */
@@ -501,8 +601,7 @@ static bool find_changed_chunk(sgc_session *session, const char *path, const uin
         *ref = chunk->ref;
     else
         *ref = (sgc_chunk_ref){.kind = SGC_CHUNK_NONE};
-    return chunk != NULL || c->old == NULL || c->replaces ||
-           !sgc_node_contains(c->old, coordinates) || is_cut(c, coordinates);
+    return chunk != NULL || c->old == NULL || c->replaces || !is_kept(c, coordinates);
 }
 
 sgc_status sgc_session_find_chunk(sgc_session *session, const char *path,

@@ -29,9 +29,10 @@ void sgc_session_free(sgc_session *session);
 /* Forgets all changes and goes to the branch's tip. */
 SGC_CHECKED sgc_status sgc_session_restart(sgc_session *session, sgc_error *err);
 
-/* Both borrow. */
+/* Borrows. */
 sgc_repository *sgc_session_repository(const sgc_session *session);
-/* The snapshot that the changes are relative to: of the session's start, or of its last rebase. */
+/* The snapshot that the changes are relative to: of the session's start, or of its last rebase;
+ * borrows until the next of them. */
 sgc_snapshot *sgc_session_base(const sgc_session *session);
 
 /* ---- changes ---- */
@@ -74,16 +75,18 @@ void sgc_session_unlock_chunk(sgc_session *session, size_t lock);
 
 /* ---- what the changes depend on ---- */
 
-/* A rebase shall fail if others have changed the chunk (or, without coordinates, the zarr.json) of
- * the existing node at `path`, because the changes follow from what was read there. */
+/* A rebase shall fail if others have changed the zarr.json of the existing node at `path`, deleted
+ * it, or, with coordinates, changed that chunk: because the changes follow from what was read
+ * there.
+ */
 SGC_CHECKED sgc_status sgc_session_depend_on(sgc_session *session, const char *path,
                                              const uint32_t *coordinates, sgc_error *err);
 
 /* ---- committing ---- */
 
 /* Publishes, if the branch is still at the base; else SGC_CONFLICT. `metadata` is a JSON object, or
- * NULL. `id`, if not NULL, receives the new snapshot. An empty transaction is SGC_INVALID. After
- * success the session can only be restarted or freed. */
+ * NULL. `id`, if not NULL, receives the new snapshot. An empty transaction is SGC_INVALID, and so
+ * is one that was committed: after success the session can only be restarted or freed. */
 SGC_CHECKED sgc_status sgc_session_commit(sgc_session *session, const char *message,
                                           const char *metadata, sgc_object_id *id, sgc_error *err);
 
@@ -95,11 +98,11 @@ typedef enum sgc_conflict_kind {
     SGC_JSON_DOUBLE_UPDATE,
     SGC_JSON_UPDATE_OF_DELETED,
     SGC_CHUNKS_OF_DELETED_ARRAY,
-    SGC_CHUNKS_OF_UPDATED_ARRAY, /* of its zarr.json */
+    SGC_CHUNKS_OF_UPDATED_ARRAY, /* of its zarr.json; ours that have no place in it are dropped */
     SGC_CHUNK_DOUBLE_UPDATE,
     SGC_DELETE_OF_UPDATED, /* zarr.json or chunks */
     SGC_DELETE_OF_GROUP_WITH_NEW_NODES,
-    SGC_RESHAPE_OF_UPDATED_ARRAY, /* its chunks */
+    SGC_RESHAPE_OF_UPDATED_ARRAY, /* its chunks; also by a decision for ours or merged */
     SGC_DEPENDENCY_CHANGED,
 } sgc_conflict_kind;
 
@@ -130,8 +133,11 @@ typedef struct sgc_merged {
 } sgc_merged;
 
 /* Decides a conflict of these kinds, or leaves it: SGC_JSON_DOUBLE_UPDATE, SGC_CHUNK_DOUBLE_UPDATE,
- * SGC_CHUNKS_OF_UPDATED_ARRAY and SGC_DELETE_OF_UPDATED (ours or unresolved). All others are final.
- * It may read the repository, not change the session. */
+ * SGC_CHUNKS_OF_UPDATED_ARRAY and SGC_DELETE_OF_UPDATED (ours or unresolved). It is not asked about
+ * others, which are final; nor where others have changed the dimensions, chunk shape or data type
+ * of an array. It may read the repository, not change the session, and commit nothing there: it is
+ * called while the writers' queue is held. Called again, with the same or other conflicts, when
+ * somebody is faster meanwhile. */
 typedef sgc_status (*sgc_merge_fn)(void *user, const sgc_conflict *conflict, sgc_merged *merged,
                                    sgc_error *err);
 
@@ -140,14 +146,16 @@ typedef struct sgc_merge {
     void *user;
 } sgc_merge;
 
-/* Carries the changes over to the branch's tip. SGC_CONFLICT, with the session as it was, when they
- * contradict what others have committed since the base, or when the branch was reset. `merge` may
- * be NULL. */
+/* Carries the changes over to the branch's tip. SGC_CONFLICT when they contradict what others have
+ * committed since the base, or when the branch was reset. After any failure the session is as it
+ * was. `merge` may be NULL. When a commit that failed, its answer lost, turns out to have been
+ * published, the session counts as committed. */
 SGC_CHECKED sgc_status sgc_session_rebase(sgc_session *session, const sgc_merge *merge,
                                           sgc_error *err);
 
 /* Commits as sgc_session_commit() does, rebasing as often as somebody else is faster. Where others
- * have done all there was to do, `id` receives their snapshot. */
+ * have done all there was to do, `id` receives their snapshot. After a failure whose outcome nobody
+ * knows, like SGC_NETWORK or SGC_IO, it can be called again: nothing is committed twice. */
 SGC_CHECKED sgc_status sgc_session_commit_rebased(sgc_session *session, const char *message,
                                                   const char *metadata, const sgc_merge *merge,
                                                   sgc_object_id *id, sgc_error *err);

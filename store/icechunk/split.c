@@ -2,21 +2,13 @@
 
 #include <stdlib.h>
 
-void sgc_written_manifests_free(sgc_written_manifests *written)
-{
-    free(written->items);
-    *written = (sgc_written_manifests){0};
-}
-
 sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository, const sgc_node *node,
-                          const uint32_t *kept, sgc_written_manifests *written, sgc_error *err)
+                          const uint32_t *kept, sgc_chunk_map *written, sgc_error *err)
 {
-    *split = (sgc_split){.repository = repository, .node = node, .written = written};
+    *split = (sgc_split){.repository = repository, .node = node, .kept = kept, .written = written};
     sgc_repository_split(repository, node, split->window_length);
     size_t windows = 1;
     for (size_t d = 0; d < node->dimension_count; d++) {
-        const uint32_t count = node->dimensions[d].num_chunks;
-        split->kept[d] = kept != NULL && kept[d] < count ? kept[d] : count;
         split->window_count[d] = node->dimensions[d].num_chunks / split->window_length[d] + 1;
         if (!sgc_multiply(windows, split->window_count[d], &windows))
             return sgc_fail(err, SGC_UNSUPPORTED, "%s: too many manifests: divide it less",
@@ -64,7 +56,16 @@ sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates, const
     return add(split, &entry, err);
 }
 
-/* Adds all references of a stored manifest. */
+/* False for what the array has lost by shrinking, now or earlier (format guide 11). */
+static bool is_kept(const sgc_split *split, const uint32_t *coordinates)
+{
+    for (size_t d = 0; d < split->node->dimension_count; d++)
+        if (coordinates[d] >= split->kept[d])
+            return false;
+    return true;
+}
+
+/* Adds all references of a stored manifest that are kept. */
 static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
                              const sgc_manifest_ref *stored, sgc_error *err)
 {
@@ -84,11 +85,8 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
         return sgc_fail(err, SGC_CORRUPT, "%s: a manifest has other dimensions", split->node->path);
     for (size_t i = 0; i < array->count; i++) {
         const uint32_t *coordinates = array->coordinates + i * dimensions;
-        bool inside = true;
-        for (size_t d = 0; d < dimensions; d++)
-            inside = inside && coordinates[d] < split->kept[d];
-        if (!inside)
-            continue; /* also what is left over from a shrunk array (format guide 11) */
+        if (!is_kept(split, coordinates))
+            continue;
         sgc_split_entry entry = {.window = window_of(split, coordinates), .ref = array->refs[i]};
         memcpy(entry.coordinates, coordinates, dimensions * sizeof *coordinates);
         SGC_TRY(add(split, &entry, err));
@@ -96,7 +94,7 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
     return SGC_OK;
 }
 
-/* True, with its number, when a stored manifest lies in one window and wholly in what is kept. */
+/* True, with its number, when a stored manifest lies in one window and is kept wholly. */
 static bool single_window(const sgc_split *split, const sgc_manifest_ref *stored, uint64_t *window)
 {
     uint32_t first[SGC_MAX_DIMENSIONS];
@@ -204,52 +202,45 @@ static bool same_array(const sgc_array_manifest *a, const sgc_array_manifest *b)
     return true;
 }
 
-/* The manifest of an attempt before that says the same as `array`, or NULL. */
-static const sgc_manifest_file *find_written(const sgc_split *split,
-                                             const sgc_array_manifest *array)
+/* True when the manifest `file` can be read and says the same as `array`. */
+static bool says(const sgc_split *split, const sgc_manifest_file *file,
+                 const sgc_array_manifest *array)
 {
-    for (size_t i = 0; i < split->written->count; i++) {
-        const sgc_written_manifest *w = &split->written->items[i];
-        sgc_manifest *manifest;
-        if (sgc_node_id_compare(&w->node, &array->node) != 0 ||
-            w->file.num_chunk_refs != array->count ||
-            memcmp(w->first, array->coordinates,
-                   array->dimension_count * sizeof *array->coordinates) != 0)
-            continue;
-        const sgc_snapshot_data listing = {.manifest_files = &w->file, .manifest_file_count = 1};
-        if (sgc_repository_manifest(split->repository, &listing, &w->file.id, &manifest, NULL) !=
-            SGC_OK)
-            continue; /* it can be written anew */
-        const bool same = same_array(sgc_manifest_find_array(manifest, &array->node), array);
-        sgc_manifest_unref(manifest);
-        if (same)
-            return &w->file;
-    }
-    return NULL;
+    const sgc_snapshot_data listing = {.manifest_files = file, .manifest_file_count = 1};
+    sgc_manifest *manifest;
+    if (sgc_repository_manifest(split->repository, &listing, &file->id, &manifest, NULL) != SGC_OK)
+        return false;
+    const bool same = same_array(sgc_manifest_find_array(manifest, &array->node), array);
+    sgc_manifest_unref(manifest);
+    return same;
+}
+
+/* True, with the manifest, when an attempt before has written it already. */
+static bool find_written(const sgc_split *split, const sgc_array_manifest *array,
+                         sgc_manifest_file *file)
+{
+    const sgc_chunk_change *w =
+        sgc_chunk_map_find(split->written, array->coordinates, array->dimension_count);
+    if (w == NULL || w->ref.offset != array->count)
+        return false;
+    *file = (sgc_manifest_file){
+        .id = w->ref.id, .size_bytes = w->ref.length, .num_chunk_refs = (uint32_t)w->ref.offset};
+    return says(split, file, array);
 }
 
 static sgc_status store_manifest(sgc_split *split, const sgc_array_manifest *array,
                                  sgc_manifest_file *file, sgc_error *err)
 {
-    const sgc_manifest_file *old = find_written(split, array);
-    if (old != NULL) {
-        *file = *old;
+    if (find_written(split, array, file))
         return SGC_OK;
-    }
-    sgc_written_manifests *written = split->written;
-    sgc_written_manifest *items =
-        sgc_list_grow(written->items, written->count, &written->capacity, sizeof *items);
-    if (items == NULL)
-        return sgc_fail_memory(err, sizeof *items, "a commit");
-    written->items = items;
     sgc_manifest_data data = {.spec_version = sgc_repository_spec_version(split->repository),
                               .array_count = 1,
                               .arrays = array};
     SGC_TRY(sgc_manifest_store(sgc_repository_store(split->repository), &data, file, err));
-    sgc_written_manifest made = {.node = array->node, .file = *file};
-    memcpy(made.first, array->coordinates, array->dimension_count * sizeof *made.first);
-    items[written->count++] = made;
-    return SGC_OK;
+    const sgc_chunk_ref written = {
+        .id = file->id, .length = file->size_bytes, .offset = file->num_chunk_refs};
+    return sgc_chunk_map_put(split->written, array->coordinates, array->dimension_count, &written,
+                             err);
 }
 
 /* Writes one manifest of `count` entries that share a window. */
@@ -290,7 +281,8 @@ sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base, sgc_
         return sgc_fail_memory(err, stored * sizeof *split->manifests, "a commit");
     SGC_TRY(gather(split, base, arena, err));
     size_t dimensions = split->node->dimension_count;
-    qsort_r(split->entries, split->count, sizeof *split->entries, compare_entries, &dimensions);
+    if (split->count > 0)
+        qsort_r(split->entries, split->count, sizeof *split->entries, compare_entries, &dimensions);
     reduce(split);
 
     /* There are at most as many new manifests as entries. */

@@ -6,6 +6,7 @@
 #ifndef SGC_SPLIT_H
 #define SGC_SPLIT_H
 
+#include "store/icechunk/chunk_map.h"
 #include "store/icechunk/repository.h"
 
 #include "store/error.h"
@@ -19,26 +20,11 @@ typedef struct sgc_split_entry {
     sgc_chunk_ref ref;
 } sgc_split_entry;
 
-/* A manifest that an attempt to commit has written, perhaps in vain. */
-typedef struct sgc_written_manifest {
-    sgc_node_id node;
-    uint32_t first[SGC_MAX_DIMENSIONS]; /* coordinates of its first reference */
-    sgc_manifest_file file;
-} sgc_written_manifest;
-
-/* Zero-initialise; release with sgc_written_manifests_free(). */
-typedef struct sgc_written_manifests {
-    sgc_written_manifest *items;
-    size_t count, capacity;
-} sgc_written_manifests;
-
-void sgc_written_manifests_free(sgc_written_manifests *written);
-
 typedef struct sgc_split {
     sgc_repository *repository;
     const sgc_node *node;
-    sgc_written_manifests *written;
-    uint32_t kept[SGC_MAX_DIMENSIONS];          /* chunks that are stored beyond are dropped */
+    const uint32_t *kept;
+    sgc_chunk_map *written;
     uint32_t window_length[SGC_MAX_DIMENSIONS]; /* chunks */
     uint64_t window_count[SGC_MAX_DIMENSIONS];
     sgc_split_entry *entries;
@@ -52,20 +38,21 @@ typedef struct sgc_split {
     size_t file_count;
 } sgc_split;
 
-/* Borrows its arguments. Of what is stored, chunks from `kept` on, if it is not NULL, are dropped,
- * and those outside the array. What stands in `written` is used again where it would be the same,
- * and what is written is added. Release with sgc_split_free(), also after a failure. */
+/* Borrows its arguments. Stored references are taken over below kept[d] in each dimension.
+ * `written` holds the manifests that attempts to commit this array have written, perhaps in vain,
+ * by the coordinates of their first reference: the `id` there is the manifest's, `length` its bytes
+ * and `offset` the number of its references. They are used again where they would be the same, and
+ * what is written is added. Release with sgc_split_free(), also after a failure. */
 SGC_CHECKED sgc_status sgc_split_init(sgc_split *split, sgc_repository *repository,
                                       const sgc_node *node, const uint32_t *kept,
-                                      sgc_written_manifests *written, sgc_error *err);
+                                      sgc_chunk_map *written, sgc_error *err);
 void sgc_split_free(sgc_split *split);
 
 /* At most once for each chunk. Borrows what `ref` borrows. */
 SGC_CHECKED sgc_status sgc_split_change(sgc_split *split, const uint32_t *coordinates,
                                         const sgc_chunk_ref *ref, sgc_error *err);
 
-/* Writes the manifests of the windows with changes, and of those that lie partly outside of what is
- * kept. */
+/* Writes the manifests of the windows with changes, and of those of which not all is kept. */
 SGC_CHECKED sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base,
                                        sgc_arena *arena, sgc_error *err);
 

@@ -1,0 +1,1361 @@
+/* Transactions that are carried over to what others have committed meanwhile. What contradicts what
+ * is in test_store_conflicts.c. */
+#include "autotest/unit/store_testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autotest/unit/counting_store.h"
+#include "autotest/unit/fault_store.h"
+#include "autotest/unit/store_model.h"
+#include "store/clock.h"
+#include "store/icechunk/maintenance.h"
+#include "store/icechunk/transaction_log.h"
+
+/* ---- a repository with an array "/a" of inline chunks and one "/n" of chunk objects ---- */
+
+static const sgc_split_rule rules[] = {{"y", 2}, {"x", 2}};
+
+static sgc_object_store *memory; /* the repository's store counts what it does to it */
+static sgc_repository *repository;
+static model before; /* all tests begin with this tree */
+
+static sgc_snapshot *tip(void)
+{
+    return load_tip(repository);
+}
+
+static sgc_object_id tip_id(void)
+{
+    sgc_object_id id;
+    assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &id, &err));
+    return id;
+}
+
+static void assert_same_id(const sgc_object_id *a, const sgc_object_id *b)
+{
+    assert_memory_equal(a, b, sizeof *a);
+}
+
+static void check_tip(model *expected)
+{
+    sgc_snapshot *snapshot = tip();
+    model_check(expected, repository, snapshot);
+    sgc_snapshot_unref(snapshot);
+}
+
+/* Another writer's commit. */
+static void commit_changes(const model_change *changes, size_t count)
+{
+    sgc_session *session = new_session(repository);
+    for (size_t i = 0; i < count; i++)
+        model_do(session, &changes[i]);
+    commit(session);
+}
+
+static void commit_change(model_change change)
+{
+    commit_changes(&change, 1);
+}
+
+static void do_change(sgc_session *session, model_change change)
+{
+    model_do(session, &change);
+}
+
+static void apply_change(model *m, model_change change)
+{
+    model_apply(m, &change);
+}
+
+#define CHANGE(kind, ...) ((model_change)kind(__VA_ARGS__))
+
+static void make_base(void)
+{
+    static const model_change changes[] = {
+        PUT_GROUP("/", 1),        PUT_ARRAY("/a", 1, 6, 6), SET("/a", 0, 0, 1), SET("/a", 5, 5, 2),
+        PUT_ARRAY("/n", 1, 4, 4), SET("/n", 0, 0, 3),       PUT_GROUP("/g", 1),
+    };
+    const size_t count = sizeof changes / sizeof *changes;
+    before = (model){0};
+    for (size_t i = 0; i < count; i++)
+        model_apply(&before, &changes[i]);
+    commit_changes(changes, count);
+    check_tip(&before);
+}
+
+static int set_up(void **state)
+{
+    const sgc_repository_options options = {rules, 2, *(const int *)*state};
+    assert_ok(sgc_object_store_memory_new(&memory, &err));
+    assert_ok(sgc_repository_create(counting_store_new(memory), &options, &repository, &err));
+    make_base();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sgc_repository_free(repository);
+    sgc_object_store_free(memory);
+    return 0;
+}
+
+static sgc_status commit_merged(sgc_session *session, const sgc_merge *merge, sgc_object_id *id)
+{
+    return sgc_session_commit_rebased(session, "merged", NULL, merge, id, &err);
+}
+
+/* ---- what others did cannot be known ---- */
+
+/* A commit of another library. `node`, if not NULL, takes the place of the one at its path. */
+static void commit_by_hand(sgc_transaction_log log, const sgc_node *node)
+{
+    sgc_snapshot *snapshot = tip();
+    sgc_snapshot_data data = *sgc_snapshot_get(snapshot);
+    sgc_object_store *store = sgc_repository_store(repository);
+    sgc_arena arena = {0};
+    const sgc_object_id parent = data.id;
+    sgc_node *nodes = sgc_arena_copy(&arena, data.nodes, data.node_count * sizeof *nodes);
+    for (size_t i = 0; i < data.node_count; i++)
+        if (node != NULL && strcmp(nodes[i].path, node->path) == 0)
+            nodes[i] = *node;
+    data.nodes = nodes;
+    data.has_parent = true;
+    data.parent = parent;
+    data.spec_version = log.spec_version = sgc_repository_spec_version(repository);
+    assert_ok(sgc_clock_after(data.flushed_at, &data.flushed_at, &err));
+    assert_ok(sgc_object_id_random(&data.id, &err));
+    log.id = data.id;
+    assert_ok(sgc_snapshot_store(store, &data, &err));
+    assert_ok(sgc_transaction_log_store(store, &log, &err));
+    assert_ok(sgc_repository_publish(repository, "main", &parent, &data, &err));
+    sgc_arena_free(&arena);
+    sgc_snapshot_unref(snapshot);
+}
+
+static const sgc_moved_node move = {"/g", "/moved", {{7}}, false};
+static const sgc_transaction_log log_with_move = {.moved_node_count = 1, .moved_nodes = &move};
+
+/* Whatever was changed, no commit is possible on top of what others have done. */
+static void check_hopeless(sgc_session *session, const char *message)
+{
+    const sgc_object_id id = tip_id();
+    assert_status(SGC_CONFLICT, sgc_session_rebase(session, NULL, &err));
+    assert_message(message);
+    assert_status(SGC_CONFLICT, commit_merged(session, NULL, NULL));
+    assert_message(message);
+    const sgc_object_id after = tip_id();
+    assert_same_id(&after, &id);
+}
+
+static void test_moved_nodes(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    commit_by_hand(log_with_move, NULL);
+    commit_change(CHANGE(SET, "/n", 1, 1, 9));
+    check_hopeless(session, "moved");
+    sgc_session_free(session);
+}
+
+static void format_log_key(const sgc_object_id *id, char key[64])
+{
+    char text[SGC_OBJECT_ID_TEXT + 1];
+    sgc_object_id_format(id, text);
+    snprintf(key, 64, "transactions/%s", text);
+}
+
+static void remove_log(const sgc_object_id *id)
+{
+    char key[64];
+    format_log_key(id, key);
+    assert_ok(memory->remove(memory, key, &err));
+}
+
+static void test_missing_log(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    commit_change(CHANGE(SET, "/n", 1, 1, 9));
+    const sgc_object_id lost = tip_id();
+    commit_change(CHANGE(SET, "/n", 2, 2, 9));
+    remove_log(&lost);
+    check_hopeless(session, "cannot tell what another commit has changed");
+    sgc_session_free(session);
+}
+
+/* A log that is not readable is no conflict, but damage. */
+static void test_damaged_log(void **state)
+{
+    (void)state;
+    char key[64];
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    commit_change(CHANGE(SET, "/n", 1, 1, 9));
+    const sgc_object_id id = tip_id();
+    format_log_key(&id, key);
+    assert_ok(memory->put(memory, key, "x", 1, SGC_PUT_ALWAYS, NULL, &err));
+    assert_status(SGC_CORRUPT, commit_merged(session, NULL, NULL));
+    assert_message(key);
+    sgc_session_free(session);
+}
+
+static void test_reset_branch(void **state)
+{
+    (void)state;
+    const sgc_object_id old = tip_id();
+    commit_change(CHANGE(SET, "/n", 1, 1, 9));
+    const sgc_object_id base = tip_id();
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    assert_ok(sgc_repository_reset_branch(repository, "main", &base, &old, &err));
+    check_hopeless(session, "was reset");
+    commit_change(CHANGE(SET, "/n", 2, 2, 9));
+    check_hopeless(session, "was reset");
+    assert_ok(sgc_session_restart(session, &err));
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    assert_ok(commit_merged(session, NULL, NULL));
+    sgc_session_free(session);
+}
+
+static uint64_t tip_time(void)
+{
+    sgc_snapshot *snapshot = tip();
+    const uint64_t time = sgc_snapshot_get(snapshot)->flushed_at;
+    sgc_snapshot_unref(snapshot);
+    return time;
+}
+
+/* Takes all but the tip and the root out of the history. */
+static void expire(void)
+{
+    const sgc_expire_options options = {.older_than = tip_time()};
+    sgc_expire_result result;
+    assert_ok(sgc_repository_expire(repository, &options, &result, &err));
+    assert_true(result.snapshots > 0);
+}
+
+static void test_expired_base(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    commit_change(CHANGE(SET, "/n", 1, 1, 9));
+    commit_change(CHANGE(SET, "/n", 2, 2, 9));
+    expire();
+    check_hopeless(session, "its history expired");
+    sgc_session_free(session);
+}
+
+static void test_deleted_branch(void **state)
+{
+    (void)state;
+    const sgc_object_id id = tip_id();
+    sgc_session *session;
+    assert_ok(sgc_repository_create_ref(repository, SGC_REF_BRANCH, "b", &id, &err));
+    assert_ok(sgc_session_new(repository, "b", &session, &err));
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    assert_ok(sgc_repository_delete_ref(repository, SGC_REF_BRANCH, "b", &err));
+    assert_status(SGC_NOT_FOUND, commit_merged(session, NULL, NULL));
+    assert_message("\"b\"");
+    sgc_session_free(session);
+}
+
+/* Gives a session of somebody who began on the root, before all commits. */
+static sgc_session *begin_on_root(void)
+{
+    const int version = sgc_repository_spec_version(repository);
+    const sgc_repository_options options = {rules, 2, version};
+    sgc_repository_free(repository);
+    sgc_object_store_free(memory);
+    assert_ok(sgc_object_store_memory_new(&memory, &err));
+    assert_ok(sgc_repository_create(counting_store_new(memory), &options, &repository, &err));
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(PUT_GROUP, "/", 1));
+    return session;
+}
+
+static void test_pruned_logs(void **state)
+{
+    (void)state;
+    sgc_session *session = begin_on_root();
+    commit_by_hand(log_with_move, NULL);
+    const sgc_object_id pruned = tip_id();
+    commit_by_hand((sgc_transaction_log){0}, NULL);
+    expire();
+    check_hopeless(session, "moved");
+    remove_log(&pruned);
+    check_hopeless(session, "cannot tell");
+    sgc_session_free(session);
+}
+
+static void test_expired_commits_above_the_root(void **state)
+{
+    (void)state;
+    sgc_session *session = begin_on_root();
+    commit_by_hand((sgc_transaction_log){0}, NULL);
+    commit_by_hand((sgc_transaction_log){0}, NULL);
+    expire();
+    model expected = {0};
+    assert_ok(commit_merged(session, NULL, NULL));
+    apply_change(&expected, CHANGE(PUT_GROUP, "/", 1));
+    check_tip(&expected);
+    sgc_session_free(session);
+}
+
+/* ---- commits of other libraries ---- */
+
+/* An array that is named without chunks was not changed. */
+static void test_empty_list_of_chunks(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(DELETE, "/a"));
+    do_change(session, CHANGE(SET, "/n", 1, 1, 9));
+    sgc_updated_chunks lists[] = {{.node = model_find(&before, "/a")->id},
+                                  {.node = model_find(&before, "/n")->id}};
+    if (sgc_node_id_compare(&lists[0].node, &lists[1].node) > 0) {
+        const sgc_updated_chunks first = lists[0];
+        lists[0] = lists[1];
+        lists[1] = first;
+    }
+    commit_by_hand((sgc_transaction_log){.updated_chunk_count = 2, .updated_chunks = lists}, NULL);
+    model expected = before;
+    apply_change(&expected, CHANGE(DELETE, "/a"));
+    apply_change(&expected, CHANGE(SET, "/n", 1, 1, 9));
+    assert_ok(commit_merged(session, NULL, NULL));
+    check_tip(&expected);
+    sgc_session_free(session);
+}
+
+static sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                            sgc_error *error)
+{
+    (void)conflict;
+    (void)error;
+    ++*(size_t *)user;
+    merged->resolution = SGC_OURS;
+    return SGC_OK;
+}
+
+/* Some library has made an array of other chunks of "/a" without deleting it first: no answer
+ * could save the chunks. */
+static void check_other_layout(const model_change *ours)
+{
+    sgc_session *session = new_session(repository);
+    model_do(session, ours);
+    sgc_snapshot *snapshot = tip();
+    sgc_node node = *sgc_snapshot_find(snapshot, "/a");
+    const sgc_array_metadata metadata = {
+        .type = SGC_INT16, .dimension_count = 2, .shape = {6, 6}, .chunk_shape = {1, 1}};
+    sgc_buffer json = array_json(&metadata, "0");
+    node.user_data = json.data;
+    node.user_data_size = json.size;
+    const sgc_transaction_log log = {.updated_arrays = {1, &node.id}};
+    commit_by_hand(log, &node);
+    size_t asked = 0;
+    const sgc_merge merge = {take_ours, &asked};
+    assert_status(SGC_CONFLICT, commit_merged(session, &merge, NULL));
+    assert_message("/a");
+    assert_int_equal(asked, 0);
+    sgc_buffer_free(&json);
+    sgc_snapshot_unref(snapshot);
+    sgc_session_free(session);
+}
+
+static void test_chunks_of_another_layout(void **state)
+{
+    (void)state;
+    check_other_layout(&CHANGE(SET, "/a", 1, 1, 9));
+}
+
+static void test_document_of_another_layout(void **state)
+{
+    (void)state;
+    check_other_layout(&CHANGE(PUT_ARRAY, "/a", 9, 6, 6));
+}
+
+/* ---- questions and answers ---- */
+
+/* Answers one conflict, and notes it. */
+typedef struct answer {
+    sgc_resolution resolution;
+    unsigned char value; /* of a merged chunk */
+    model_change json;   /* of a merged document */
+    sgc_status failure;
+    size_t count;
+    sgc_conflict_kind kind;
+    char path[MODEL_PATH];
+    uint32_t at[2];
+    unsigned char ours, theirs; /* values of chunks */
+    sgc_buffer our_json, their_json, base_json;
+    sgc_object_id tip;
+} answer;
+
+static void note_chunk(answer *a, const sgc_conflict *conflict)
+{
+    assert_int_equal(conflict->dimension_count, 2);
+    memcpy(a->at, conflict->coordinates, sizeof a->at);
+    a->ours = model_read_chunk(repository, conflict->path, conflict->our_chunk);
+    a->theirs = model_read_chunk(repository, conflict->path, conflict->their_chunk);
+}
+
+static void note_json(answer *a, const sgc_conflict *conflict)
+{
+    const sgc_span spans[] = {conflict->our_json, conflict->their_json, conflict->base_json};
+    sgc_buffer *const buffers[] = {&a->our_json, &a->their_json, &a->base_json};
+    for (size_t i = 0; i < 3; i++) {
+        buffers[i]->size = 0;
+        assert_ok(sgc_buffer_append(buffers[i], spans[i].text, spans[i].size, &err));
+    }
+}
+
+static sgc_status give_answer(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                              sgc_error *error)
+{
+    answer *a = user;
+    a->count++;
+    a->kind = conflict->kind;
+    a->tip = sgc_snapshot_get(conflict->theirs)->id;
+    snprintf(a->path, sizeof a->path, "%s", conflict->path);
+    const model_node *node = model_find(&before, conflict->path);
+    assert_int_equal(conflict->is_array, node != NULL && node->is_array);
+    if (conflict->kind == SGC_CHUNK_DOUBLE_UPDATE) {
+        note_chunk(a, conflict);
+        merged->chunk = model_write_chunk(repository, conflict->path, &a->value);
+    }
+    if (conflict->kind == SGC_JSON_DOUBLE_UPDATE) {
+        note_json(a, conflict);
+        if (a->json.path[0] != '\0')
+            model_print_json(&a->json, &merged->json);
+    }
+    merged->resolution = a->resolution;
+    return a->failure == SGC_OK ? SGC_OK : sgc_fail(error, a->failure, "no idea");
+}
+
+static void forget(answer *a)
+{
+    sgc_buffer_free(&a->our_json);
+    sgc_buffer_free(&a->their_json);
+    sgc_buffer_free(&a->base_json);
+}
+
+static void check_json_is(const sgc_buffer *json, model_change put)
+{
+    sgc_buffer expected = {0};
+    model_print_json(&put, &expected);
+    assert_int_equal(json->size, expected.size);
+    assert_memory_equal(json->data, expected.data, json->size);
+    sgc_buffer_free(&expected);
+}
+
+/* Both sides set a chunk twice, in the array `path`; what comes of it is `expected`. */
+static void merge_chunks(const char *path, sgc_resolution resolution, unsigned char value,
+                         unsigned char expected)
+{
+    answer a = {.resolution = resolution, .value = value};
+    const sgc_merge merge = {give_answer, &a};
+    model_change ours[] = {SET("", 1, 2, 10), SET("", 3, 3, 11)};
+    model_change theirs[] = {SET("", 1, 2, 20), SET("", 0, 1, 21)};
+    sgc_session *session = new_session(repository);
+    model wanted = before;
+    for (size_t i = 0; i < 2; i++) {
+        strcpy(ours[i].path, path);
+        strcpy(theirs[i].path, path);
+        model_do(session, &ours[i]);
+        commit_changes(&theirs[i], 1);
+        model_apply(&wanted, &ours[i]);
+        model_apply(&wanted, &theirs[i]);
+    }
+    theirs[0].value = 22;
+    commit_changes(theirs, 1);
+    const sgc_object_id other = tip_id();
+    assert_ok(commit_merged(session, &merge, NULL));
+    model_find(&wanted, path)->chunks[1][2] = expected;
+    check_tip(&wanted);
+    model_check_log(repository, ours, 2);
+    check_sound(repository);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.kind, SGC_CHUNK_DOUBLE_UPDATE);
+    assert_string_equal(a.path, path);
+    assert_int_equal(a.at[0], 1);
+    assert_int_equal(a.at[1], 2);
+    assert_int_equal(a.ours, 10);
+    assert_int_equal(a.theirs, 22);
+    assert_same_id(&a.tip, &other);
+    sgc_session_free(session);
+}
+
+static void test_our_chunk(void **state)
+{
+    (void)state;
+    merge_chunks("/a", SGC_OURS, 0, 10);
+}
+
+static void test_our_chunk_object(void **state)
+{
+    (void)state;
+    merge_chunks("/n", SGC_OURS, 0, 10);
+}
+
+static void test_their_chunk(void **state)
+{
+    (void)state;
+    merge_chunks("/a", SGC_THEIRS, 0, 22);
+}
+
+static void test_their_chunk_object(void **state)
+{
+    (void)state;
+    merge_chunks("/n", SGC_THEIRS, 0, 22);
+}
+
+static void test_merged_chunk(void **state)
+{
+    (void)state;
+    merge_chunks("/a", SGC_MERGED, 32, 32);
+}
+
+static void test_merged_chunk_object(void **state)
+{
+    (void)state;
+    merge_chunks("/n", SGC_MERGED, 32, 32);
+}
+
+static void test_merged_chunk_that_is_removed(void **state)
+{
+    (void)state;
+    merge_chunks("/n", SGC_MERGED, 0, 0);
+}
+
+/* Both sides put the document of `path`. */
+static void merge_json(model_change ours, model_change theirs, model_change merged,
+                       sgc_resolution resolution, model_change expected)
+{
+    answer a = {.resolution = resolution, .json = merged};
+    const sgc_merge merge = {give_answer, &a};
+    const model_change chunk = SET("/a", 2, 2, 40);
+    sgc_session *session = new_session(repository);
+    model_do(session, &ours);
+    model_do(session, &chunk);
+    commit_changes(&theirs, 1);
+    assert_ok(commit_merged(session, &merge, NULL));
+    model wanted = before;
+    model_apply(&wanted, &theirs);
+    model_apply(&wanted, &expected);
+    model_apply(&wanted, &chunk);
+    check_tip(&wanted);
+    model_check_log(repository, &chunk, 1);
+    check_sound(repository);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.kind, SGC_JSON_DOUBLE_UPDATE);
+    check_json_is(&a.our_json, ours);
+    check_json_is(&a.their_json, theirs);
+    const model_node *base = model_find(&before, ours.path);
+    model_change old = ours;
+    old.number = base->number;
+    old.height = base->height;
+    old.width = base->width;
+    check_json_is(&a.base_json, old);
+    sgc_session_free(session);
+    forget(&a);
+}
+
+static void test_documents_of_a_group(void **state)
+{
+    const model_change ours = PUT_GROUP("/g", 2), theirs = PUT_GROUP("/g", 3),
+                       merged = PUT_GROUP("/g", 4);
+    merge_json(ours, theirs, (model_change){0}, SGC_OURS, ours);
+    tear_down(state);
+    set_up(state);
+    merge_json(ours, theirs, (model_change){0}, SGC_THEIRS, theirs);
+    tear_down(state);
+    set_up(state);
+    merge_json(ours, theirs, merged, SGC_MERGED, merged);
+}
+
+/* Whoever wins, chunks outside of any of the shapes are lost, and those of all shapes stay. */
+static void test_documents_of_an_array(void **state)
+{
+    const model_change ours = PUT_ARRAY("/a", 2, 4, 6), theirs = PUT_ARRAY("/a", 3, 6, 4),
+                       merged = PUT_ARRAY("/a", 4, 5, 5);
+    merge_json(ours, theirs, (model_change){0}, SGC_OURS, ours);
+    tear_down(state);
+    set_up(state);
+    merge_json(ours, theirs, (model_change){0}, SGC_THEIRS, theirs);
+    tear_down(state);
+    set_up(state);
+    merge_json(ours, theirs, merged, SGC_MERGED, merged);
+}
+
+/* A merged document may drop chunks that both documents had, and ours with them. */
+static void test_merged_document_makes_an_array_smaller(void **state)
+{
+    (void)state;
+    const model_change ours = PUT_ARRAY("/a", 2, 6, 6), theirs = PUT_ARRAY("/a", 3, 6, 6),
+                       merged = PUT_ARRAY("/a", 4, 2, 2);
+    merge_json(ours, theirs, merged, SGC_MERGED, merged);
+}
+
+static void check_answer_is_refused(answer *a, sgc_status expected, const char *message,
+                                    const model_change *ours, size_t count)
+{
+    const sgc_merge merge = {give_answer, a};
+    model mine = before;
+    sgc_session *session = new_session(repository);
+    for (size_t i = 0; i < count; i++) {
+        model_change other = ours[i];
+        model_do(session, &ours[i]);
+        model_apply(&mine, &ours[i]);
+        other.number += 50;
+        other.value = (unsigned char)(other.value + 50);
+        other.verb = other.verb == MODEL_DELETE ? MODEL_GROUP : other.verb;
+        commit_changes(&other, 1);
+    }
+    const sgc_object_id id = tip_id();
+    const sgc_snapshot *base = sgc_session_base(session);
+    for (size_t i = 0; i < 2; i++) {
+        assert_status(expected, commit_merged(session, &merge, NULL));
+        assert_message(message);
+        assert_ptr_equal(sgc_session_base(session), base);
+        model_check_session(&mine, session);
+    }
+    const sgc_object_id after = tip_id();
+    assert_same_id(&after, &id);
+    sgc_session_free(session);
+    forget(a);
+}
+
+static void test_failing_answer(void **state)
+{
+    (void)state;
+    const model_change ours[] = {SET("/a", 1, 1, 9), PUT_GROUP("/g", 9)};
+    answer a = {.resolution = SGC_OURS, .failure = SGC_CANCELLED};
+    check_answer_is_refused(&a, SGC_CANCELLED, "no idea", ours, 2);
+    assert_int_equal(a.count, 2);
+}
+
+static void test_failing_answer_with_a_document(void **state)
+{
+    (void)state;
+    const model_change ours[] = {PUT_GROUP("/g", 9)};
+    answer a = {.resolution = SGC_MERGED, .json = PUT_GROUP("/g", 8), .failure = SGC_NETWORK};
+    check_answer_is_refused(&a, SGC_NETWORK, "no idea", ours, 1);
+}
+
+static void test_answers_that_are_not_allowed(void **state)
+{
+    (void)state;
+    const model_change ours[] = {DELETE("/g")};
+    answer theirs = {.resolution = SGC_THEIRS}, merged = {.resolution = SGC_MERGED};
+    check_answer_is_refused(&theirs, SGC_CONFLICT, "changed the node that is deleted", ours, 1);
+    assert_int_equal(theirs.kind, SGC_DELETE_OF_UPDATED);
+    check_answer_is_refused(&merged, SGC_CONFLICT, "changed the node that is deleted", ours, 1);
+}
+
+/* The first answer is good, the second is not: the first has not been followed either. */
+static void test_merged_document_that_is_no_array(void **state)
+{
+    (void)state;
+    const model_change ours[] = {SET("/a", 1, 1, 9), PUT_GROUP("/g", 9), PUT_ARRAY("/n", 9, 4, 4)};
+    answer a = {.resolution = SGC_MERGED, .value = 99, .json = PUT_GROUP("/g", 8)};
+    check_answer_is_refused(&a, SGC_CORRUPT, "", ours, 3);
+    assert_int_equal(a.count, 6);
+}
+
+static void test_merged_document_of_another_layout(void **state)
+{
+    (void)state;
+    const model_change ours[] = {PUT_ARRAY("/a", 9, 6, 6)};
+    answer a = {.resolution = SGC_MERGED, .json = PUT_ARRAY("/n", 8, 4, 4)};
+    check_answer_is_refused(&a, SGC_UNSUPPORTED, "/a", ours, 1);
+}
+
+static sgc_status merge_nothing(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                                sgc_error *error)
+{
+    (void)user;
+    (void)conflict;
+    (void)error;
+    *merged = (sgc_merged){.resolution = SGC_MERGED, .chunk = {.kind = SGC_CHUNK_INLINE}};
+    return SGC_OK;
+}
+
+static void test_merged_chunk_of_0_bytes(void **state)
+{
+    (void)state;
+    const sgc_merge merge = {merge_nothing, NULL};
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    commit_change(CHANGE(SET, "/a", 1, 1, 8));
+    assert_status(SGC_INVALID, commit_merged(session, &merge, NULL));
+    assert_message("0 bytes");
+    sgc_session_free(session);
+}
+
+/* ---- a growing list, as in the root attributes of a cube ---- */
+
+static sgc_span find_items(sgc_span json)
+{
+    sgc_span items;
+    assert_ok(sgc_json_find(json, "items", &items, &err));
+    return items;
+}
+
+/* Appends to `out` the elements of `list` that are not in `without`. */
+static void append_new_items(sgc_span list, sgc_span without, sgc_buffer *out)
+{
+    size_t position = 0;
+    sgc_span item, other;
+    while (sgc_json_next(list, &position, &item, NULL) == SGC_OK) {
+        bool found = false;
+        size_t at = 0;
+        while (!found && sgc_json_next(without, &at, &other, NULL) == SGC_OK)
+            found = other.size == item.size && memcmp(other.text, item.text, item.size) == 0;
+        if (!found)
+            assert_ok(sgc_buffer_print(out, &err, "%s%.*s", out->size > 1 ? "," : "",
+                                       (int)item.size, item.text));
+    }
+}
+
+static sgc_status merge_items(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                              sgc_error *error)
+{
+    (void)user;
+    assert_int_equal(conflict->kind, SGC_JSON_DOUBLE_UPDATE);
+    sgc_buffer items = {0};
+    const sgc_span none = {"[]", 2}, base = find_items(conflict->base_json);
+    SGC_TRY(sgc_buffer_print(&items, error, "["));
+    append_new_items(find_items(conflict->their_json), none, &items);
+    append_new_items(find_items(conflict->our_json), base, &items);
+    SGC_TRY(sgc_buffer_print(&items, error, "]"));
+    const sgc_status status =
+        sgc_json_replace(conflict->their_json, "items",
+                         (sgc_span){(const char *)items.data, items.size}, &merged->json, error);
+    sgc_buffer_free(&items);
+    merged->resolution = SGC_MERGED;
+    return status;
+}
+
+static void put_item(sgc_session *session, unsigned item)
+{
+    sgc_span json;
+    sgc_buffer items = {0}, made = {0};
+    assert_ok(sgc_session_find_json(session, "/", &json, &err));
+    const sgc_span old = find_items(json);
+    assert_ok(sgc_buffer_print(&items, &err, "%.*s%s%u]", (int)old.size - 1, old.text,
+                               old.size > 2 ? "," : "", item));
+    assert_ok(sgc_json_replace(json, "items", (sgc_span){(const char *)items.data, items.size},
+                               &made, &err));
+    assert_ok(sgc_session_put_group(session, "/", made.data, made.size, &err));
+    sgc_buffer_free(&items);
+    sgc_buffer_free(&made);
+}
+
+static void test_growing_list(void **state)
+{
+    (void)state;
+    enum { WRITERS = 4, ITEMS = 25 };
+    static const char first[] = "{\"items\":[],\"other\":1e400}";
+    const sgc_merge merge = {merge_items, NULL};
+    sgc_session *sessions[WRITERS];
+    bool found[WRITERS * ITEMS] = {false};
+    sgc_session *session = new_session(repository);
+    assert_ok(sgc_session_put_group(session, "/", first, strlen(first), &err));
+    commit(session);
+    for (unsigned i = 0; i < WRITERS; i++)
+        sessions[i] = new_session(repository);
+    for (unsigned item = 0; item < ITEMS; item++) {
+        for (unsigned i = 0; i < WRITERS; i++) {
+            put_item(sessions[i], item * WRITERS + i);
+            if ((item + i) % 3 == 2) { /* several items in one commit, too */
+                assert_ok(commit_merged(sessions[i], &merge, NULL));
+                assert_ok(sgc_session_restart(sessions[i], &err));
+            }
+        }
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        put_item(sessions[i], 1000);
+        assert_ok(commit_merged(sessions[i], &merge, NULL));
+        sgc_session_free(sessions[i]);
+    }
+    session = new_session(repository);
+    sgc_span json, item;
+    size_t position = 0, count = 0;
+    assert_ok(sgc_session_find_json(session, "/", &json, &err));
+    const sgc_span items = find_items(json);
+    for (; sgc_json_next(items, &position, &item, NULL) == SGC_OK; count++) {
+        const unsigned long number = strtoul(item.text, NULL, 10);
+        if (number < 1000) {
+            assert_false(found[number]);
+            found[number] = true;
+        }
+    }
+    assert_int_equal(count, WRITERS * ITEMS + WRITERS);
+    sgc_session_free(session);
+}
+
+/* ---- what changes follow from ---- */
+
+/* A transaction that depends on something, and others' change. */
+static void check_dependency(const char *path, const uint32_t *at, model_change other,
+                             sgc_status expected)
+{
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/n", 3, 3, 9));
+    assert_ok(sgc_session_depend_on(session, path, at, &err));
+    commit_changes(&other, 1);
+    assert_status(expected, commit_merged(session, NULL, NULL));
+    if (expected != SGC_OK)
+        assert_message("depends on");
+    sgc_session_free(session);
+}
+
+static void test_dependencies(void **state)
+{
+    static const uint32_t at[] = {0, 0};
+    static const struct {
+        const char *path;
+        bool is_chunk;
+        model_change other;
+        sgc_status expected;
+    } cases[] = {
+        {"/a", true, SET("/a", 0, 0, 8), SGC_CONFLICT},
+        {"/a", true, SET("/a", 0, 0, 0), SGC_CONFLICT},
+        {"/a", true, SET("/a", 0, 1, 8), SGC_OK},
+        {"/a", true, SET("/n", 0, 0, 8), SGC_OK},
+        {"/a", true, PUT_ARRAY("/a", 8, 6, 6), SGC_CONFLICT},
+        {"/a", true, DELETE("/a"), SGC_CONFLICT},
+        {"/a", false, SET("/a", 0, 0, 8), SGC_OK},
+        {"/a", false, PUT_ARRAY("/a", 8, 6, 6), SGC_CONFLICT},
+        {"/a", false, DELETE("/a"), SGC_CONFLICT},
+        {"/g", false, PUT_GROUP("/g", 8), SGC_CONFLICT},
+        {"/g", false, DELETE("/g"), SGC_CONFLICT},
+        {"/g", false, PUT_GROUP("/g/new", 8), SGC_OK},
+        {"/", false, PUT_GROUP("/g", 8), SGC_OK},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_dependency(cases[i].path, cases[i].is_chunk ? at : NULL, cases[i].other,
+                         cases[i].expected);
+        tear_down(state);
+        set_up(state);
+    }
+}
+
+/* What was checked once need not be checked again, but all that comes later must. */
+static void test_dependencies_outlive_a_rebase(void **state)
+{
+    (void)state;
+    static const uint32_t at[] = {0, 0};
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/n", 3, 3, 9));
+    assert_ok(sgc_session_depend_on(session, "/a", at, &err));
+    commit_change(CHANGE(SET, "/a", 1, 1, 8));
+    assert_ok(sgc_session_rebase(session, NULL, &err));
+    commit_change(CHANGE(SET, "/a", 0, 0, 8));
+    assert_status(SGC_CONFLICT, commit_merged(session, NULL, NULL));
+    assert_ok(sgc_session_restart(session, &err));
+    do_change(session, CHANGE(SET, "/n", 3, 3, 9));
+    commit_change(CHANGE(SET, "/a", 0, 0, 7));
+    assert_ok(commit_merged(session, NULL, NULL));
+    sgc_session_free(session);
+}
+
+static void test_dependencies_on_what_is_not_there(void **state)
+{
+    (void)state;
+    static const uint32_t outside[] = {0, 6}, inside[] = {0, 0};
+    sgc_session *session = new_session(repository);
+    assert_status(SGC_NOT_FOUND, sgc_session_depend_on(session, "/no", NULL, &err));
+    assert_status(SGC_INVALID, sgc_session_depend_on(session, "/a", outside, &err));
+    assert_status(SGC_INVALID, sgc_session_depend_on(session, "/g", inside, &err));
+    sgc_session_free(session);
+}
+
+/* ---- what was written for nothing is used again ---- */
+
+static size_t count_puts(const char *prefix)
+{
+    return counting_store_puts(sgc_repository_store(repository), prefix);
+}
+
+static void forget_puts(void)
+{
+    counting_store_reset(sgc_repository_store(repository));
+}
+
+/* Four windows of "/n", each with one chunk. */
+static void set_four_windows(sgc_session *session)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        do_change(session, CHANGE(SET, "/n", 2 * (i / 2) + 1, 2 * (i % 2) + 1, 9));
+}
+
+static void test_manifests_are_used_again(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    set_four_windows(session);
+    commit_change(CHANGE(SET, "/a", 1, 1, 9));
+    forget_puts();
+    assert_status(SGC_CONFLICT, sgc_session_commit(session, "m", NULL, NULL, &err));
+    assert_int_equal(count_puts("manifests/"), 4);
+    forget_puts();
+    assert_ok(commit_merged(session, NULL, NULL));
+    assert_int_equal(count_puts("manifests/"), 0);
+    assert_int_equal(count_puts("chunks/"), 0);
+    assert_int_equal(count_puts("snapshots/"), 1);
+    assert_int_equal(count_puts("transactions/"), 1);
+    check_sound(repository);
+    sgc_session_free(session);
+}
+
+static void test_only_the_touched_window_is_written_again(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    set_four_windows(session);
+    sgc_chunk_ref ours, committed;
+    sgc_manifest *keep;
+    const uint32_t at[] = {3, 3};
+    assert_ok(sgc_session_find_chunk(session, "/n", at, &ours, &keep, &err));
+    commit_change(CHANGE(SET, "/n", 2, 3, 8)); /* in the window of [3,3] */
+    assert_status(SGC_CONFLICT, sgc_session_commit(session, "m", NULL, NULL, &err));
+    forget_puts();
+    assert_ok(commit_merged(session, NULL, NULL));
+    assert_int_equal(count_puts("manifests/"), 1);
+    assert_int_equal(count_puts("chunks/"), 0);
+
+    model expected = before;
+    for (uint32_t i = 0; i < 4; i++)
+        apply_change(&expected, CHANGE(SET, "/n", 2 * (i / 2) + 1, 2 * (i % 2) + 1, 9));
+    apply_change(&expected, CHANGE(SET, "/n", 2, 3, 8));
+    check_tip(&expected);
+    sgc_snapshot *snapshot = tip();
+    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot),
+                                        sgc_snapshot_find(snapshot, "/n"), at, &committed, &keep,
+                                        &err));
+    assert_same_id(&committed.id, &ours.id);
+    sgc_manifest_unref(keep);
+    sgc_snapshot_unref(snapshot);
+    check_sound(repository);
+    sgc_session_free(session);
+}
+
+/* As many references as before, at the same places: but not the same. */
+static void test_manifests_that_say_something_else_are_not_used_again(void **state)
+{
+    (void)state;
+    answer a = {.resolution = SGC_MERGED, .value = 32};
+    const sgc_merge merge = {give_answer, &a};
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 2, 3, 9));
+    commit_change(CHANGE(SET, "/a", 2, 3, 8));
+    assert_status(SGC_CONFLICT, sgc_session_commit(session, "m", NULL, NULL, &err));
+    assert_ok(commit_merged(session, &merge, NULL));
+    model expected = before;
+    apply_change(&expected, CHANGE(SET, "/a", 2, 3, 32));
+    check_tip(&expected);
+    sgc_session_free(session);
+}
+
+/* ---- sessions that live long ---- */
+
+static void test_rebase_without_changes(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    commit_change(CHANGE(SET, "/a", 1, 1, 9));
+    assert_ok(sgc_session_rebase(session, NULL, &err));
+    model expected = before;
+    apply_change(&expected, CHANGE(SET, "/a", 1, 1, 9));
+    model_check_session(&expected, session);
+    assert_status(SGC_INVALID, commit_merged(session, NULL, NULL));
+    assert_message("nothing to commit");
+    sgc_session_free(session);
+}
+
+/* All kinds of changes, and after each commit of others the tree is that of both. */
+static void test_many_rebases(void **state)
+{
+    (void)state;
+    const model_change ours[] = {
+        SET("/a", 1, 1, 9), PUT_ARRAY("/n", 9, 6, 4), SET("/n", 5, 0, 9),
+        DELETE("/g"),       PUT_ARRAY("/g", 9, 2, 2), SET("/g", 1, 1, 9),
+        PUT_GROUP("/t", 9), PUT_GROUP("/t/u", 9),
+    };
+    const size_t count = sizeof ours / sizeof *ours;
+    model theirs = before;
+    sgc_session *session = new_session(repository);
+    for (size_t i = 0; i < count; i++)
+        model_do(session, &ours[i]);
+    for (unsigned round = 0; round < 6; round++) {
+        const model_change other[] = {SET("/a", round, 5, 7), PUT_GROUP("/", 20 + round),
+                                      PUT_ARRAY("/o", 20 + round, round + 1, 2)};
+        commit_changes(other, 3);
+        for (size_t i = 0; i < 3; i++)
+            model_apply(&theirs, &other[i]);
+        assert_ok(sgc_session_rebase(session, NULL, &err));
+        model both = theirs;
+        for (size_t i = 0; i < count; i++)
+            model_apply(&both, &ours[i]);
+        model_check_session(&both, session);
+    }
+    assert_ok(sgc_session_commit(session, "m", NULL, NULL, &err));
+    for (size_t i = 0; i < count; i++)
+        model_apply(&theirs, &ours[i]);
+    check_tip(&theirs);
+    model_check_log(repository, ours, count);
+    check_sound(repository);
+    sgc_session_free(session);
+}
+
+/* What could not be made, by us, is no reason to delete what others have made there. */
+static void test_refused_put_leaves_no_trace(void **state)
+{
+    (void)state;
+    const model_change other = PUT_GROUP("/t", 9);
+    const sgc_array_metadata metadata = {.type = SGC_UINT8};
+    sgc_buffer json = array_json(&metadata, "0");
+    sgc_session *session = new_session(repository);
+    assert_status(SGC_INVALID, sgc_session_put_array(session, "/t/u", json.data, json.size, &err));
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    do_change(session, CHANGE(PUT_GROUP, "/t", 8));
+    do_change(session, CHANGE(DELETE, "/t"));
+    commit_changes(&other, 1);
+    assert_ok(sgc_session_rebase(session, NULL, &err));
+    model expected = before;
+    model_apply(&expected, &other);
+    apply_change(&expected, CHANGE(SET, "/a", 1, 1, 9));
+    model_check_session(&expected, session);
+    do_change(session, CHANGE(PUT_GROUP, "/t/u", 9));
+    apply_change(&expected, CHANGE(PUT_GROUP, "/t/u", 9));
+    assert_ok(commit_merged(session, NULL, NULL));
+    check_tip(&expected);
+    sgc_buffer_free(&json);
+    sgc_session_free(session);
+}
+
+static void test_committed_session(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    assert_ok(commit_merged(session, NULL, NULL));
+    const sgc_object_id id = tip_id();
+    do_change(session, CHANGE(SET, "/a", 2, 2, 9));
+    assert_status(SGC_INVALID, sgc_session_commit(session, "m", NULL, NULL, &err));
+    assert_message("restart");
+    assert_status(SGC_INVALID, commit_merged(session, NULL, NULL));
+    assert_status(SGC_INVALID, sgc_session_rebase(session, NULL, &err));
+    const sgc_object_id after = tip_id();
+    assert_same_id(&after, &id);
+    assert_ok(sgc_session_restart(session, &err));
+    do_change(session, CHANGE(SET, "/a", 2, 2, 9));
+    assert_ok(commit_merged(session, NULL, NULL));
+    model expected = before;
+    apply_change(&expected, CHANGE(SET, "/a", 1, 1, 9));
+    apply_change(&expected, CHANGE(SET, "/a", 2, 2, 9));
+    check_tip(&expected);
+    sgc_session_free(session);
+}
+
+/* ---- lost answers ---- */
+
+static store_fault fault;
+
+/* Opens the repository over a store whose answers get lost. */
+static sgc_repository *open_faulty(void)
+{
+    sgc_repository *faulty;
+    fault = (store_fault){0};
+    assert_ok(sgc_repository_open(fault_store_new(memory, &fault), NULL, &faulty, &err));
+    return faulty;
+}
+
+/* Lets the call that publishes the commit of `session` be done but not answered. */
+static void lose_answer(sgc_session *session)
+{
+    const char *ref =
+        sgc_repository_spec_version(repository) == 2 ? "repo" : "refs/branch.main/ref.json";
+    const sgc_object_id id = tip_id();
+    sgc_object_id after = id;
+    for (size_t call = 1; sgc_object_id_compare(&after, &id) == 0; call++) {
+        fault = (store_fault){.at = call, .status = SGC_NETWORK, .is_done = true};
+        assert_status(SGC_NETWORK,
+                      sgc_session_commit_rebased(session, "m", NULL, NULL, NULL, &err));
+        after = tip_id();
+    }
+    assert_string_equal(fault.key, ref);
+    fault = (store_fault){0};
+}
+
+static sgc_status count_commit(void *user, const sgc_commit_info *info, bool *more,
+                               sgc_error *error)
+{
+    (void)info;
+    (void)more;
+    (void)error;
+    ++*(size_t *)user;
+    return SGC_OK;
+}
+
+static size_t count_commits(void)
+{
+    const sgc_object_id id = tip_id();
+    size_t count = 0;
+    assert_ok(sgc_repository_history(repository, &id, count_commit, &count, &err));
+    return count;
+}
+
+static void test_lost_answer(void **state)
+{
+    (void)state;
+    for (int others = 0; others < 2; others++) {
+        sgc_repository *faulty = open_faulty();
+        sgc_session *session = new_session(faulty);
+        do_change(session, CHANGE(SET, "/a", 1, (uint32_t)others, 9));
+        lose_answer(session);
+        const sgc_object_id published = tip_id();
+        if (others > 0)
+            commit_change(CHANGE(SET, "/a", 1, 1, 8)); /* a conflict, were it one of others */
+        const size_t count = count_commits();
+        sgc_object_id id;
+        assert_ok(sgc_session_commit_rebased(session, "m", NULL, NULL, &id, &err));
+        assert_same_id(&id, &published);
+        assert_int_equal(count_commits(), count);
+        sgc_session_free(session);
+        sgc_repository_free(faulty);
+    }
+    check_sound(repository);
+}
+
+/* What was changed after a commit of which nobody knows whether it happened is not lost in
+ * silence. */
+static void test_changes_after_a_lost_answer(void **state)
+{
+    (void)state;
+    sgc_repository *faulty = open_faulty();
+    sgc_session *session = new_session(faulty);
+    do_change(session, CHANGE(SET, "/a", 1, 1, 9));
+    lose_answer(session);
+    do_change(session, CHANGE(SET, "/a", 2, 2, 9));
+    assert_status(SGC_CONFLICT, sgc_session_commit_rebased(session, "m", NULL, NULL, NULL, &err));
+    sgc_session_free(session);
+    sgc_repository_free(faulty);
+}
+
+/* ---- shapes ---- */
+
+static void check_shapes(const model_change *changes, size_t count)
+{
+    sgc_session *session = new_session(repository);
+    model expected = before;
+    for (size_t i = 0; i < count; i++) {
+        model_do(session, &changes[i]);
+        model_apply(&expected, &changes[i]);
+        model_check_session(&expected, session);
+    }
+    commit_change(CHANGE(PUT_GROUP, "/", 50));
+    apply_change(&expected, CHANGE(PUT_GROUP, "/", 50));
+    assert_ok(sgc_session_rebase(session, NULL, &err));
+    model_check_session(&expected, session);
+    assert_ok(sgc_session_commit(session, "m", NULL, NULL, &err));
+    check_tip(&expected);
+    model_check_log(repository, changes, count);
+    check_sound(repository);
+    sgc_session_free(session);
+}
+
+static void test_array_that_shrinks_and_grows_again(void **state)
+{
+    (void)state;
+    const model_change changes[] = {
+        SET("/a", 4, 4, 9),
+        PUT_ARRAY("/a", 2, 3, 6),
+        PUT_ARRAY("/a", 3, 6, 6),
+        SET("/a", 5, 0, 9),
+    };
+    check_shapes(changes, 4);
+}
+
+static void test_new_array_that_shrinks_and_grows_again(void **state)
+{
+    (void)state;
+    const model_change changes[] = {
+        PUT_ARRAY("/t", 2, 6, 6), SET("/t", 5, 5, 9),       SET("/t", 0, 0, 9),
+        PUT_ARRAY("/t", 3, 1, 1), PUT_ARRAY("/t", 4, 6, 6),
+    };
+    check_shapes(changes, 5);
+}
+
+static void test_array_without_chunks_changes_its_shape(void **state)
+{
+    (void)state;
+    commit_change(CHANGE(SET, "/n", 0, 0, 0));
+    model_find(&before, "/n")->chunks[0][0] = 0;
+    const model_change changes[] = {PUT_ARRAY("/n", 2, 2, 2)};
+    check_shapes(changes, 1);
+}
+
+/* Other libraries may leave references behind when an array shrinks (format guide 11). */
+static void test_leftovers_of_a_shrunk_array(void **state)
+{
+    (void)state;
+    sgc_snapshot *snapshot = tip();
+    sgc_node node = *sgc_snapshot_find(snapshot, "/a");
+    sgc_buffer json = {0};
+    model_print_json(&CHANGE(PUT_ARRAY, "/a", 2, 3, 3), &json);
+    sgc_dimension dimensions[] = {node.dimensions[0], node.dimensions[1]};
+    for (size_t d = 0; d < 2; d++)
+        dimensions[d].array_length = dimensions[d].num_chunks = 3;
+    node.user_data = json.data;
+    node.user_data_size = json.size;
+    node.dimensions = dimensions;
+    commit_by_hand((sgc_transaction_log){.updated_arrays = {1, &node.id}}, &node);
+    commit_change(CHANGE(PUT_ARRAY, "/a", 3, 6, 6));
+    model expected = before;
+    apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 2, 3, 3));
+    apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 3, 6, 6));
+    check_tip(&expected);
+    sgc_buffer_free(&json);
+    sgc_snapshot_unref(snapshot);
+}
+
+/* ---- references ---- */
+
+/* One into another file. Its texts are gone with the next one. */
+static sgc_chunk_ref other_file(uint32_t number)
+{
+    static char location[32], etag[32];
+    static unsigned char extra[4];
+    static sgc_ref_details details = {location, etag, 0, {extra, sizeof extra}};
+    snprintf(location, sizeof location, "https://example.org/%u", number);
+    snprintf(etag, sizeof etag, "tag %u", number);
+    memset(extra, (int)number, sizeof extra);
+    return (sgc_chunk_ref){
+        .kind = SGC_CHUNK_VIRTUAL, .offset = 7, .length = 600, .details = &details};
+}
+
+static void check_other_file(uint32_t number)
+{
+    const uint32_t at[] = {0, number};
+    const sgc_chunk_ref expected = other_file(number);
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    sgc_snapshot *snapshot = tip();
+    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot),
+                                        sgc_snapshot_find(snapshot, "/n"), at, &ref, &keep, &err));
+    assert_int_equal(ref.kind, SGC_CHUNK_VIRTUAL);
+    assert_string_equal(ref.details->location, expected.details->location);
+    assert_string_equal(ref.details->etag, expected.details->etag);
+    assert_int_equal(ref.details->extra.size, 4);
+    assert_memory_equal(ref.details->extra.data, expected.details->extra.data, 4);
+    assert_int_equal(ref.offset, 7);
+    assert_int_equal(ref.length, 600);
+    sgc_manifest_unref(keep);
+    sgc_snapshot_unref(snapshot);
+}
+
+static void test_references_are_copied(void **state)
+{
+    (void)state;
+    sgc_session *session = new_session(repository);
+    for (uint32_t x = 1; x < 4; x++) {
+        const uint32_t at[] = {0, x};
+        const sgc_chunk_ref ref = other_file(x);
+        assert_ok(sgc_session_set_chunk(session, "/n", at, &ref, &err));
+    }
+    commit(session);
+    for (uint32_t x = 1; x < 4; x++)
+        check_other_file(x);
+}
+
+static sgc_status merge_to_other_file(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                                      sgc_error *error)
+{
+    (void)user;
+    (void)error;
+    *merged = (sgc_merged){SGC_MERGED, {0}, other_file(conflict->coordinates[1])};
+    return SGC_OK;
+}
+
+static void test_merged_references_are_copied(void **state)
+{
+    (void)state;
+    const sgc_merge merge = {merge_to_other_file, NULL};
+    sgc_session *session = new_session(repository);
+    for (uint32_t x = 1; x < 4; x++) {
+        do_change(session, CHANGE(SET, "/n", 0, x, 9));
+        commit_change(CHANGE(SET, "/n", 0, x, 8));
+    }
+    assert_ok(commit_merged(session, &merge, NULL));
+    for (uint32_t x = 1; x < 4; x++)
+        check_other_file(x);
+    sgc_session_free(session);
+}
+
+static int versions[] = {1, 2};
+
+#define VERSION_2(test)                                             \
+    {                                                               \
+#test " (version 2)", test, set_up, tear_down, versions + 1 \
+    }
+#define BOTH(test) {#test " (version 1)", test, set_up, tear_down, versions}, VERSION_2(test)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        VERSION_2(test_moved_nodes),
+        BOTH(test_missing_log),
+        BOTH(test_damaged_log),
+        BOTH(test_reset_branch),
+        BOTH(test_expired_base),
+        BOTH(test_deleted_branch),
+        VERSION_2(test_pruned_logs),
+        BOTH(test_expired_commits_above_the_root),
+        BOTH(test_empty_list_of_chunks),
+        BOTH(test_chunks_of_another_layout),
+        BOTH(test_document_of_another_layout),
+        BOTH(test_our_chunk),
+        BOTH(test_our_chunk_object),
+        BOTH(test_their_chunk),
+        BOTH(test_their_chunk_object),
+        BOTH(test_merged_chunk),
+        BOTH(test_merged_chunk_object),
+        BOTH(test_merged_chunk_that_is_removed),
+        BOTH(test_documents_of_a_group),
+        BOTH(test_documents_of_an_array),
+        BOTH(test_merged_document_makes_an_array_smaller),
+        BOTH(test_failing_answer),
+        BOTH(test_failing_answer_with_a_document),
+        BOTH(test_answers_that_are_not_allowed),
+        BOTH(test_merged_document_that_is_no_array),
+        BOTH(test_merged_document_of_another_layout),
+        BOTH(test_merged_chunk_of_0_bytes),
+        BOTH(test_growing_list),
+        BOTH(test_dependencies),
+        BOTH(test_dependencies_outlive_a_rebase),
+        BOTH(test_dependencies_on_what_is_not_there),
+        BOTH(test_manifests_are_used_again),
+        BOTH(test_only_the_touched_window_is_written_again),
+        BOTH(test_manifests_that_say_something_else_are_not_used_again),
+        BOTH(test_rebase_without_changes),
+        BOTH(test_many_rebases),
+        BOTH(test_refused_put_leaves_no_trace),
+        BOTH(test_committed_session),
+        BOTH(test_lost_answer),
+        BOTH(test_changes_after_a_lost_answer),
+        BOTH(test_array_that_shrinks_and_grows_again),
+        BOTH(test_new_array_that_shrinks_and_grows_again),
+        BOTH(test_array_without_chunks_changes_its_shape),
+        BOTH(test_leftovers_of_a_shrunk_array),
+        BOTH(test_references_are_copied),
+        BOTH(test_merged_references_are_copied),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
