@@ -244,9 +244,9 @@ void model_check_session(const model *m, sgc_session *session)
 {
     for (size_t i = 0; i < m->count; i++) {
         const model_node *expected = &m->nodes[i];
-        sgc_span json;
-        assert_ok(sgc_session_find_json(session, expected->path, &json, &err));
-        check_json(expected, json.text, json.size);
+        sgc_node node;
+        assert_ok(sgc_session_get_node(session, expected->path, &node, &err));
+        check_json(expected, (const char *)node.user_data, node.user_data_size);
         for (uint32_t y = 0; y < expected->height; y++) {
             for (uint32_t x = 0; x < expected->width; x++) {
                 const uint32_t at[] = {y, x};

@@ -172,7 +172,7 @@ static void remove_log(const sgc_object_id *id)
 {
     char key[64];
     format_log_key(id, key);
-    assert_ok(memory->remove(memory, key, &err));
+    assert_ok(sgc_object_store_remove(memory, key, &err));
 }
 
 static void test_missing_log(void **state)
@@ -743,9 +743,10 @@ static sgc_status merge_items(void *user, const sgc_conflict *conflict, sgc_merg
 
 static void put_item(sgc_session *session, unsigned item)
 {
-    sgc_span json;
+    sgc_node root;
     sgc_buffer items = {0}, made = {0};
-    assert_ok(sgc_session_find_json(session, "/", &json, &err));
+    assert_ok(sgc_session_get_node(session, "/", &root, &err));
+    const sgc_span json = {(const char *)root.user_data, root.user_data_size};
     const sgc_span old = find_items(json);
     assert_ok(sgc_buffer_print(&items, &err, "%.*s%s%u]", (int)old.size - 1, old.text,
                                old.size > 2 ? "," : "", item));
@@ -784,10 +785,12 @@ static void test_growing_list(void **state)
         sgc_session_free(sessions[i]);
     }
     session = new_session(repository);
-    sgc_span json, item;
+    sgc_span item;
+    sgc_node root;
     size_t position = 0, count = 0;
-    assert_ok(sgc_session_find_json(session, "/", &json, &err));
-    const sgc_span items = find_items(json);
+    assert_ok(sgc_session_get_node(session, "/", &root, &err));
+    const sgc_span items =
+        find_items((sgc_span){(const char *)root.user_data, root.user_data_size});
     for (; sgc_json_next(items, &position, &item, NULL) == SGC_OK; count++) {
         const unsigned long number = strtoul(item.text, NULL, 10);
         if (number < 1000) {

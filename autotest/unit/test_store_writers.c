@@ -554,13 +554,13 @@ static sgc_status fill(worker *w)
 {
     static const char json[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
     char path[32];
-    sgc_span found;
+    sgc_node found;
     for (unsigned i = 0; i < CELLS; i++) {
         snprintf(path, sizeof path, "/g%u-%u", i, w->number);
         if (i % 10 == 0)
             SGC_TRY(sgc_session_put_group(w->session, path, json, strlen(json), &w->error));
         if (i % 20 == 0)
-            SGC_TRY(sgc_session_find_json(w->session, path, &found, &w->error));
+            SGC_TRY(sgc_session_get_node(w->session, path, &found, &w->error));
         if (i % 30 == 0)
             SGC_TRY(sgc_session_delete(w->session, path, &w->error));
         SGC_TRY(set_cell(w->session, w->number, i, &w->error));
