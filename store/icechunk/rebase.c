@@ -540,15 +540,16 @@ static void cut_stored(sgc_node_change *c)
 /* Makes a change relative to the new base. */
 static void carry_over(sgc_node_change *c, sgc_snapshot *tip)
 {
-    const bool is_old = c->exists && !sgc_node_change_is_new(c);
+    const bool is_whole = c->exists ? sgc_node_change_is_new(c) : c->replaces;
     c->old = sgc_snapshot_find(tip, c->node.path);
     c->replaces = c->replaces && c->old != NULL;
-    if (!is_old)
+    if (is_whole)
         return;
-    if (c->old == NULL) { /* nothing was changed in it, else it would be a conflict */
-        c->exists = false;
+    /* Nothing was changed in it, else it would be a conflict; or it came and went, and the node
+     * that others have made there stays. */
+    c->exists = c->old != NULL;
+    if (!c->exists)
         return;
-    }
     c->node = join(&c->node, c->old, c->has_new_json);
     if (c->has_new_json)
         cut_stored(c);
