@@ -149,18 +149,29 @@ static sgc_status list_2(sgc_object_store *store, sgc_ref_names *out, sgc_error 
     return status;
 }
 
+static bool has_main(const sgc_ref_names *names)
+{
+    for (size_t i = 0; i < names->branch_count; i++)
+        if (strcmp(names->branches[i].name, "main") == 0)
+            return true;
+    return false;
+}
+
+/* A migration removes branch "main" first, then the others: what is left would be half the truth.
+ */
+static sgc_status list_1(sgc_object_store *store, sgc_ref_names *out, sgc_error *err)
+{
+    SGC_TRY(list_kind(store, SGC_REF_BRANCH, out, err));
+    SGC_TRY(list_kind(store, SGC_REF_TAG, out, err));
+    return has_main(out) ? SGC_OK : sgc_repository_check_not_migrated(store, err);
+}
+
 sgc_status sgc_repository_list_refs(sgc_repository *repository, sgc_ref_names *out, sgc_error *err)
 {
     sgc_object_store *store = repository->store;
     sgc_ref_names names = {0};
-    sgc_status status;
-    if (repository->spec_version == 2) {
-        status = list_2(store, &names, err);
-    } else {
-        status = list_kind(store, SGC_REF_BRANCH, &names, err);
-        if (status == SGC_OK)
-            status = list_kind(store, SGC_REF_TAG, &names, err);
-    }
+    const sgc_status status =
+        repository->spec_version == 2 ? list_2(store, &names, err) : list_1(store, &names, err);
     if (status != SGC_OK) {
         sgc_ref_names_clear(&names);
         return status;
