@@ -5,17 +5,21 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 install_packages "${build_packages[@]}" "${test_packages[@]}"
 
 # The libraries of the Python world are for these tests only; they live in the build directory.
-interop=$root/build/interop
-if ! cmp -s autotest/interop/requirements.txt "$interop/requirements.txt"; then
-    rm -rf "$interop"
+# make_venv DIRECTORY REQUIREMENTS
+make_venv() {
+    cmp -s "$2" "$1/requirements.txt" && return
+    rm -rf "$1"
     mkdir -p build
-    /usr/bin/python3 -m venv "$interop"
-    "$interop/bin/pip" install -q --disable-pip-version-check -r autotest/interop/requirements.txt
-    cp autotest/interop/requirements.txt "$interop/"
-fi
+    /usr/bin/python3 -m venv "$1"
+    "$1/bin/pip" install -q --disable-pip-version-check -r "$2"
+    cp "$2" "$1/requirements.txt"
+}
+make_venv "$root/build/interop" autotest/interop/requirements.txt
+make_venv "$root/build/interop2" autotest/interop/requirements-v2.txt
 
 export SGC_SHARED=${SGC_SHARED:-$root/../shared}
-export SGC_INTEROP_PYTHON=$interop/bin/python
+export SGC_INTEROP_PYTHON=$root/build/interop/bin/python
+export SGC_INTEROP2_PYTHON=$root/build/interop2/bin/python
 export SGC_BUILD_DIR=$root/build/release
 
 for preset in release asan tsan; do

@@ -408,9 +408,9 @@ static sgc_status do_delete(call *c, sgc_error *err)
 
 static sgc_status do_find_json(call *c, sgc_error *err)
 {
-    sgc_span json;
-    SGC_TRY(sgc_session_find_json(c->session, text(c->request, "path"), &json, err));
-    add_text(c->answer, "json", json.text, json.size);
+    sgc_node node;
+    SGC_TRY(sgc_session_get_node(c->session, text(c->request, "path"), &node, err));
+    add_text(c->answer, "json", (const char *)node.user_data, node.user_data_size);
     return SGC_OK;
 }
 
@@ -433,12 +433,13 @@ static sgc_status encode_and_set(sgc_session *session, const cJSON *request,
 /* The chunk with these items, as large as all chunks of the array. */
 static sgc_status do_set_chunk(call *c, sgc_error *err)
 {
-    sgc_span json;
+    sgc_node node;
     sgc_array_metadata metadata;
     unsigned char *items = NULL;
     size_t size = 0;
-    SGC_TRY(sgc_session_find_json(c->session, text(c->request, "path"), &json, err));
-    SGC_TRY(sgc_array_metadata_parse(json.text, json.size, &metadata, err));
+    SGC_TRY(sgc_session_get_node(c->session, text(c->request, "path"), &node, err));
+    SGC_TRY(sgc_array_metadata_parse((const char *)node.user_data, node.user_data_size, &metadata,
+                                     err));
     sgc_status status = get_bytes(c->request, "data", &items, &size, err);
     if (status == SGC_OK && size != metadata.chunk_bytes)
         status =
