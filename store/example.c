@@ -7,7 +7,7 @@
 
 #include <store/store.h>
 
-enum { ROWS = 100, COLUMNS = 200, CHUNK_COLUMNS = 50 };
+enum { ROWS = 100, COLUMNS = 200 };
 
 /* A repository holds a tree of groups and arrays. Each of them is described by its zarr.json. */
 static const char group_json[] = "{\"zarr_format\":3,\"node_type\":\"group\",\"attributes\":{}}";
@@ -20,38 +20,19 @@ static const char array_json[] =
     "{\"name\":\"zstd\",\"configuration\":{\"level\":3,\"checksum\":false}}],"
     "\"attributes\":{\"units\":\"m\"}}";
 
-/* Functions that can fail return an sgc_status; SGC_TRY hands a failure on to the caller. */
-static sgc_status write_chunk(sgc_session *session, const sgc_array_metadata *metadata,
-                              uint32_t column, sgc_error *err)
-{
-    static float items[ROWS][CHUNK_COLUMNS];
-    for (size_t y = 0; y < ROWS; y++)
-        for (size_t x = 0; x < CHUNK_COLUMNS; x++)
-            items[y][x] = (float)(1000 * y + (size_t)column * CHUNK_COLUMNS + x);
-    const uint32_t coordinates[] = {0, column};
-    sgc_buffer encoded = {0};
-    sgc_chunk_ref ref;
-    sgc_status status = sgc_array_write_chunk(sgc_session_repository(session), metadata, items, 1,
-                                              &encoded, &ref, err);
-    if (status == SGC_OK)
-        status = sgc_session_set_chunk(session, "/terrain/height", coordinates, &ref, err);
-    sgc_buffer_free(&encoded);
-    return status;
-}
-
-/* Changes are collected in a session; nobody sees them before its commit. */
+/* Changes are collected in a session; nobody sees them before its commit. Functions that can fail
+ * return an sgc_status; SGC_TRY hands a failure on to the caller. */
 static sgc_status make_changes(sgc_session *session, sgc_error *err)
 {
-    sgc_array_metadata metadata;
+    static float items[ROWS][COLUMNS];
+    const uint64_t start[] = {0, 0}, count[] = {ROWS, COLUMNS};
+    for (size_t y = 0; y < ROWS; y++)
+        for (size_t x = 0; x < COLUMNS; x++)
+            items[y][x] = (float)(1000 * y + x);
     SGC_TRY(sgc_session_put_group(session, "/", group_json, strlen(group_json), err));
     SGC_TRY(sgc_session_put_group(session, "/terrain", group_json, strlen(group_json), err));
     SGC_TRY(sgc_session_put_array(session, "/terrain/height", array_json, strlen(array_json), err));
-    SGC_TRY(sgc_array_metadata_parse(array_json, strlen(array_json), &metadata, err));
-    sgc_status status = SGC_OK;
-    for (uint32_t column = 0; column < COLUMNS / CHUNK_COLUMNS && status == SGC_OK; column++)
-        status = write_chunk(session, &metadata, column, err);
-    sgc_array_metadata_clear(&metadata);
-    return status;
+    return sgc_array_write(session, "/terrain/height", start, count, items, 2, err);
 }
 
 static sgc_status fill(sgc_repository *repository, sgc_error *err)

@@ -1,0 +1,152 @@
+"""The sgc command, on cubes of both versions of Icechunk, and the options that concern their history."""
+import json
+import re
+import subprocess
+import time
+
+import numpy as np
+from osgeo import gdal
+import pytest
+
+import demo_formula
+
+CHUNK = 256
+WINDOWS = [(50432 + i * CHUNK, 75520, CHUNK, CHUNK) for i in range(4)]  # one chunk each
+
+
+@pytest.fixture(params=[1, 2])
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def filled(cube, version):
+    """A cube with a commit for each window."""
+    for window in WINDOWS:
+        dataset = gdal.OpenEx("SGC:%s,dataset=Demo,create=yes,chunk_size=%d,spec_version=%d" % (cube, CHUNK, version))
+        dataset.ReadAsArray(*window)
+    return cube
+
+
+def commits(run, name):
+    lines = run(["sgc", "log", name]).stdout.splitlines()
+    return [re.fullmatch(r"(\w{20})  (\S+)  (.*)", line).groups() for line in lines]
+
+
+def check_pixels(name, windows=WINDOWS):
+    dataset = gdal.OpenEx(name + ",download=no")
+    for window in windows:
+        assert np.array_equal(dataset.ReadAsArray(*window), demo_formula.window(*window))
+
+
+def damage(file):
+    with open(file, "r+b") as stream:
+        stream.truncate(20)
+
+
+def test_version_of_a_new_cube(filled, version):
+    assert (filled / "repo").exists() == (version == 2)
+    assert (filled / "refs").exists() == (version == 1)
+    check_pixels("SGC:%s" % filled)
+
+
+def test_log(filled, run):
+    messages = [message for _, _, message in commits(run, "SGC:%s" % filled)]
+    assert len(messages) == len(WINDOWS) + 2
+    assert messages[0].startswith("Load 1 chunk") and messages[-1] == "Repository initialized"
+
+
+def test_verify(filled, run):
+    for options in [], ["--chunks"]:
+        assert "no defects" in run(["sgc", "verify", "SGC:%s" % filled, *options]).stdout
+
+
+@pytest.mark.parametrize("kind", ["chunks", "manifests", "transactions"])
+def test_verify_names_what_is_damaged(filled, run, kind):
+    victim = sorted((filled / kind).iterdir())[0]
+    damage(victim)
+    done = run(["sgc", "verify", "SGC:%s" % filled], fails=True)
+    assert "%s/%s" % (kind, victim.name) in done.stdout and "1 defect" in done.stdout
+    assert "damaged" in done.stderr
+
+
+def test_expire_and_collect(filled, run):
+    name = "SGC:%s" % filled
+    before = commits(run, name)
+    for command in "expire", "gc":
+        assert "would" in run(["sgc", command, name, "--older-than=0m", "--dry-run"]).stdout
+    assert commits(run, name) == before
+    assert "forgot %d snapshots" % (len(before) - 2) in run(["sgc", "expire", name, "--older-than=0m"]).stdout
+    assert "removed %d snapshots" % (len(before) - 2) in run(["sgc", "gc", name, "--older-than=0m"]).stdout
+    assert commits(run, name) == [before[0], before[-1]]
+    run(["sgc", "verify", name, "--chunks"])
+    check_pixels(name)
+    more = (WINDOWS[-1][0] + CHUNK, WINDOWS[-1][1], CHUNK, CHUNK)
+    assert np.array_equal(gdal.OpenEx(name).ReadAsArray(*more), demo_formula.window(*more))
+
+
+def test_provenance_outlives_the_commits(filled, run, version):
+    """What was loaded from where is still told when the commits that said so have expired."""
+    run(["sgc", "expire", "SGC:%s" % filled, "--older-than=0m"])
+    file = filled / "repo"
+    if version == 1:
+        file = filled / "snapshots" / json.loads((filled / "refs/branch.main/ref.json").read_text())["snapshot"]
+    payload = unpack(file)
+    if version == 2:
+        assert payload.count(b"sgc_patch_count") >= 1
+    else:
+        assert payload.count(b"\xa7seconds") >= len(WINDOWS)
+
+
+def unpack(file):
+    """The content of a metadata file, behind its header."""
+    return subprocess.run(["zstd", "-dcq"], input=file.read_bytes()[39:], stdout=subprocess.PIPE, check=True).stdout
+
+
+def test_copy(filled, run, tmp_path):
+    name, copy = "SGC:%s" % filled, tmp_path / "copy"
+    run(["sgc", "copy", name, copy])
+    check_pixels("SGC:%s" % copy)
+    assert commits(run, "SGC:%s" % copy) == [commits(run, name)[0], commits(run, name)[-1]]
+    assert "already" in run(["sgc", "copy", name, copy], fails=True).stderr
+
+
+def test_a_time_in_the_past(filled, run):
+    name = "SGC:%s" % filled
+    ids = [id for id, _, _ in commits(run, name)]
+    now = time.time()
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + ".%03dZ" % (now % 1 * 1000)
+    more = (WINDOWS[-1][0] + CHUNK, WINDOWS[-1][1], CHUNK, CHUNK)
+    gdal.OpenEx(name).ReadAsArray(*more)
+    then = "%s,asof=%s" % (name, moment)
+    assert commits(run, then)[0][0] == ids[0] != commits(run, name)[0][0]
+    check_pixels(then)
+    with pytest.raises(RuntimeError, match="never gets more"):
+        gdal.OpenEx(then).ReadAsArray(*more)
+
+
+@pytest.mark.parametrize("options,part", [
+    ("asof=yesterday", "no time"), ("asof=1980-01-01", "no snapshot that is so old"),
+    ("asof=2026-01-01,tag=v1", "at most one"), ("spec_version=3", "SPEC_VERSION")])
+def test_options_that_make_no_sense(filled, failure, options, part):
+    assert part in failure(lambda: gdal.OpenEx("SGC:%s,%s" % (filled, options)))
+
+
+@pytest.mark.parametrize("args", [
+    [], ["log"], ["prune", "SGC:x"], ["gc", "SGC:x"], ["verify", "SGC:x", "--dry-run"], ["copy", "SGC:x"],
+    ["log", "SGC:x", "--older-than=1d"], ["log", "SGC:x", "SGC:y"], ["log", "--fast", "SGC:x"]])
+def test_wrong_usage(run, args):
+    done = run(["sgc", *args], fails=True)
+    assert done.returncode == 2 and "usage:" in done.stderr and done.stdout == ""
+
+
+def test_no_cube_there(run, tmp_path):
+    for command in ["log"], ["verify"], ["expire", "--older-than=1d"], ["gc", "--older-than=1d"]:
+        done = run(["sgc", command[0], "SGC:%s/nothing" % tmp_path, *command[1:]], fails=True)
+        assert "holds no repository" in done.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_ages(filled, run):
+    done = run(["sgc", "gc", "SGC:%s" % filled, "--older-than=soon"], fails=True)
+    assert "soon" in done.stderr and "2026-03-01" in done.stderr
