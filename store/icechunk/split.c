@@ -288,7 +288,8 @@ sgc_status sgc_split_write(sgc_split *split, const sgc_snapshot_data *base, sgc_
         return sgc_fail_memory(err, stored * sizeof *split->manifests, "a commit");
     SGC_TRY(gather(split, base, arena, err));
     size_t dimensions = split->node->dimension_count;
-    qsort_r(split->entries, split->count, sizeof *split->entries, compare_entries, &dimensions);
+    if (split->count > 0)
+        qsort_r(split->entries, split->count, sizeof *split->entries, compare_entries, &dimensions);
     reduce(split);
 
     /* There are at most as many new manifests as entries. */
