@@ -343,7 +343,7 @@ static void test_leftovers(void **state)
     assert_int_equal(is_left(p, ".lock#0"), had_lock);
     leave(p, "repo#1", 48);
     const sgc_garbage_result result =
-        collect(p, sgc_clock_now() - 72 * 3600 * UINT64_C(1000000), false);
+        collect(p, sgc_clock_now() - UINT64_C(72) * 3600 * 1000000, false);
     assert_int_equal(result.leftovers, 0);
     sgc_repository_free(repository);
 }

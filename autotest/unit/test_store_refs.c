@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autotest/unit/golden.h"
-
 static const sgc_object_id nowhere = {{1, 2, 3}};
 
 /* A repository with two commits after the root, at its place. */
@@ -428,5 +426,5 @@ int main(void)
         IN_VERSION(1, test_damaged_refs),
         IN_MEMORY(test_snapshot_under_a_wrong_name),
     };
-    return cmocka_run_group_tests(tests, golden_set_up, golden_tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

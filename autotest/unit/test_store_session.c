@@ -879,120 +879,6 @@ static void test_rules_are_stored_for_other_writers(void **state)
     sgc_object_clear(&config);
 }
 
-/* ---- repositories ---- */
-
-static void test_create_twice(void **state)
-{
-    (void)state;
-    sgc_object_store *same = counting_store_new(store);
-    sgc_repository *second;
-    create_grid();
-    assert_status(SGC_EXISTS, sgc_repository_create(same, NULL, &second, &err));
-    sgc_object_store_free(same);
-    sgc_snapshot *snapshot = load_tip(repository);
-    assert_non_null(sgc_snapshot_find(snapshot, "/a"));
-    sgc_snapshot_unref(snapshot);
-}
-
-static void test_open_of_nothing(void **state)
-{
-    (void)state;
-    sgc_object_store *empty;
-    sgc_repository *none;
-    assert_ok(sgc_object_store_memory_new(&empty, &err));
-    assert_status(SGC_NOT_FOUND, sgc_repository_open(empty, NULL, &none, &err));
-    sgc_object_store_free(empty);
-}
-
-static void test_new_repository_has_the_well_known_root(void **state)
-{
-    (void)state;
-    sgc_snapshot *snapshot = load_tip(repository);
-    const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
-    char text[SGC_OBJECT_ID_TEXT + 1];
-    sgc_object_id_format(&data->id, text);
-    assert_string_equal(text, "1CECHNKREP0F1RSTCMT0");
-    assert_false(data->has_parent);
-    assert_int_equal(data->node_count, 0);
-    sgc_snapshot_unref(snapshot);
-}
-
-static void test_refs_have_the_official_bytes(void **state)
-{
-    (void)state;
-    static const char expected[] = "{\"snapshot\":\"1CECHNKREP0F1RSTCMT0\"}";
-    sgc_object ref = {0};
-    assert_ok(store->get(store, "refs/branch.main/ref.json", 0, SGC_TO_END, &ref, &err));
-    assert_int_equal(ref.size, strlen(expected));
-    assert_memory_equal(ref.data, expected, ref.size);
-    sgc_object_clear(&ref);
-}
-
-static void test_branches_and_tags_are_created_once(void **state)
-{
-    (void)state;
-    sgc_object_id tip, found;
-    const sgc_object_id other = {{1}};
-    assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, &err));
-    assert_ok(sgc_ref_create(store, SGC_REF_BRANCH, "b-1", &tip, &err));
-    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_BRANCH, "b-1", &other, &err));
-    assert_ok(sgc_ref_create(store, SGC_REF_TAG, "v1.0", &tip, &err));
-    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_TAG, "v1.0", &other, &err));
-    assert_ok(sgc_repository_resolve(repository, SGC_REF_TAG, "v1.0", &found, &err));
-    assert_memory_equal(&found, &tip, sizeof tip);
-}
-
-static void test_deleted_tag_cannot_be_created_again(void **state)
-{
-    (void)state;
-    const sgc_object_id id = {{1}};
-    sgc_object_id found;
-    assert_ok(sgc_ref_create(store, SGC_REF_TAG, "t", &id, &err));
-    assert_ok(store->put(store, "refs/tag.t/ref.json.deleted", "", 0, SGC_PUT_ALWAYS, NULL, &err));
-    assert_status(SGC_NOT_FOUND,
-                  sgc_repository_resolve(repository, SGC_REF_TAG, "t", &found, &err));
-    assert_status(SGC_EXISTS, sgc_ref_create(store, SGC_REF_TAG, "t", &id, &err));
-}
-
-static void test_bad_names_of_refs(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"", ".", "..", "a/b", "a#1", "a%", "\xc3\xa9", "a\n"};
-    const sgc_object_id id = {{1}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_status(SGC_INVALID, sgc_ref_create(store, SGC_REF_BRANCH, names[i], &id, &err));
-}
-
-static void test_damaged_ref(void **state)
-{
-    (void)state;
-    static const char *const bodies[] = {"", "{}", "{\"snapshot\":1}", "{\"snapshot\":\"1CECH\"}",
-                                         "{\"snapshot\":\"1CECHNKREP0F1RSTCMT0\""};
-    sgc_object_id id;
-    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
-        assert_ok(store->put(store, "refs/branch.main/ref.json", bodies[i], strlen(bodies[i]),
-                             SGC_PUT_ALWAYS, NULL, &err));
-        assert_status(SGC_CORRUPT,
-                      sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &id, &err));
-        assert_message("refs/branch.main/ref.json");
-    }
-}
-
-/* A file under another's name is as bad as a damaged one. */
-static void test_snapshot_under_a_wrong_name(void **state)
-{
-    (void)state;
-    const sgc_object_id id = {{1}};
-    sgc_object file = {0};
-    sgc_snapshot *snapshot;
-    assert_ok(store->get(store, "snapshots/1CECHNKREP0F1RSTCMT0", 0, SGC_TO_END, &file, &err));
-    assert_ok(store->put(store, "snapshots/04000000000000000000", file.data, file.size,
-                         SGC_PUT_ALWAYS, NULL, &err));
-    assert_status(SGC_CORRUPT, sgc_repository_snapshot(repository, &id, &snapshot, &err));
-    assert_message("snapshots/04000000000000000000");
-    sgc_object_clear(&file);
-}
-
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -1037,15 +923,6 @@ int main(void)
         TEST(test_empty_manifests_are_never_written),
         TEST(test_one_big_manifest_is_split_when_touched),
         TEST(test_rules_are_stored_for_other_writers),
-        TEST(test_create_twice),
-        TEST(test_open_of_nothing),
-        TEST(test_new_repository_has_the_well_known_root),
-        TEST(test_refs_have_the_official_bytes),
-        TEST(test_branches_and_tags_are_created_once),
-        TEST(test_deleted_tag_cannot_be_created_again),
-        TEST(test_bad_names_of_refs),
-        TEST(test_damaged_ref),
-        TEST(test_snapshot_under_a_wrong_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

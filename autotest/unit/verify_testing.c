@@ -77,7 +77,7 @@ static void put_zstd(sgc_session *session)
     const sgc_array_metadata metadata = {
         .type = SGC_UINT8,
         .dimension_count = 1,
-        .shape = {2 * ZSTD_BYTES},
+        .shape = {(uint64_t)2 * ZSTD_BYTES},
         .chunk_shape = {ZSTD_BYTES},
         .chunk_bytes = ZSTD_BYTES,
         .codecs = {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3, .checksum = true}}},
@@ -151,7 +151,7 @@ void resize_object(place *p, const char *key, int bytes)
     sgc_object object = place_get(p, key);
     unsigned char *data = calloc(1, object.size + 100);
     memcpy(data, object.data, object.size);
-    place_put(p, key, data, (size_t)((int)object.size + bytes));
+    place_put(p, key, data, object.size + (size_t)bytes);
     free(data);
     sgc_object_clear(&object);
 }

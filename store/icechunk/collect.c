@@ -297,7 +297,7 @@ static sgc_status count_leftover(void *user, const char *key, const sgc_object_i
 
 static sgc_status sweep(collection *c, sgc_error *err)
 {
-    static const uint64_t day = 24 * 3600 * UINT64_C(1000000);
+    static const uint64_t day = UINT64_C(24) * 3600 * 1000000;
     sgc_object_store *store = c->repository->store;
     const uint64_t yesterday = sgc_clock_now() - day;
     const uint64_t before = c->options->older_than < yesterday ? c->options->older_than : yesterday;

@@ -55,6 +55,14 @@ static sgc_status add_objects(copying *c, const char *prefix, const sgc_id_set *
     return SGC_OK;
 }
 
+static void count_copied(copying *c, uint64_t size)
+{
+    pthread_mutex_lock(&c->mutex);
+    c->result.objects++;
+    c->result.bytes += size;
+    pthread_mutex_unlock(&c->mutex);
+}
+
 static sgc_status copy_key(copying *c, const char *key, sgc_error *err)
 {
     sgc_object object = {0};
@@ -62,12 +70,9 @@ static sgc_status copy_key(copying *c, const char *key, sgc_error *err)
     const size_t size = object.size;
     const sgc_status status = c->to->put(c->to, key, object.data, size, SGC_PUT_ALWAYS, NULL, err);
     sgc_object_clear(&object);
-    SGC_TRY(status);
-    pthread_mutex_lock(&c->mutex);
-    c->result.objects++;
-    c->result.bytes += size;
-    pthread_mutex_unlock(&c->mutex);
-    return SGC_OK;
+    if (status == SGC_OK)
+        count_copied(c, size);
+    return status;
 }
 
 static sgc_status copy_object(void *user, size_t index, sgc_error *err)
@@ -108,9 +113,17 @@ static sgc_status copy_snapshot(copying *c, const sgc_snapshot_data *snapshot,
     if (!snapshot->has_parent)
         return copy_file(c, SGC_FILE_SNAPSHOT, &snapshot->id, err);
     sgc_snapshot_data data = *snapshot;
+    sgc_buffer payload = {0};
+    uint64_t size = 0;
     data.parent = *root;
-    c->result.objects++;
-    return sgc_snapshot_store(c->to, &data, err);
+    sgc_status status = sgc_snapshot_encode(&data, &payload, err);
+    if (status == SGC_OK)
+        status = sgc_metadata_file_write(c->to, SGC_FILE_SNAPSHOT, &data.id, data.spec_version,
+                                         &payload, SGC_PUT_ALWAYS, &size, err);
+    if (status == SGC_OK)
+        count_copied(c, size);
+    sgc_buffer_free(&payload);
+    return status;
 }
 
 static sgc_status publish_1(copying *c, const sgc_object_id *id, sgc_error *err)
@@ -144,6 +157,8 @@ static sgc_status reduce_info(sgc_repo_info *info, const sgc_object_id *id, sgc_
     if (keep == NULL || made == NULL)
         return sgc_fail_memory(err, count, "the repo info");
     const sgc_snapshot_entry *root = sgc_repo_info_find_snapshot(info, id);
+    if (root == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "the snapshot was removed while it was copied");
     while (root->parent >= 0)
         root = &info->data.snapshots[root->parent];
     for (size_t i = 0; i < count; i++)

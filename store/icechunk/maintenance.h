@@ -22,14 +22,15 @@ typedef struct sgc_expire_options {
 } sgc_expire_options;
 
 typedef struct sgc_expire_result {
-    size_t snapshots; /* that some branch or tag does not see any more */
+    /* Version 1: that some branch or tag that stays does not see any more. Version 2: that are not
+     * listed any more. */
+    size_t snapshots;
     size_t branches, tags;
 } sgc_expire_result;
 
 /* Takes the snapshots that are older than a time out of the history of all branches and tags,
  * except for their tips and the root. No object is removed: that is for
- * sgc_repository_collect_garbage().
- */
+ * sgc_repository_collect_garbage(). Where tags may not be deleted, wanting that is SGC_INVALID. */
 SGC_CHECKED sgc_status sgc_repository_expire(sgc_repository *repository,
                                              const sgc_expire_options *options,
                                              sgc_expire_result *result, sgc_error *err);
@@ -38,7 +39,8 @@ SGC_CHECKED sgc_status sgc_repository_expire(sgc_repository *repository,
 
 typedef struct sgc_garbage_options {
     /* Microseconds since 1970: younger objects are never touched, for they may belong to a
-     * transaction that has not been committed. It must lie further back than any may last. */
+     * transaction that has not been committed. It must lie further back than any may last, and the
+     * clock of a disk may lag some milliseconds. */
     uint64_t older_than;
     bool dry_run; /* only count */
 } sgc_garbage_options;
@@ -49,15 +51,18 @@ typedef struct sgc_garbage_result {
     uint64_t bytes;   /* of all these */
 } sgc_garbage_result;
 
-/* Removes the objects that no branch and no tag needs. When anything they need cannot be read, it
- * removes nothing. */
+/* Removes the objects that no branch and no tag needs; in version 2 snapshots that are listed are
+ * needed, too, while they or their files are young. When anything they need cannot be read, it
+ * removes nothing. SGC_INVALID and SGC_UNSUPPORTED where a repository may only be read, except for
+ * a dry run; SGC_CONFLICT when others do not stop changing it. */
 SGC_CHECKED sgc_status sgc_repository_collect_garbage(sgc_repository *repository,
                                                       const sgc_garbage_options *options,
                                                       sgc_garbage_result *result, sgc_error *err);
 
 /* ---- verification ---- */
 
-/* Called for each defect, with the key of the object concerned and a sentence. */
+/* Called for each defect, with the key of the object concerned (of a damaged branch or tag: its
+ * name) and a sentence. */
 typedef void (*sgc_defect_fn)(void *user, const char *key, const char *message);
 
 typedef struct sgc_verify_options {
