@@ -3,11 +3,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/fork.h"
 #include "store/icechunk/metadata_file.h"
 
-enum { SMALLEST_FILE = 40, LARGEST_COUNT = 10 * 1000 * 1000 };
+enum { SMALLEST_FILE = 40, LARGEST_COUNT = 10 * 1000 * 1000, BUCKETS = 4096 };
 
 struct sgc_manifest {
     atomic_uint references;
@@ -115,7 +116,8 @@ static sgc_status load(sgc_object_store *store, const sgc_manifest_file *file, s
 }
 
 typedef struct cached {
-    struct cached *next; /* most recently used first */
+    struct cached *next;          /* in its bucket */
+    struct cached *newer, *older; /* by their last use */
     sgc_manifest *manifest;
 } cached;
 
@@ -123,17 +125,24 @@ struct sgc_manifest_cache {
     sgc_object_store *store;
     size_t max_bytes, bytes;
     pthread_mutex_t mutex;
-    cached *entries;
+    cached *buckets[BUCKETS]; /* by id */
+    cached *newest, *oldest;
     sgc_fork_watch forks;
 };
 
-/* The list may have been in the middle of a change: the child begins with an empty one. */
+static void forget_all(sgc_manifest_cache *cache)
+{
+    memset(cache->buckets, 0, sizeof cache->buckets);
+    cache->newest = cache->oldest = NULL;
+    cache->bytes = 0;
+}
+
+/* The lists may have been in the middle of a change: the child begins with empty ones. */
 static void renew_in_child(void *object)
 {
     sgc_manifest_cache *cache = object;
     pthread_mutex_init(&cache->mutex, NULL);
-    cache->entries = NULL;
-    cache->bytes = 0;
+    forget_all(cache);
 }
 
 sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,
@@ -150,16 +159,37 @@ sgc_status sgc_manifest_cache_new(sgc_object_store *store, size_t max_bytes,
     return SGC_OK;
 }
 
-/* Drops the entries behind the first `*link` entries. */
-static void drop_from(sgc_manifest_cache *cache, cached **link)
+/* The link to the entry of the manifest `id`, or to the end of the bucket where it belongs. */
+static cached **find(sgc_manifest_cache *cache, const sgc_object_id *id)
 {
-    while (*link != NULL) {
-        cached *entry = *link;
-        *link = entry->next;
-        cache->bytes -= entry->manifest->arena.total;
-        sgc_manifest_unref(entry->manifest);
-        free(entry);
-    }
+    cached **link = &cache->buckets[(id->bytes[0] << 8 | id->bytes[1]) % BUCKETS];
+    while (*link != NULL && sgc_object_id_compare(&(*link)->manifest->data.id, id) != 0)
+        link = &(*link)->next;
+    return link;
+}
+
+static void unlink_use(sgc_manifest_cache *cache, const cached *entry)
+{
+    *(entry->newer != NULL ? &entry->newer->older : &cache->newest) = entry->older;
+    *(entry->older != NULL ? &entry->older->newer : &cache->oldest) = entry->newer;
+}
+
+static void link_newest(sgc_manifest_cache *cache, cached *entry)
+{
+    entry->newer = NULL;
+    entry->older = cache->newest;
+    *(cache->newest != NULL ? &cache->newest->newer : &cache->oldest) = entry;
+    cache->newest = entry;
+}
+
+static void drop_oldest(sgc_manifest_cache *cache)
+{
+    cached *entry = cache->oldest;
+    *find(cache, &entry->manifest->data.id) = entry->next;
+    unlink_use(cache, entry);
+    cache->bytes -= entry->manifest->arena.total;
+    sgc_manifest_unref(entry->manifest);
+    free(entry);
 }
 
 void sgc_manifest_cache_free(sgc_manifest_cache *cache)
@@ -167,40 +197,35 @@ void sgc_manifest_cache_free(sgc_manifest_cache *cache)
     if (cache == NULL)
         return;
     sgc_fork_watch_end(&cache->forks);
-    drop_from(cache, &cache->entries);
+    while (cache->oldest != NULL)
+        drop_oldest(cache);
     pthread_mutex_destroy(&cache->mutex);
     free(cache);
 }
 
-/* A counted reference to the cached manifest `id`, moved to the front; NULL if absent. */
+/* A counted reference to the cached manifest `id`, which becomes the newest; NULL if absent. */
 static sgc_manifest *lookup(sgc_manifest_cache *cache, const sgc_object_id *id)
 {
-    for (cached **link = &cache->entries; *link != NULL; link = &(*link)->next) {
-        cached *entry = *link;
-        if (sgc_object_id_compare(&entry->manifest->data.id, id) == 0) {
-            *link = entry->next;
-            entry->next = cache->entries;
-            cache->entries = entry;
-            return manifest_ref(entry->manifest);
-        }
-    }
-    return NULL;
+    cached *entry = *find(cache, id);
+    if (entry == NULL)
+        return NULL;
+    unlink_use(cache, entry);
+    link_newest(cache, entry);
+    return manifest_ref(entry->manifest);
 }
 
-/* Keeps `manifest` if that can be done: a cache may forget. */
+/* Keeps `manifest`, which is not there, if that can be done: a cache may forget. */
 static void insert(sgc_manifest_cache *cache, sgc_manifest *manifest)
 {
     cached *entry = malloc(sizeof *entry);
     if (entry == NULL)
         return;
-    *entry = (cached){cache->entries, manifest_ref(manifest)};
-    cache->entries = entry;
+    *entry = (cached){.manifest = manifest_ref(manifest)};
+    *find(cache, &manifest->data.id) = entry;
+    link_newest(cache, entry);
     cache->bytes += manifest->arena.total;
-    size_t kept = 0;
-    cached **link = &cache->entries;
-    while (*link != NULL && (kept += (*link)->manifest->arena.total) <= cache->max_bytes)
-        link = &(*link)->next;
-    drop_from(cache, link);
+    while (cache->bytes > cache->max_bytes)
+        drop_oldest(cache);
 }
 
 sgc_status sgc_manifest_cache_get(sgc_manifest_cache *cache, const sgc_manifest_file *file,
