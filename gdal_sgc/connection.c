@@ -312,7 +312,12 @@ static sgc_status parse_ref(char **values, sgc_connection *c, sgc_error *err)
     }
     if (c->ref == NULL && (c->ref = strdup("main")) == NULL)
         return sgc_fail_memory(err, 5, "a name");
-    return c->ref_choice == SGC_CHOOSE_AS_OF ? sgc_time_parse(c->ref, &c->as_of, err) : SGC_OK;
+    if (c->ref_choice != SGC_CHOOSE_AS_OF)
+        return SGC_OK;
+    SGC_TRY(sgc_time_parse(c->ref, &c->as_of, err));
+    if (strchr(c->ref, '.') == NULL)
+        c->as_of += 999999; /* all of the second, since lists of commits show no fractions */
+    return SGC_OK;
 }
 
 static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)

@@ -340,9 +340,10 @@ static sgc_status download(sgc_cube *cube, size_t level, sgc_rect rect, const sg
 static sgc_status fail_missing(const sgc_cube *cube, uint64_t chunks, sgc_error *err)
 {
     const bool one = chunks == 1;
-    const char *reason = cube->ref_choice == SGC_CHOOSE_BRANCH
-                             ? "DOWNLOAD=NO forbids to get more: allow it with DOWNLOAD=YES"
-                             : "a tag, snapshot or time never gets more: open the branch to DOWNLOAD";
+    const char *reason =
+        cube->ref_choice == SGC_CHOOSE_BRANCH
+            ? "DOWNLOAD=NO forbids to get more: allow it with DOWNLOAD=YES"
+            : "a tag, snapshot or time never gets more: open the branch to DOWNLOAD";
     return sgc_fail(
         err, SGC_BUDGET,
         "%llu chunk%s of this window %s not in the cube %s, and %s, or see nodata there "

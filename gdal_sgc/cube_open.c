@@ -58,32 +58,13 @@ static char *make_key(const sgc_connection *c)
     return (char *)key.data;
 }
 
-/* The first key of a listing that a repository would not have. */
-static sgc_status check_listed(void *user, const char *key, const sgc_object_info *info,
-                               sgc_error *err)
-{
-    (void)user;
-    (void)info;
-    static const char *const known[] = {"config.yaml", "snapshots/", "transactions/", "manifests/",
-                                        "chunks/",     "refs/",      "overwritten/"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strncmp(key, known[i], strlen(known[i])) == 0)
-            return SGC_OK;
-    return sgc_fail(err, SGC_INVALID, "%s", key);
-}
-
 /* A cube may be made in a place that is empty, or where somebody began to make one and was killed.
  */
 static sgc_status check_empty(const sgc_cube *cube, bool create, sgc_error *err)
 {
-    sgc_error found = {""};
-    const sgc_status status = cube->store->list(cube->store, "", check_listed, NULL, &found);
-    if (status == SGC_INVALID)
-        return sgc_fail(err, status,
-                        "%s is not a cube, and not empty (it has %s): name another place",
-                        cube->place, found.message);
+    const sgc_status status = sgc_repository_check_unused(cube->store, err);
     if (status != SGC_OK)
-        return sgc_fail(err, status, "%s", found.message);
+        return status == SGC_INVALID ? sgc_fail_in(err, status, "not a cube") : status;
     return create ? SGC_OK
                   : sgc_fail(err, SGC_NOT_FOUND,
                              "%s holds no cube; to make one, add dataset=… and create=yes",
@@ -280,7 +261,9 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
         status = open_made(cube, snapshot, c->dataset, err);
     else if (c->ref_choice != SGC_CHOOSE_BRANCH)
         status =
-            sgc_fail(err, SGC_NOT_FOUND, "%s was still empty at \"%s\"", cube->place, cube->ref);
+            sgc_fail(err, SGC_NOT_FOUND,
+                     "%s shows nothing at \"%s\": it was empty then, or its history has expired",
+                     cube->place, cube->ref);
     else if (c->create)
         status = open_empty(cube, c, err);
     else

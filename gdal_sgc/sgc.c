@@ -7,6 +7,7 @@
 
 #include "gdal_sgc/cube.h"
 #include "gdal_sgc/time_text.h"
+#include "store/clock.h"
 #include "store/icechunk/maintenance.h"
 
 #ifndef SGC_VERSION
@@ -22,17 +23,22 @@ static const char usage[] =
     "       sgc gc NAME --older-than=WHEN         remove what no branch and no tag needs, if it "
     "is\n"
     "                                             so old: no load may have begun before WHEN\n"
-    "       sgc copy NAME PLACE                   copy the newest state to a place without cube\n"
+    "       sgc copy NAME PLACE                   copy the newest state to an empty directory\n"
+    "       sgc tag NAME TAG                      give the newest state a name, for ever\n"
     "       sgc --version\n"
     "NAME is what GDAL programs take, like SGC:Demo or SGC:./cube; WHEN is a time like 2026-03-01\n"
-    "or an age like 30d, 12h or 10m. With --dry-run, expire and gc only count.\n";
+    "or an age like 30d, 12h or 10m. With --dry-run, expire and gc only count. gc refuses a WHEN "
+    "of\n"
+    "the last ten minutes without --force. Exit status: 0, 1 after a failure or with damage found, "
+    "2\n"
+    "for wrong usage.\n";
 
 /* What the command line says. */
 typedef struct arguments {
-    const char *values[3]; /* command, NAME, PLACE */
+    const char *values[3]; /* command, NAME, PLACE or TAG */
     int count;
     const char *older_than;
-    bool chunks, dry_run;
+    bool chunks, dry_run, force;
 } arguments;
 
 typedef struct context {
@@ -110,11 +116,24 @@ static sgc_status expire(context *c, sgc_error *err)
     return SGC_OK;
 }
 
+/* What a running load has written and not committed yet is young. */
+static sgc_status check_age(const arguments *a, uint64_t older_than, sgc_error *err)
+{
+    static const uint64_t ten_minutes = 600 * UINT64_C(1000000);
+    return a->force || a->dry_run || older_than + ten_minutes <= sgc_clock_now()
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID,
+                          "--older-than=%s would destroy what a load writes now; if none runs, add "
+                          "--force",
+                          a->older_than);
+}
+
 static sgc_status collect(context *c, sgc_error *err)
 {
     sgc_garbage_options options = {.dry_run = c->arguments->dry_run};
     sgc_garbage_result result;
     SGC_TRY(sgc_age_parse(c->arguments->older_than, &options.older_than, err));
+    SGC_TRY(check_age(c->arguments, options.older_than, err));
     SGC_TRY(sgc_repository_collect_garbage(c->repository, &options, &result, err));
     printf("%s %zu snapshot%s, %zu transaction log%s, %zu manifest%s, %zu chunk%s and %zu other "
            "file%s: %.1f MB\n",
@@ -128,6 +147,10 @@ static sgc_status collect(context *c, sgc_error *err)
 static sgc_status copy(context *c, sgc_error *err)
 {
     const char *place = c->arguments->values[2];
+    if (strncmp(place, SGC_PREFIX, strlen(SGC_PREFIX)) == 0)
+        place += strlen(SGC_PREFIX);
+    if (strstr(place, "://") != NULL)
+        return sgc_fail(err, SGC_UNSUPPORTED, "%s: copies go to directories only", place);
     sgc_object_id id;
     sgc_object_store *to;
     sgc_copy_result result;
@@ -142,6 +165,13 @@ static sgc_status copy(context *c, sgc_error *err)
     return status;
 }
 
+static sgc_status tag(context *c, sgc_error *err)
+{
+    sgc_object_id id;
+    SGC_TRY(sgc_connection_resolve(c->connection, c->repository, &id, err));
+    return sgc_repository_create_ref(c->repository, SGC_REF_TAG, c->arguments->values[2], &id, err);
+}
+
 /* ---- commands ---- */
 
 static const struct command {
@@ -152,7 +182,7 @@ static const struct command {
 } commands[] = {
     {"log", print_log, 2, false, false}, {"verify", verify, 2, false, true},
     {"expire", expire, 2, true, false},  {"gc", collect, 2, true, false},
-    {"copy", copy, 3, false, false},
+    {"copy", copy, 3, false, false},     {"tag", tag, 3, false, false},
 };
 
 static const struct command *find_command(const char *name)
@@ -177,7 +207,12 @@ static bool parse_arguments(int argc, char **argv, arguments *a)
             a->chunks = true;
         else if (strcmp(argv[i], "--dry-run") == 0)
             a->dry_run = true;
-        else if (argv[i][0] == '-' || a->count == 3)
+        else if (strcmp(argv[i], "--force") == 0)
+            a->force = true;
+        else if (argv[i][0] == '-') {
+            fprintf(stderr, "sgc: there is no option \"%s\"\n", argv[i]);
+            return false;
+        } else if (a->count == 3)
             return false;
         else
             a->values[a->count++] = argv[i];
@@ -188,7 +223,8 @@ static bool parse_arguments(int argc, char **argv, arguments *a)
 static bool fits(const struct command *command, const arguments *a)
 {
     return a->count == command->values && (a->older_than != NULL) == command->takes_older_than &&
-           (!a->dry_run || command->takes_older_than) && (!a->chunks || command->takes_chunks);
+           (!a->dry_run || command->takes_older_than) && (!a->force || command->run == collect) &&
+           (!a->chunks || command->takes_chunks);
 }
 
 static sgc_status run(const struct command *command, const arguments *a, sgc_error *err)
@@ -196,7 +232,8 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
     const char *name = a->values[1];
     context c = {.arguments = a};
     if (strncmp(name, SGC_PREFIX, strlen(SGC_PREFIX)) != 0)
-        return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with %s", name, SGC_PREFIX);
+        return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with %s: write it %s%s", name,
+                        SGC_PREFIX, SGC_PREFIX, name);
     SGC_TRY(sgc_connection_parse(name, NULL, &c.connection, err));
     sgc_status status = sgc_connection_open_repository(c.connection, &c.repository, err);
     if (status == SGC_OK)
@@ -215,7 +252,7 @@ int main(int argc, char **argv)
         printf("sgc %s, %s\n", SGC_VERSION, GDALVersionInfo("--version"));
         return 0;
     }
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(usage, stdout);
         return 0;
     }

@@ -45,5 +45,10 @@ sgc_status sgc_age_parse(const char *text, uint64_t *time, sgc_error *err)
         *time = count < now / unit ? now - count * unit : 0;
         return SGC_OK;
     }
-    return sgc_time_parse(text, time, err);
+    if (sgc_time_parse(text, time, NULL) == SGC_OK)
+        return SGC_OK;
+    return sgc_fail(err, SGC_INVALID,
+                    "\"%.64s\" is no time and no age: write it like 2026-03-01, "
+                    "2026-03-01T12:00:00Z, 30d, 12h or 10m",
+                    text);
 }

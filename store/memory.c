@@ -90,6 +90,7 @@ void *sgc_arena_alloc(sgc_arena *arena, size_t count, size_t size)
         if (block == NULL)
             return NULL;
         block->capacity = capacity;
+        arena->held += sizeof *block + capacity;
         block->next = arena->blocks;
         arena->blocks = block;
     }
@@ -122,5 +123,5 @@ void sgc_arena_free(sgc_arena *arena)
         arena->blocks = block->next;
         free(block);
     }
-    arena->total = 0;
+    arena->total = arena->held = 0;
 }

@@ -41,6 +41,7 @@ void sgc_buffer_free(sgc_buffer *buffer);
 typedef struct sgc_arena {
     struct sgc_arena_block *blocks;
     size_t total; /* bytes handed out */
+    size_t held;  /* bytes taken for that */
 } sgc_arena;
 
 /* NULL when there is no memory. Zeroed, aligned for any type; borrows from the arena. */

@@ -20,7 +20,12 @@
 
 #define LOCK_FILE ".lock#0"
 
-enum { PUBLISH_LOCK = 0, POLL_NANOSECONDS = 2 * 1000 * 1000, MOST_DURABLE = 32 };
+enum {
+    PUBLISH_LOCK = 0,
+    POLL_NANOSECONDS = 2 * 1000 * 1000,
+    MOST_POLLS = 30000,
+    MOST_DURABLE = 32
+};
 
 typedef struct local_store {
     sgc_object_store base;
@@ -374,13 +379,17 @@ static sgc_status take_publish_lock(local_store *store, sgc_error *err)
 {
     if (!store->locking)
         return SGC_OK;
-    for (;;) {
+    for (unsigned i = 0; i < MOST_POLLS; i++) {
         bool taken = false;
         SGC_TRY(try_lock(store, PUBLISH_LOCK, &taken, err));
         if (taken)
             return SGC_OK;
         nanosleep(&(struct timespec){.tv_nsec = POLL_NANOSECONDS}, NULL);
     }
+    return sgc_fail(err, SGC_IO,
+                    "%s/%s has been locked by another process for a minute: look for one that was "
+                    "stopped, and end it",
+                    store->root, LOCK_FILE);
 }
 
 static sgc_status check_unchanged(local_store *store, const char *key, const sgc_object *previous,

@@ -77,7 +77,8 @@ def test_expire_and_collect(filled, run):
         assert "would" in run(["sgc", command, name, "--older-than=0m", "--dry-run"]).stdout
     assert commits(run, name) == before
     assert "forgot %d snapshots" % (len(before) - 2) in run(["sgc", "expire", name, "--older-than=0m"]).stdout
-    assert "removed %d snapshots" % (len(before) - 2) in run(["sgc", "gc", name, "--older-than=0m"]).stdout
+    assert "--force" in run(["sgc", "gc", name, "--older-than=0m"], fails=True).stderr
+    assert "removed %d snapshots" % (len(before) - 2) in run(["sgc", "gc", name, "--older-than=0m", "--force"]).stdout
     assert commits(run, name) == [before[0], before[-1]]
     run(["sgc", "verify", name, "--chunks"])
     check_pixels(name)
@@ -123,6 +124,50 @@ def test_a_time_in_the_past(filled, run):
     check_pixels(then)
     with pytest.raises(RuntimeError, match="never gets more"):
         gdal.OpenEx(then).ReadAsArray(*more)
+
+
+def test_a_time_is_a_whole_second(filled, run):
+    """A time as the log shows it means the commit that it shows there."""
+    name = "SGC:%s" % filled
+    newest, when, _ = commits(run, name)[0]
+    assert commits(run, "%s,asof=%s" % (name, when))[0][0] == newest
+
+
+def test_tag(filled, run):
+    name = "SGC:%s" % filled
+    run(["sgc", "tag", name, "v1"])
+    more = (WINDOWS[-1][0] + CHUNK, WINDOWS[-1][1], CHUNK, CHUNK)
+    gdal.OpenEx(name).ReadAsArray(*more)
+    assert len(commits(run, name + ",tag=v1")) == len(commits(run, name)) - 1
+    assert "already" in run(["sgc", "tag", name, "v1"], fails=True).stderr
+    assert "letters" in run(["sgc", "tag", name, "a/b"], fails=True).stderr
+
+
+def test_a_chunk_of_many_commits_is_reported_once(filled, run):
+    victim = max((filled / "chunks").iterdir(), key=lambda file: file.stat().st_size)
+    victim.unlink()
+    done = run(["sgc", "verify", "SGC:%s" % filled], fails=True)
+    assert done.stdout.count(victim.name) == 1 and "1 defect" in done.stdout
+
+
+def test_what_has_lost_its_branches_is_not_made_anew(filled, version, failure):
+    """Data that somebody may want to rescue must not become garbage of another cube."""
+    if version == 2:
+        (filled / "repo").unlink()
+    else:
+        (filled / "refs/branch.main/ref.json").unlink()
+    for options in "", ",dataset=Demo,create=yes":
+        message = failure(lambda: gdal.OpenEx("SGC:%s%s" % (filled, options)))
+        assert "not empty" in message and str(filled) in message
+
+
+def test_copies_go_to_empty_directories(filled, run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("x")
+    assert "thesis.txt" in run(["sgc", "copy", "SGC:%s" % filled, tmp_path / "mine"], fails=True).stderr
+    assert "directories" in run(["sgc", "copy", "SGC:%s" % filled, "s3://bucket/x"], fails=True).stderr
+    run(["sgc", "copy", "SGC:%s" % filled, "SGC:%s" % (tmp_path / "named")])
+    check_pixels("SGC:%s" % (tmp_path / "named"))
 
 
 @pytest.mark.parametrize("options,part", [

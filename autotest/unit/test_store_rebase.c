@@ -1050,9 +1050,13 @@ static void test_committed_session(void **state)
     do_change(session, CHANGE(SET, "/a", 1, 1, 9));
     assert_ok(commit_merged(session, NULL, NULL));
     const sgc_object_id id = tip_id();
-    do_change(session, CHANGE(SET, "/a", 2, 2, 9));
-    assert_status(SGC_INVALID, sgc_session_commit(session, "m", NULL, NULL, &err));
+    const uint32_t at[] = {2, 2};
+    const sgc_chunk_ref none = {.kind = SGC_CHUNK_NONE};
+    assert_status(SGC_INVALID, sgc_session_set_chunk(session, "/a", at, &none, &err));
     assert_message("restart");
+    assert_status(SGC_INVALID, sgc_session_delete(session, "/a", &err));
+    assert_status(SGC_INVALID, sgc_session_put_group(session, "/", "{}", 2, &err));
+    assert_status(SGC_INVALID, sgc_session_commit(session, "m", NULL, NULL, &err));
     assert_status(SGC_INVALID, commit_merged(session, NULL, NULL));
     assert_status(SGC_INVALID, sgc_session_rebase(session, NULL, &err));
     const sgc_object_id after = tip_id();

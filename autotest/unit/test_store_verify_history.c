@@ -193,8 +193,8 @@ static void test_damaged_refs(void **state)
     place_remove(s.p, key_of("chunks", &chunk));
     findings f = verify(s.p, false);
     assert_int_equal(f.result.defects, 3);
-    assert_finding(&f, "a", "refs/tag.a/ref.json");
-    assert_finding(&f, "b", "refs/branch.b/ref.json");
+    assert_finding(&f, "refs/tag.a/ref.json", "snapshot");
+    assert_finding(&f, "refs/branch.b/ref.json", "");
     assert_finding(&f, key_of("chunks", &chunk), "missing");
     free_findings(&f);
 }

@@ -21,7 +21,8 @@ typedef struct collection {
     const sgc_garbage_options *options;
     stored_snapshot *snapshots;
     size_t snapshot_count, snapshot_capacity;
-    sgc_reachable keep;
+    sgc_reachable keep;             /* more and more of it, while others commit */
+    sgc_id_set read;                /* snapshots whose contents are in it */
     const sgc_id_set *kept;         /* of what is being listed */
     size_t *count;                  /* the same */
     char (*keys)[SGC_METADATA_KEY]; /* about to be removed */
@@ -112,17 +113,19 @@ static sgc_status add_listed(collection *c, sgc_error *err)
 
 static sgc_status add_contents(collection *c, sgc_error *err)
 {
-    for (size_t i = 0; i < c->keep.snapshots.slot_count; i++)
-        if (c->keep.snapshots.used[i])
-            SGC_TRY(
-                sgc_reachable_add_content(&c->keep, c->repository, &c->keep.snapshots.ids[i], err));
+    for (size_t i = 0; i < c->keep.snapshots.slot_count; i++) {
+        const sgc_object_id *id = &c->keep.snapshots.ids[i];
+        if (!c->keep.snapshots.used[i] || sgc_id_set_has(&c->read, id))
+            continue;
+        SGC_TRY(sgc_reachable_add_content(&c->keep, c->repository, id, err));
+        SGC_TRY(sgc_id_set_add(&c->read, id, NULL, err));
+    }
     return SGC_OK;
 }
 
 static sgc_status find_needed(collection *c, const sgc_ref_names *names, sgc_error *err)
 {
     sgc_object_store *store = c->repository->store;
-    sgc_reachable_free(&c->keep);
     c->snapshot_count = 0;
     SGC_TRY(store->list(store, "snapshots/", add_snapshot, c, err));
     SGC_TRY(add_tips(c, names->tags, names->tag_count, err));
@@ -349,6 +352,7 @@ sgc_status sgc_repository_collect_garbage(sgc_repository *repository,
     if (status == SGC_OK)
         *result = c.result;
     sgc_reachable_free(&c.keep);
+    sgc_id_set_free(&c.read);
     free(c.snapshots);
     free(c.keys);
     return status;

@@ -189,6 +189,19 @@ static sgc_status publish_2(copying *c, const sgc_object_id *id, sgc_error *err)
 
 /* ---- all of it ---- */
 
+static sgc_status check_key(void *user, const char *key, const sgc_object_info *info,
+                            sgc_error *err)
+{
+    (void)info;
+    static const char *const known[] = {"config.yaml", "snapshots/", "transactions/", "manifests/",
+                                        "chunks/"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(key, known[i], strlen(known[i])) == 0)
+            return SGC_OK;
+    return sgc_fail(err, SGC_INVALID, "%s is not empty, it has %s: name another place",
+                    ((const sgc_object_store *)user)->name, key);
+}
+
 /* Nothing but the leftovers of an earlier attempt may be there. */
 static sgc_status check_no_repository(sgc_object_store *to, sgc_error *err)
 {
@@ -196,7 +209,7 @@ static sgc_status check_no_repository(sgc_object_store *to, sgc_error *err)
     const sgc_status status = sgc_repository_detect(to, &spec_version, NULL, err);
     if (status == SGC_OK)
         return sgc_fail(err, SGC_EXISTS, "%s is a repository already", to->name);
-    return status == SGC_NOT_FOUND ? SGC_OK : status;
+    return status == SGC_NOT_FOUND ? to->list(to, "", check_key, to, err) : status;
 }
 
 static sgc_status copy_all(copying *c, sgc_repository *repository, const sgc_reachable *wanted,

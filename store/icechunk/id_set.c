@@ -1,6 +1,7 @@
 #include "store/icechunk/id_set.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { FEWEST_SLOTS = 64 };
 
@@ -14,9 +15,13 @@ void sgc_id_set_free(sgc_id_set *set)
 /* The slot of `id`, or the free one where it belongs. */
 static size_t slot_of(const sgc_id_set *set, const sgc_object_id *id)
 {
-    uint64_t hash;
-    memcpy(&hash, id->bytes, sizeof hash);
-    size_t at = (size_t)hash & (set->slot_count - 1);
+    static const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t first;
+    uint32_t last;
+    memcpy(&first, id->bytes, sizeof first);
+    memcpy(&last, id->bytes + sizeof first, sizeof last);
+    const uint64_t hash = ((first ^ set->seed) * factor ^ last ^ set->seed >> 32) * factor;
+    size_t at = (size_t)(hash >> 32) & (set->slot_count - 1);
     while (set->used[at] && sgc_object_id_compare(&set->ids[at], id) != 0)
         at = (at + 1) & (set->slot_count - 1);
     return at;
@@ -31,7 +36,10 @@ static sgc_status grow(sgc_id_set *set, sgc_error *err)
 {
     const size_t wanted = set->slot_count > 0 ? set->slot_count * 2 : FEWEST_SLOTS;
     sgc_id_set bigger = {calloc(wanted, sizeof *bigger.ids), calloc(wanted, sizeof *bigger.used),
-                         set->count, wanted};
+                         set->count, wanted, set->seed};
+    /* Without one the set is slow for ids that somebody has chosen so. */
+    if (set->seed == 0 && getrandom(&bigger.seed, sizeof bigger.seed, GRND_NONBLOCK) < 0)
+        bigger.seed = 0;
     if (bigger.ids == NULL || bigger.used == NULL) {
         sgc_id_set_free(&bigger);
         return sgc_fail_memory(err, wanted * sizeof *bigger.ids, "a set of ids");

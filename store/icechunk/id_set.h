@@ -10,11 +10,12 @@
 
 SGC_BEGIN_C
 
-/* Zero-initialise; release with sgc_id_set_free(). Ids are random, so they are their own hashes. */
+/* Zero-initialise; release with sgc_id_set_free(). */
 typedef struct sgc_id_set {
     sgc_object_id *ids;
     bool *used;
     size_t count, slot_count;
+    uint64_t seed; /* of the hashes: hostile ids must not meet in one slot */
 } sgc_id_set;
 
 void sgc_id_set_free(sgc_id_set *set);

@@ -187,7 +187,7 @@ static void drop_oldest(sgc_manifest_cache *cache)
     cached *entry = cache->oldest;
     *find(cache, &entry->manifest->data.id) = entry->next;
     unlink_use(cache, entry);
-    cache->bytes -= entry->manifest->arena.total;
+    cache->bytes -= entry->manifest->arena.held;
     sgc_manifest_unref(entry->manifest);
     free(entry);
 }
@@ -223,7 +223,7 @@ static void insert(sgc_manifest_cache *cache, sgc_manifest *manifest)
     *entry = (cached){.manifest = manifest_ref(manifest)};
     *find(cache, &manifest->data.id) = entry;
     link_newest(cache, entry);
-    cache->bytes += manifest->arena.total;
+    cache->bytes += manifest->arena.held;
     while (cache->bytes > cache->max_bytes)
         drop_oldest(cache);
 }

@@ -64,6 +64,14 @@ static void renew_in_child(void *object)
     repository->queue_locked = false;
 }
 
+static uint64_t hash(const char *text)
+{
+    uint64_t number = UINT64_C(0xcbf29ce484222325);
+    for (; *text != '\0'; text++)
+        number = (number ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return number;
+}
+
 /* The repository does not own the store yet. */
 static sgc_status make(sgc_object_store *store, const sgc_repository_options *options,
                        sgc_repository **out, sgc_error *err)
@@ -71,6 +79,7 @@ static sgc_status make(sgc_object_store *store, const sgc_repository_options *op
     sgc_repository *repository = calloc(1, sizeof *repository);
     if (repository == NULL)
         return sgc_fail_memory(err, sizeof *repository, "a repository");
+    repository->place = hash(store->name);
     pthread_mutex_init(&repository->queue, NULL);
     sgc_fork_watch_begin(&repository->forks, renew_in_child, repository);
     sgc_status status = SGC_OK;
@@ -258,6 +267,25 @@ static sgc_status initialise_2(sgc_object_store *store, const sgc_split_rule *ru
     return status;
 }
 
+static sgc_status check_key(void *user, const char *key, const sgc_object_info *info,
+                            sgc_error *err)
+{
+    (void)info;
+    static const char *const known[] = {"config.yaml", "snapshots/1CECHNKREP0F1RSTCMT0",
+                                        "transactions/1CECHNKREP0F1RSTCMT0"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(key, known[i]) == 0)
+            return SGC_OK;
+    return sgc_fail(err, SGC_INVALID,
+                    "%s is not empty, it has %s: name another place, or restore what is missing",
+                    ((const sgc_object_store *)user)->name, key);
+}
+
+sgc_status sgc_repository_check_unused(sgc_object_store *store, sgc_error *err)
+{
+    return store->list(store, "", check_key, store, err);
+}
+
 static sgc_status check_absent(sgc_object_store *store, sgc_error *err)
 {
     int spec_version;
@@ -267,12 +295,22 @@ static sgc_status check_absent(sgc_object_store *store, sgc_error *err)
     return status == SGC_NOT_FOUND ? SGC_OK : status;
 }
 
+/* What is not there at first and then is not the only thing there: somebody makes one now. */
+static sgc_status check_free(sgc_object_store *store, sgc_error *err)
+{
+    SGC_TRY(check_absent(store, err));
+    const sgc_status status = sgc_repository_check_unused(store, err);
+    if (status == SGC_INVALID && check_absent(store, NULL) == SGC_EXISTS)
+        return sgc_fail(err, SGC_EXISTS, "%s is a repository already", store->name);
+    return status;
+}
+
 static sgc_status initialise(sgc_repository *repository, const sgc_repository_options *options,
                              sgc_error *err)
 {
     const sgc_split_rule *rules = options != NULL ? options->split_rules : NULL;
     const size_t count = options != NULL ? options->split_rule_count : 0;
-    SGC_TRY(check_absent(repository->store, err));
+    SGC_TRY(check_free(repository->store, err));
     return repository->spec_version == 2 ? initialise_2(repository->store, rules, count, err)
                                          : initialise_1(repository->store, rules, count, err);
 }
@@ -295,6 +333,11 @@ sgc_status sgc_repository_create(sgc_object_store *store, const sgc_repository_o
     }
     *out = repository;
     return SGC_OK;
+}
+
+uint64_t sgc_repository_place(const sgc_repository *repository)
+{
+    return repository->place;
 }
 
 int sgc_repository_spec_version(const sgc_repository *repository)
@@ -417,8 +460,8 @@ sgc_status sgc_repository_read_chunk(sgc_repository *repository, const sgc_chunk
     const sgc_status status = store->get(store, key, ref->offset + offset, length, out, err);
     if (status == SGC_NOT_FOUND)
         return sgc_fail(err, SGC_CORRUPT,
-                        "%s/%s is gone: its snapshot may have been expired and its garbage "
-                        "collected; open it again",
+                        "%s/%s is gone: open it again, in case its snapshot has expired; if that "
+                        "does not help, it is damaged, and \"sgc verify\" says how much",
                         store->name, key);
     return status;
 }

@@ -35,6 +35,10 @@ SGC_CHECKED sgc_status sgc_repository_open(sgc_object_store *store,
 SGC_CHECKED sgc_status sgc_repository_create(sgc_object_store *store,
                                              const sgc_repository_options *options,
                                              sgc_repository **out, sgc_error *err);
+/* SGC_INVALID, naming an object, unless `store` holds nothing but what an interrupted creation has
+ * left: whatever else is there belongs to somebody, perhaps to a repository that has lost its
+ * branches. Creation checks it too. */
+SGC_CHECKED sgc_status sgc_repository_check_unused(sgc_object_store *store, sgc_error *err);
 void sgc_repository_free(sgc_repository *repository);
 
 /* Replaces the rules of the options; copies. To be called before other threads know the repository.
@@ -43,6 +47,8 @@ SGC_CHECKED sgc_status sgc_repository_set_split_rules(sgc_repository *repository
                                                       const sgc_split_rule *rules, size_t count,
                                                       sgc_error *err);
 
+/* A number for the place, the same for all handles on it. */
+uint64_t sgc_repository_place(const sgc_repository *repository);
 /* 1 or 2. */
 int sgc_repository_spec_version(const sgc_repository *repository);
 /* Borrows. */

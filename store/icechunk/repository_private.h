@@ -12,6 +12,7 @@ SGC_BEGIN_C
 
 struct sgc_repository {
     sgc_object_store *store;
+    uint64_t place;
     int spec_version;
     sgc_manifest_cache *manifests;
     sgc_config *config; /* that the repository has; NULL: all defaults */

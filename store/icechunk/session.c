@@ -179,10 +179,14 @@ static sgc_status check_path(const sgc_session *session, const char *path, sgc_e
 /* ---- changes; callers hold the mutex ---- */
 
 /* What was attempted to be committed before is not all any more. */
-static void begin_change(sgc_session *session)
+static sgc_status begin_change(sgc_session *session, sgc_error *err)
 {
     pthread_mutex_lock(&session->mutex);
     session->was_attempted = false;
+    const sgc_status status = sgc_session_check_open(session, err);
+    if (status != SGC_OK)
+        pthread_mutex_unlock(&session->mutex);
+    return status;
 }
 
 /* Makes room for a change of `path`, which has none, and gives it. */
@@ -293,7 +297,7 @@ static sgc_status put_group(sgc_session *session, const char *path, const void *
 sgc_status sgc_session_put_group(sgc_session *session, const char *path, const void *json,
                                  size_t size, sgc_error *err)
 {
-    begin_change(session);
+    SGC_TRY(begin_change(session, err));
     const sgc_status status = finish_put(session, path, put_group(session, path, json, size, err));
     pthread_mutex_unlock(&session->mutex);
     return status;
@@ -362,12 +366,12 @@ static sgc_status check_layout(const sgc_node *node, const sgc_array_metadata *m
         return sgc_fail_in(err, status, "%s", node->path);
     const bool same = sgc_array_metadata_same_chunks(&old, metadata);
     sgc_array_metadata_clear(&old);
-    return same
-               ? SGC_OK
-               : sgc_fail(err, SGC_UNSUPPORTED,
-                          "%s: dimensions, chunks, data type and codecs of an array cannot change; "
-                          "delete it first",
-                          node->path);
+    return same ? SGC_OK
+                : sgc_fail(err, SGC_UNSUPPORTED,
+                           "%s: dimensions, chunks, data type, codecs and fill value of an array "
+                           "cannot change; "
+                           "delete it first",
+                           node->path);
 }
 
 static sgc_status renew_array(sgc_session *session, const sgc_node *node,
@@ -430,10 +434,11 @@ sgc_status sgc_session_put_array(sgc_session *session, const char *path, const v
 {
     sgc_array_metadata metadata;
     SGC_TRY(sgc_array_metadata_parse(json, size, &metadata, err));
-    begin_change(session);
-    const sgc_status status =
-        finish_put(session, path, put_array(session, path, &metadata, json, size, err));
-    pthread_mutex_unlock(&session->mutex);
+    sgc_status status = begin_change(session, err);
+    if (status == SGC_OK) {
+        status = finish_put(session, path, put_array(session, path, &metadata, json, size, err));
+        pthread_mutex_unlock(&session->mutex);
+    }
     sgc_array_metadata_clear(&metadata);
     return status;
 }
@@ -472,7 +477,7 @@ static sgc_status delete_tree(sgc_session *session, const char *path, sgc_error 
 
 sgc_status sgc_session_delete(sgc_session *session, const char *path, sgc_error *err)
 {
-    begin_change(session);
+    SGC_TRY(begin_change(session, err));
     const sgc_status status = delete_tree(session, path, err);
     pthread_mutex_unlock(&session->mutex);
     return status;
@@ -543,7 +548,7 @@ sgc_status sgc_session_set_chunk(sgc_session *session, const char *path,
                                  const uint32_t *coordinates, const sgc_chunk_ref *ref,
                                  sgc_error *err)
 {
-    begin_change(session);
+    SGC_TRY(begin_change(session, err));
     const sgc_status status = set_chunk(session, path, coordinates, ref, err);
     pthread_mutex_unlock(&session->mutex);
     return status;

@@ -39,7 +39,7 @@ sgc_snapshot *sgc_session_base(const sgc_session *session);
 
 /* Creates the group or array at `path`, or replaces its zarr.json; copies. The parents must exist.
  * The shape of an array may change, chunks outside are dropped; the number of its dimensions, its
- * chunk shape, data type and codecs must stay: delete it first. */
+ * chunk shape, data type, codecs and fill value must stay: delete it first. */
 SGC_CHECKED sgc_status sgc_session_put_group(sgc_session *session, const char *path,
                                              const void *json, size_t size, sgc_error *err);
 SGC_CHECKED sgc_status sgc_session_put_array(sgc_session *session, const char *path,

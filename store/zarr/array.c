@@ -132,9 +132,12 @@ static const frame_index *index_of(const chunk_job *job)
 }
 
 /* Of blocks and frames, which are the same to every reader. */
-static sgc_block_key key_of(const chunk_job *job, uint32_t block)
+static sgc_block_key key_of(const sgc_array *array, const chunk_job *job, uint32_t block)
 {
-    return (sgc_block_key){.chunk = job->ref.id, .index = block, .offset = job->ref.offset};
+    return (sgc_block_key){.place = sgc_repository_place(array->repository),
+                           .chunk = job->ref.id,
+                           .index = block,
+                           .offset = job->ref.offset};
 }
 
 /* True where the Blosc frame holds the items as they are. */
@@ -221,7 +224,7 @@ static sgc_status read_frame(const sgc_array *array, const chunk_job *job, sgc_b
 static sgc_status load_index(const sgc_array *array, const chunk_job *job, sgc_block **out,
                              sgc_error *err)
 {
-    const sgc_block_key key = key_of(job, FRAME_INDEX);
+    const sgc_block_key key = key_of(array, job, FRAME_INDEX);
     if ((*out = sgc_block_cache_get(&key)) != NULL)
         return SGC_OK;
     sgc_blosc_frame frame;
@@ -291,7 +294,7 @@ static sgc_status load_whole(const sgc_array *array, const chunk_job *job, sgc_b
 {
     const size_t size = array->metadata.chunk_bytes;
     const bool cached = job->ref.kind == SGC_CHUNK_NATIVE;
-    sgc_block_key key = key_of(job, WHOLE_CHUNK);
+    sgc_block_key key = key_of(array, job, WHOLE_CHUNK);
     key.form = array->form;
     sgc_block *block = cached ? sgc_block_cache_get(&key) : NULL;
     if (block != NULL && block->size == size) {
@@ -388,7 +391,7 @@ static sgc_status read_missing(const reading *r, const chunk_job *job, uint32_t 
         status = decode_block(job, i, &encoded, base, &block, err);
         if (status == SGC_OK) {
             copy_block(r, job, i, block);
-            const sgc_block_key key = key_of(job, i);
+            const sgc_block_key key = key_of(r->array, job, i);
             sgc_block_cache_put(&key, block);
             sgc_block_unref(block);
         }
@@ -416,7 +419,7 @@ static sgc_status read_run(void *user, size_t at, sgc_error *err)
         bool wanted = false;
         if (i < run->end) {
             const uint64_t from = (uint64_t)i * block_size;
-            const sgc_block_key key = key_of(job, i);
+            const sgc_block_key key = key_of(r->array, job, i);
             wanted = sgc_region_meets(&job->region, from, from + block_size);
             block = wanted ? sgc_block_cache_get(&key) : NULL;
         }

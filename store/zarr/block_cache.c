@@ -69,8 +69,8 @@ void sgc_block_unref(sgc_block *block)
 
 static bool equal(const sgc_block_key *a, const sgc_block_key *b)
 {
-    return a->index == b->index && a->form == b->form && a->offset == b->offset &&
-           sgc_object_id_compare(&a->chunk, &b->chunk) == 0;
+    return a->place == b->place && a->index == b->index && a->form == b->form &&
+           a->offset == b->offset && sgc_object_id_compare(&a->chunk, &b->chunk) == 0;
 }
 
 /* Ids are random: any of their bytes spread well. */

@@ -12,6 +12,7 @@
 SGC_BEGIN_C
 
 typedef struct sgc_block_key {
+    uint64_t place; /* of the repository: a copy of it may have other bytes under the same id */
     sgc_object_id chunk;
     uint32_t index;  /* of the block in the chunk */
     uint32_t form;   /* how the chunk was decoded; 0 where there is but one way */

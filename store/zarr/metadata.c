@@ -214,6 +214,7 @@ bool sgc_array_metadata_same_chunks(const sgc_array_metadata *a, const sgc_array
 {
     return a->type == b->type && a->dimension_count == b->dimension_count &&
            memcmp(a->chunk_shape, b->chunk_shape, sizeof a->chunk_shape) == 0 &&
+           memcmp(a->fill_value, b->fill_value, sizeof a->fill_value) == 0 &&
            same_codecs(&a->codecs, &b->codecs);
 }
 

@@ -78,7 +78,8 @@ SGC_CHECKED sgc_status sgc_array_metadata_parse(const char *json, size_t size,
                                                 sgc_array_metadata *out, sgc_error *err);
 void sgc_array_metadata_clear(sgc_array_metadata *metadata);
 
-/* True when chunks that were written with the one can be read with the other. */
+/* True when chunks that were written with the one can be read with the other: those that are not
+ * stored, because they are the fill value, among them. */
 bool sgc_array_metadata_same_chunks(const sgc_array_metadata *a, const sgc_array_metadata *b);
 
 /* Appends the document. `fill_value` and `attributes` are JSON texts. */
