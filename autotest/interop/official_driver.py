@@ -132,8 +132,13 @@ def do_settings(request):
             "flags": {flag.name: flag.setting for flag in repository.feature_flags()}}
 
 
-def do_describe(request):
-    return json.loads(repository_of(request).inspect_snapshot(request["snapshot"]))
+def do_extents(request):
+    """The extents of each manifest, by array."""
+    description = repository_of(request).inspect_snapshot(request["snapshot"])
+    if isinstance(description, str):
+        description = json.loads(description)
+    return {"extents": {node["path"]: sorted(manifest["extents"] for manifest in node["manifest_refs"])
+                        for node in description["nodes"] if node["node_type"] == "array"}}
 
 
 # Reading
@@ -161,6 +166,13 @@ def do_dump(request):
     paths = [("", not isinstance(root, zarr.Group))] + [
         (path, isinstance(node, zarr.Array)) for path, node in members]
     return {"nodes": [describe_node(store, path, is_array) for path, is_array in paths]}
+
+
+def do_append_by_xarray(request):
+    """Doubles a dataset of our session along a dimension."""
+    import xarray
+    dataset = xarray.open_zarr(store_of(request), group=path_of(request), consolidated=False, chunks=None).load()
+    dataset.to_zarr(store_of(request), group=path_of(request), append_dim=request["dimension"], consolidated=False)
 
 
 def do_open_xarray(request):
@@ -231,16 +243,29 @@ def do_put_array(request):
         dimension_names=json_of.get("dimension_names"), **options)
 
 
-def do_put_document(request):
-    """Any zarr.json, byte for byte."""
-    key = (path_of(request) + "/zarr.json").lstrip("/")
-    sync(store_of(request).set(key, default_buffer_prototype().buffer.from_bytes(request["json"].encode())))
+EXOTIC = {
+    "complex": numpy.arange(5).astype("complex64"),
+    "text": numpy.array(["a", "äö", "", "日本", "z"]),
+    "variable_text": numpy.array(["a", "äö" * 500, "", "日本", "z"], dtype=object),
+    "time": numpy.arange(5).astype("datetime64[s]"),
+    "bytes": numpy.array([b"a", b"bc", b"", b"d", b"e"]),
+}
 
 
-def do_put_chunk(request):
-    """The encoded bytes of a chunk."""
-    data = default_buffer_prototype().buffer.from_bytes(bytes.fromhex(request["data"]))
-    sync(store_of(request).set(chunk_key(request), data))
+def do_put_exotic(request):
+    """Arrays of types and codecs that need not be known to everybody; returns their paths."""
+    store, path = store_of(request), path_of(request)
+    for name, values in EXOTIC.items():
+        data_type = "string" if values.dtype == object else values.dtype
+        zarr.create_array(store, name="%s/%s" % (path, name), shape=(5,), chunks=(2,), dtype=data_type)[:] = values
+    zarr.create_array(store, name=path + "/shards", shape=(7, 5), chunks=(2, 1), shards=(4, 4), dtype="i4")[:] = 7
+    return {"paths": ["/%s/%s" % (path, name) for name in [*EXOTIC, "shards"]]}
+
+
+def do_values(request):
+    store = repository_of(request).readonly_session(snapshot_id=request["snapshot"]).store
+    array = zarr.open_array(store, path=path_of(request), mode="r")
+    return {"values": [str(value) for value in array[...].ravel()]}
 
 
 def do_set_attributes(request):

@@ -205,6 +205,13 @@ class OfficialRepository(Repository):
     def dump(self, snapshot):
         return {node["path"]: to_node(node) for node in self.ask("dump", snapshot=snapshot)["nodes"]}
 
+    def rearrange(self, moves, message):
+        session = OfficialSession(self.library.process, self.ask("rearrange_session", branch="main")["session"])
+        for old, new in moves.items():
+            session.ask("move", old, to=new)
+        session.commit(message)
+        session.end()
+
     def close(self):
         self.library.process.ask("forget", handle=self.number)
 

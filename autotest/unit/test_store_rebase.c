@@ -342,41 +342,74 @@ static sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged
     return SGC_OK;
 }
 
-/* Some library has made an array of other chunks of "/a" without deleting it first: no answer
- * could save the chunks. */
-static void check_other_layout(const model_change *ours)
+/* Some library has put another document over that of "/a" without deleting it first. */
+static void put_other_layout(const sgc_array_metadata *metadata, size_t dimension_count)
 {
-    sgc_session *session = new_session(repository);
-    model_do(session, ours);
     sgc_snapshot *snapshot = tip();
     sgc_node node = *sgc_snapshot_find(snapshot, "/a");
-    const sgc_array_metadata metadata = {
-        .type = SGC_INT16, .dimension_count = 2, .shape = {6, 6}, .chunk_shape = {1, 1}};
-    sgc_buffer json = array_json(&metadata, "0");
+    sgc_buffer json = array_json(metadata, "0");
     node.user_data = json.data;
     node.user_data_size = json.size;
-    const sgc_transaction_log log = {.updated_arrays = {1, &node.id}};
-    commit_by_hand(log, &node);
+    node.dimension_count = dimension_count;
+    commit_by_hand((sgc_transaction_log){.updated_arrays = {1, &node.id}}, &node);
+    sgc_buffer_free(&json);
+    sgc_snapshot_unref(snapshot);
+}
+
+/* No answer could save the chunks. */
+static void check_other_layout(model_change ours, const sgc_array_metadata *metadata)
+{
     size_t asked = 0;
     const sgc_merge merge = {take_ours, &asked};
+    sgc_session *session = new_session(repository);
+    model_do(session, &ours);
+    put_other_layout(metadata, metadata->dimension_count);
     assert_status(SGC_CONFLICT, commit_merged(session, &merge, NULL));
     assert_message("/a");
     assert_int_equal(asked, 0);
-    sgc_buffer_free(&json);
-    sgc_snapshot_unref(snapshot);
     sgc_session_free(session);
 }
 
-static void test_chunks_of_another_layout(void **state)
+static const sgc_array_metadata other_type = {
+    .type = SGC_INT16, .dimension_count = 2, .shape = {6, 6}, .chunk_shape = {1, 1}};
+static const sgc_array_metadata one_dimension = {
+    .type = SGC_UINT8, .dimension_count = 1, .shape = {6}, .chunk_shape = {1}};
+
+static void test_chunks_of_another_type(void **state)
 {
     (void)state;
-    check_other_layout(&CHANGE(SET, "/a", 1, 1, 9));
+    check_other_layout(CHANGE(SET, "/a", 1, 1, 9), &other_type);
 }
 
-static void test_document_of_another_layout(void **state)
+static void test_document_of_another_type(void **state)
 {
     (void)state;
-    check_other_layout(&CHANGE(PUT_ARRAY, "/a", 9, 6, 6));
+    check_other_layout(CHANGE(PUT_ARRAY, "/a", 9, 6, 6), &other_type);
+}
+
+static void test_chunks_of_other_dimensions(void **state)
+{
+    (void)state;
+    check_other_layout(CHANGE(SET, "/a", 1, 1, 9), &one_dimension);
+}
+
+static void test_document_of_other_dimensions(void **state)
+{
+    (void)state;
+    check_other_layout(CHANGE(PUT_ARRAY, "/a", 9, 5, 6), &one_dimension);
+}
+
+/* A node and its document that contradict each other. */
+static void test_node_with_other_dimensions_than_its_document(void **state)
+{
+    (void)state;
+    put_other_layout(&one_dimension, 2);
+    sgc_buffer json = array_json(&one_dimension, "1");
+    sgc_session *session = new_session(repository);
+    assert_status(SGC_CORRUPT, sgc_session_put_array(session, "/a", json.data, json.size, &err));
+    assert_message("/a");
+    sgc_buffer_free(&json);
+    sgc_session_free(session);
 }
 
 /* ---- questions and answers ---- */
@@ -1209,10 +1242,10 @@ static void test_array_without_chunks_changes_its_shape(void **state)
     check_shapes(changes, 1);
 }
 
-/* Other libraries may leave references behind when an array shrinks (format guide 11). */
-static void test_leftovers_of_a_shrunk_array(void **state)
+/* Other libraries may leave references behind when an array shrinks (format guide 11): as here, to
+ * 3 x 3 chunks. */
+static void shrink_by_hand(void)
 {
-    (void)state;
     sgc_snapshot *snapshot = tip();
     sgc_node node = *sgc_snapshot_find(snapshot, "/a");
     sgc_buffer json = {0};
@@ -1224,13 +1257,36 @@ static void test_leftovers_of_a_shrunk_array(void **state)
     node.user_data_size = json.size;
     node.dimensions = dimensions;
     commit_by_hand((sgc_transaction_log){.updated_arrays = {1, &node.id}}, &node);
+    sgc_buffer_free(&json);
+    sgc_snapshot_unref(snapshot);
+}
+
+static void test_leftovers_of_a_shrunk_array(void **state)
+{
+    (void)state;
+    shrink_by_hand();
     commit_change(CHANGE(PUT_ARRAY, "/a", 3, 6, 6));
     model expected = before;
     apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 2, 3, 3));
     apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 3, 6, 6));
     check_tip(&expected);
-    sgc_buffer_free(&json);
-    sgc_snapshot_unref(snapshot);
+}
+
+static void test_leftovers_of_others_under_our_shape(void **state)
+{
+    (void)state;
+    size_t asked = 0;
+    const sgc_merge merge = {take_ours, &asked};
+    commit_change(CHANGE(SET, "/a", 4, 4, 9));
+    sgc_session *session = new_session(repository);
+    do_change(session, CHANGE(PUT_ARRAY, "/a", 3, 5, 5));
+    shrink_by_hand();
+    assert_ok(commit_merged(session, &merge, NULL));
+    model expected = before;
+    apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 2, 3, 3));
+    apply_change(&expected, CHANGE(PUT_ARRAY, "/a", 3, 5, 5));
+    check_tip(&expected);
+    sgc_session_free(session);
 }
 
 /* ---- references ---- */
@@ -1326,8 +1382,11 @@ int main(void)
         VERSION_2(test_pruned_logs),
         BOTH(test_expired_commits_above_the_root),
         BOTH(test_empty_list_of_chunks),
-        BOTH(test_chunks_of_another_layout),
-        BOTH(test_document_of_another_layout),
+        BOTH(test_chunks_of_another_type),
+        BOTH(test_document_of_another_type),
+        BOTH(test_chunks_of_other_dimensions),
+        BOTH(test_document_of_other_dimensions),
+        BOTH(test_node_with_other_dimensions_than_its_document),
         BOTH(test_our_chunk),
         BOTH(test_our_chunk_object),
         BOTH(test_their_chunk),
@@ -1361,6 +1420,7 @@ int main(void)
         BOTH(test_new_array_that_shrinks_and_grows_again),
         BOTH(test_array_without_chunks_changes_its_shape),
         BOTH(test_leftovers_of_a_shrunk_array),
+        BOTH(test_leftovers_of_others_under_our_shape),
         BOTH(test_references_are_copied),
         BOTH(test_merged_references_are_copied),
     };

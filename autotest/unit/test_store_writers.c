@@ -73,7 +73,7 @@ static void create_repository(void)
     sgc_session *session = new_session(repository);
     put_array(session, "/a", &grid, "0");
     put_array(session, "/c", &counters, "0");
-    counters.shape[0] = COUNTERS * NATIVE_ITEMS;
+    counters.shape[0] = (uint64_t)COUNTERS * NATIVE_ITEMS;
     counters.chunk_shape[0] = NATIVE_ITEMS;
     put_array(session, "/n", &counters, "0");
     commit(session);
@@ -704,7 +704,7 @@ static void check_objects(sgc_repository *repository)
     size_t leftovers = 0;
     assert_ok(store->list(store, "", check_object, repository, &err));
     assert_ok(store->sweep(store, UINT64_MAX, true, count_leftover, &leftovers, &err));
-    assert_true(leftovers <= 2 * KILLS);
+    assert_true(leftovers <= (size_t)2 * KILLS);
     print_message("%zu staging files were left\n", leftovers);
 }
 

@@ -249,8 +249,7 @@ static const sgc_node *find_after(const rebase *r, const char *path)
     const sgc_node_change *c = sgc_session_find_change(r->session, path);
     if (c != NULL && sgc_node_change_is_new(c))
         return &c->node;
-    return c != NULL && sgc_node_change_is_deletion(c) ? NULL
-                                                       : sgc_snapshot_find(r->others.tip, path);
+    return c != NULL && !c->exists ? NULL : sgc_snapshot_find(r->others.tip, path);
 }
 
 static sgc_status check_group_above(const rebase *r, size_t at, sgc_error *err)
