@@ -421,6 +421,24 @@ static void test_an_unlisted_manifest_stops_the_collection(void **state)
 
 /* ---- others at the same time ---- */
 
+static void forget_names(sgc_snapshot_data *data, sgc_arena *arena)
+{
+    sgc_node *nodes = sgc_arena_copy(arena, data->nodes, data->node_count * sizeof *nodes);
+    for (size_t i = 0; i < data->node_count; i++)
+        nodes[i].manifest_count = 0;
+    data->nodes = nodes;
+}
+
+static void test_listed_manifests_stay(void **state)
+{
+    scene s = begin(state);
+    const sgc_object_id manifest = a_manifest_of(&s, &s.second);
+    rewrite_snapshot(s.p, &s.second, forget_names);
+    rewrite_snapshot(s.p, &s.third, forget_names);
+    collect(s.p, UINT64_MAX, false);
+    assert_true(place_has(s.p, key_of("manifests", &manifest)));
+}
+
 /* Does something before the call number `at` of those with `verb` and a key that begins with `key`.
  */
 typedef struct intruder {
@@ -441,14 +459,24 @@ static sgc_status intrude(void *user, const char *verb, const char *key, sgc_err
     return SGC_OK;
 }
 
-static sgc_status tag_lost_tip(scene *s, sgc_error *error)
+static sgc_status name_lost_tip(scene *s, sgc_ref_kind kind, sgc_error *error)
 {
     sgc_repository *repository;
     SGC_TRY(sgc_repository_open(hook_store_new(s->p->store, NULL, NULL), NULL, &repository, error));
     const sgc_status status =
-        sgc_repository_create_ref(repository, SGC_REF_TAG, "late", &s->lost_tip, error);
+        sgc_repository_create_ref(repository, kind, "late", &s->lost_tip, error);
     sgc_repository_free(repository);
     return status;
+}
+
+static sgc_status tag_lost_tip(scene *s, sgc_error *error)
+{
+    return name_lost_tip(s, SGC_REF_TAG, error);
+}
+
+static sgc_status branch_from_lost_tip(scene *s, sgc_error *error)
+{
+    return name_lost_tip(s, SGC_REF_BRANCH, error);
 }
 
 static sgc_status commit_more(scene *s, sgc_error *error)
@@ -489,17 +517,31 @@ static int intrude_everywhere(void **state, const char *verb, const char *key,
 }
 
 /* Whoever gets a name for a snapshot has all of it; who comes too late gets none. */
-static void test_a_tag_made_meanwhile(void **state)
+static void check_names_made_meanwhile(void **state, sgc_status (*act)(scene *s, sgc_error *error))
 {
     const place *p = *state;
-    assert_int_equal(intrude_everywhere(state, "list", "snapshots/", tag_lost_tip), 0);
-    assert_int_equal(intrude_everywhere(state, "list", "transactions/", tag_lost_tip), 1);
-    assert_int_equal(intrude_everywhere(state, "list", "chunks/", tag_lost_tip), 1);
-    assert_int_equal(intrude_everywhere(state, "get", "manifests/", tag_lost_tip), 0);
+    assert_int_equal(intrude_everywhere(state, "list", "snapshots/", act), 0);
+    assert_int_equal(intrude_everywhere(state, "list", "transactions/", act), 1);
+    assert_int_equal(intrude_everywhere(state, "list", "chunks/", act), 1);
+    assert_int_equal(intrude_everywhere(state, "get", "manifests/", act), 0);
     if (p->version == 2)
-        assert_int_equal(intrude_everywhere(state, "put", "repo", tag_lost_tip), 0);
-    else
-        assert_int_equal(intrude_everywhere(state, "list", "refs/", tag_lost_tip), 0);
+        assert_int_equal(intrude_everywhere(state, "put", "repo", act), 0);
+}
+
+static void test_a_tag_made_meanwhile(void **state)
+{
+    check_names_made_meanwhile(state, tag_lost_tip);
+}
+
+/* Tags are what is looked at last; nothing protects what comes later than that. */
+static void test_a_tag_made_while_tags_are_listed(void **state)
+{
+    assert_int_equal(intrude_everywhere(state, "list", "refs/", tag_lost_tip), 0);
+}
+
+static void test_a_branch_made_meanwhile(void **state)
+{
+    check_names_made_meanwhile(state, branch_from_lost_tip);
 }
 
 static void test_commits_meanwhile(void **state)
@@ -592,7 +634,10 @@ int main(void)
         IN_DIRECTORY(test_leftovers),
         EVERYWHERE(test_damage_stops_the_collection),
         IN_MEMORY(test_an_unlisted_manifest_stops_the_collection),
+        IN_MEMORY(test_listed_manifests_stay),
         IN_MEMORY(test_a_tag_made_meanwhile),
+        IN_MEMORY(test_a_branch_made_meanwhile),
+        IN_VERSION(1, test_a_tag_made_while_tags_are_listed),
         IN_MEMORY(test_commits_meanwhile),
         EVERYWHERE(test_a_transaction_that_ends_after_the_collection),
         cmocka_unit_test(test_golden_repositories),

@@ -462,12 +462,12 @@ static void test_all_but_the_parent_stays(void **state)
 
 static const made_commit heritage[] = {
     {"root", -1, 10, "{\"list\":[\"root\"],\"n\":100}"},
-    {"a", 0, 20, "{\"list\":[\"a1\",{\"a\":2}],\"n\":1,\"who\":\"a\",\"x\":0.5}"},
+    {"a", 0, 20, "{\"list\":[\"a1\",{\"a\":2}],\"n\":1,\"by\":\"a\",\"x\":0.5}"},
     {"b", 1, 30, "{\"list\":[],\"n\":2,\"other\":[1]}"},
-    {"c", 2, 40, "{\"n\":4,\"who\":\"c\",\"x\":0.25}"},
-    {"d", 3, 50, "{\"list\":[\"d1\"],\"who\":\"d\"}"},
+    {"c", 2, 40, "{\"n\":4,\"by\":\"c\",\"x\":0.25}"},
+    {"d", 3, 50, "{\"by\":\"d\",\"list\":[\"d1\"]}"},
 };
-static const char *const inherited[] = {"list", "n", "x", "nothing", "who"};
+static const char *const inherited[] = {"list", "n", "x", "nothing", "by"};
 
 static sgc_status print_metadata(void *user, const sgc_commit_info *commit, bool *more,
                                  sgc_error *error)
@@ -493,11 +493,11 @@ static void test_inherited_metadata(void **state)
     sgc_expire_options options = {.older_than = 35, .inherited = inherited, .inherited_count = 5};
     make_history(p, heritage, 5, line_refs, 1);
     expire(p, &options);
-    check_metadata(p, 3, "{\"list\":[\"a1\",{\"a\":2}],\"n\":7,\"who\":\"c\",\"x\":0.75}");
+    check_metadata(p, 3, "{\"by\":\"c\",\"list\":[\"a1\",{\"a\":2}],\"n\":7,\"x\":0.75}");
     check_metadata(p, 4, heritage[4].metadata);
     options.older_than = 45;
     expire(p, &options);
-    check_metadata(p, 4, "{\"list\":[\"a1\",{\"a\":2},\"d1\"],\"n\":7,\"who\":\"d\",\"x\":0.75}");
+    check_metadata(p, 4, "{\"by\":\"d\",\"list\":[\"a1\",{\"a\":2},\"d1\"],\"n\":7,\"x\":0.75}");
     check_metadata(p, 0, heritage[0].metadata);
 }
 

@@ -275,6 +275,82 @@ static void test_reset_to_nothing(void **state)
     end(&s);
 }
 
+/* ---- who comes right behind a commit ---- */
+
+/* Acts when our commit has been published, before we look at the branch again. */
+typedef struct follower {
+    place *p;
+    const char *key; /* of the branch */
+    void (*act)(place *p);
+    bool armed, done;
+} follower;
+
+static sgc_status follow(void *user, const char *verb, const char *key, sgc_error *error)
+{
+    (void)error;
+    follower *f = user;
+    if (strcmp(key, f->key) != 0 || f->done)
+        return SGC_OK;
+    if (strcmp(verb, "put") == 0)
+        f->armed = true;
+    if (strcmp(verb, "get") != 0 || !f->armed)
+        return SGC_OK;
+    f->done = true;
+    f->act(f->p);
+    return SGC_OK;
+}
+
+static sgc_status commit_followed(scene *s, void (*act)(place *p))
+{
+    follower f = {.p = s->p, .act = act};
+    f.key = s->p->version == 1 ? "refs/branch.main/ref.json" : "repo";
+    sgc_repository *repository = place_open_hooked(s->p, follow, &f);
+    sgc_session *session = new_session(repository);
+    set_value(session, "/inline", 3, 0, 3);
+    const sgc_status status = sgc_session_commit(session, "followed", NULL, NULL, &err);
+    assert_true(f.done);
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+    return status;
+}
+
+static void commit_on_top(place *p)
+{
+    sgc_repository *repository = place_open(p);
+    commit_value(repository, "main", "/inline", 0, 0, 8);
+    sgc_repository_free(repository);
+}
+
+static void test_a_commit_on_top_of_ours(void **state)
+{
+    scene s = begin(state);
+    assert_ok(commit_followed(&s, commit_on_top));
+    const sgc_object_id tip = tip_of(s.repository, "main");
+    char *history = describe_history(s.repository, &tip);
+    assert_string_equal(history, "value 8 followed value 5 arrays Repository initialized");
+    free(history);
+    end(&s);
+}
+
+/* As an official writer on a local disk does, who did not see us. */
+static void move_to_root(place *p)
+{
+    sgc_repository *repository = place_open(p);
+    const sgc_object_id tip = tip_of(repository, "main"),
+                        root = {{0x0b, 0x1c, 0xc8, 0xd6, 0x78, 0x75, 0x80, 0xf0, 0xe3, 0x3a, 0x65,
+                                 0x34}};
+    assert_ok(sgc_repository_reset_branch(repository, "main", &tip, &root, &err));
+    sgc_repository_free(repository);
+}
+
+static void test_a_commit_that_was_lost(void **state)
+{
+    scene s = begin(state);
+    assert_status(SGC_CONFLICT, commit_followed(&s, move_to_root));
+    assert_message("moved by somebody else");
+    end(&s);
+}
+
 /* ---- what others write below refs/ (version 1) ---- */
 
 static void put_ref(scene *s, const char *key, const sgc_object_id *id)
@@ -356,6 +432,8 @@ static void test_foreign_entries_are_passed_over(void **state)
         place_put(s.p, keys[i], "?", 1);
     check_names(s.repository, "main||");
     check_ref(&s, SGC_REF_BRANCH, "main", &s.second);
+    check_ref(&s, SGC_REF_BRANCH, "y/z", NULL);
+    check_ref(&s, SGC_REF_BRANCH, "", NULL);
     commit_value(s.repository, "main", "/inline", 0, 0, 1);
     end(&s);
 }
@@ -417,6 +495,8 @@ int main(void)
         EVERYWHERE(test_reset),
         EVERYWHERE(test_reset_of_a_branch_that_moved),
         IN_MEMORY(test_reset_to_nothing),
+        IN_MEMORY(test_a_commit_on_top_of_ours),
+        IN_MEMORY(test_a_commit_that_was_lost),
         IN_VERSION(1, test_names_of_others),
         IN_DIRECTORY_OF_VERSION(1, test_names_of_others),
         IN_VERSION(1, test_odd_names_are_listed_too),

@@ -54,7 +54,8 @@ typedef struct sgc_garbage_result {
 /* Removes the objects that no branch and no tag needs; in version 2 snapshots that are listed are
  * needed, too, while they or their files are young. When anything they need cannot be read, it
  * removes nothing. SGC_INVALID and SGC_UNSUPPORTED where a repository may only be read, except for
- * a dry run; SGC_CONFLICT when others do not stop changing it. */
+ * a dry run; SGC_CONFLICT when others do not stop changing it. In version 1 nothing
+ * protects an old snapshot without a name that gets one in the moment before it is removed. */
 SGC_CHECKED sgc_status sgc_repository_collect_garbage(sgc_repository *repository,
                                                       const sgc_garbage_options *options,
                                                       sgc_garbage_result *result, sgc_error *err);
