@@ -31,19 +31,29 @@ class Process:
         atexit.register(self.close)
 
     def ask(self, command, **request):
-        self.process.stdin.write(json.dumps(dict(request, do=command)) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        line = self.exchange(json.dumps(dict(request, do=command)))
         if not line:
             self.errors.seek(0)
-            raise RuntimeError("%s died: %s" % (self.process.args, self.errors.read()[-4000:]))
+            raise RuntimeError("%s died with %s: %s" % (self.process.args, self.process.wait(60),
+                                                        self.errors.read()[-4000:]))
         answer = json.loads(line)
         if "error" in answer:
             raise PeerError(answer["error"], answer["message"])
         return answer
 
+    def exchange(self, request):
+        try:
+            self.process.stdin.write(request + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self.process.stdout.readline()
+
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
         self.process.wait(60)
 
 

@@ -880,6 +880,71 @@ static void check_shared_object(bool plain_first)
     free_victim(&v);
 }
 
+static sgc_repository *open_place(const char *path, bool create)
+{
+    sgc_object_store *store;
+    sgc_repository *repository;
+    assert_ok(sgc_object_store_local_new(path, NULL, &store, &err));
+    assert_ok(
+        (create ? sgc_repository_create : sgc_repository_open)(store, NULL, &repository, &err));
+    return repository;
+}
+
+static sgc_status spoil(void *user, const char *key, const sgc_object_info *info, sgc_error *error)
+{
+    sgc_object_store *store = user;
+    unsigned char *bytes = calloc(1, info->size);
+    const sgc_status status =
+        store->put(store, key, bytes, info->size, SGC_PUT_ALWAYS, NULL, error);
+    free(bytes);
+    return status;
+}
+
+static unsigned char first_item(sgc_repository *repository)
+{
+    static const uint64_t start = 0, count = 1;
+    unsigned char item = 99;
+    sgc_array *array;
+    sgc_snapshot *snapshot = load_tip(repository);
+    assert_ok(sgc_array_open(repository, snapshot, "/a", &array, &err));
+    assert_ok(sgc_array_read(array, &start, &count, &item, 1, &err));
+    sgc_array_close(array);
+    sgc_snapshot_unref(snapshot);
+    return item;
+}
+
+/* A copy of a repository has the same ids, and perhaps other bytes under them. */
+static void test_a_damaged_copy_does_not_show_in_the_original(void **state)
+{
+    (void)state;
+    enum { ITEMS = 1000 };
+    static const uint64_t start = 0, count = ITEMS;
+    char *directory = temporary_directory_new(), path[512], other[512], command[1200];
+    snprintf(path, sizeof path, "%s/original", directory);
+    snprintf(other, sizeof other, "%s/copy", directory);
+    const sgc_array_metadata metadata = {
+        .type = SGC_UINT8, .dimension_count = 1, .shape = {ITEMS}, .chunk_shape = {ITEMS}};
+    unsigned char items[ITEMS];
+    memset(items, 7, sizeof items);
+    sgc_repository *original = open_place(path, true);
+    sgc_session *session = new_session(original);
+    put_array(session, "/a", &metadata, "255");
+    assert_ok(sgc_array_write(session, "/a", &start, &count, items, 1, &err));
+    commit(session);
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", path, other);
+    assert_int_equal(system(command), 0);
+    sgc_repository *copy = open_place(other, false);
+    sgc_object_store *store = sgc_repository_store(copy);
+    assert_ok(store->list(store, "chunks/", spoil, store, &err));
+
+    sgc_block_cache_set_size(DEFAULT_CACHE);
+    assert_int_equal(first_item(copy), 0);
+    assert_int_equal(first_item(original), 7);
+    sgc_repository_free(original);
+    sgc_repository_free(copy);
+    temporary_directory_free(directory);
+}
+
 static void test_one_object_in_two_arrays(void **state)
 {
     (void)state;
@@ -1405,6 +1470,7 @@ int main(void)
         TEST(test_chunks_packed_in_one_object),
         TEST(test_chunk_longer_than_any_encoded_one),
         TEST(test_frame_of_tiny_blocks),
+        TEST(test_a_damaged_copy_does_not_show_in_the_original),
         TEST(test_one_object_in_two_arrays),
         TEST(test_one_object_in_arrays_of_different_chunks),
         TEST(test_metadata_changed_under_a_chunk),

@@ -310,6 +310,21 @@ static void test_another_data_type_is_refused(void **state)
     check_array_is_refused(&metadata);
 }
 
+/* Chunks that are the fill value are not stored: they would become something else. */
+static void test_another_fill_value_is_refused(void **state)
+{
+    (void)state;
+    create_grid();
+    const sgc_array_metadata metadata = grid();
+    sgc_session *session = new_session(repository);
+    sgc_buffer json = array_json(&metadata, "7");
+    assert_status(SGC_UNSUPPORTED,
+                  sgc_session_put_array(session, "/a", json.data, json.size, &err));
+    assert_message("fill value");
+    sgc_buffer_free(&json);
+    sgc_session_free(session);
+}
+
 static void test_new_dimension_names(void **state)
 {
     (void)state;
@@ -894,6 +909,7 @@ int main(void)
         TEST(test_an_array_shrinks_and_grows_at_once),
         TEST(test_another_chunk_shape_is_refused),
         TEST(test_another_data_type_is_refused),
+        TEST(test_another_fill_value_is_refused),
         TEST(test_new_dimension_names),
         TEST(test_a_node_keeps_its_kind),
         TEST(test_a_new_node_keeps_its_kind),
