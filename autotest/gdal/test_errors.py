@@ -379,7 +379,7 @@ def test_directory_that_is_no_cube(failure, unchanged, cube, options):
     unchanged.start()
     message = open_error(failure, "SGC:%s%s" % (cube, options))
     assert str(cube) in message
-    assert "notes.txt" in message
+    assert "notes.txt" in message or "chunks/mine.bin" in message
     unchanged()
 
 
@@ -762,4 +762,4 @@ def test_unknown_snapshot_is_named_as_typed(failure, small_chunks, tmp_path):
 def test_snapshot_from_before_the_cube(failure, small_chunks, tmp_path):
     gdal.OpenEx("SGC:Demo").ReadRaster(*FIRST)
     cube = tmp_path / "cubes" / "Demo.icechunk"
-    assert "was still empty" in open_error(failure, "SGC:%s,snapshot=1CECHNKREP0F1RSTCMT0" % cube)
+    assert "it was empty then" in open_error(failure, "SGC:%s,snapshot=1CECHNKREP0F1RSTCMT0" % cube)
