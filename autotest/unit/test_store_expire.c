@@ -292,10 +292,11 @@ static void expire_model_2(model *m, const sgc_expire_options *options)
     bool tips[MOST_COMMITS] = {false};
     m->expired = 0;
     for (size_t r = 0; r < m->ref_count; r++) {
-        m->refs[r].deleted |=
-            m->parents[m->refs[r].ref.commit] >= 0 && goes(m, &m->refs[r], options);
-        tips[m->refs[r].ref.commit] |= !m->refs[r].deleted;
+        const size_t tip = m->refs[r].ref.commit;
+        tips[tip] |= !m->refs[r].deleted && (m->parents[tip] < 0 || !goes(m, &m->refs[r], options));
     }
+    for (size_t r = 0; r < m->ref_count; r++)
+        m->refs[r].deleted |= !tips[m->refs[r].ref.commit];
     for (size_t i = 0; i < m->count; i++)
         if (!m->gone[i] && m->parents[i] >= 0 && m->commits[i].time < options->older_than &&
             !tips[i]) {

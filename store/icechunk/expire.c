@@ -174,21 +174,33 @@ static sgc_status forget_ref(sgc_repo_info *info, sgc_ref_kind kind, const char 
     return sgc_repo_info_drop_ref(info, kind, name, err);
 }
 
-/* Removes the references that shall go, and sets protected[i] where one that stays points to. */
-static sgc_status protect_tips(sgc_repo_info *info, sgc_ref_kind kind, const expiration *e,
-                               bool *protected, size_t *deleted, sgc_error *err)
+/* Sets protected[i] where a reference that must stay points to. */
+static void protect_tips(const sgc_repo_info_data *data, sgc_ref_kind kind,
+                         const sgc_expire_options *options, bool *protected)
+{
+    const bool branch = kind == SGC_REF_BRANCH;
+    const sgc_named_snapshot *refs = branch ? data->branches : data->tags;
+    const size_t count = branch ? data->branch_count : data->tag_count;
+    for (size_t i = 0; i < count; i++) {
+        const sgc_snapshot_entry *tip = &data->snapshots[refs[i].snapshot];
+        if (tip->flushed_at >= options->older_than || tip->parent < 0 ||
+            !may_delete(options, kind, refs[i].name))
+        protected[refs[i].snapshot] = true;
+    }
+}
+
+/* Removes the references whose tip is not protected. One that shares its tip with a reference that
+ * stays does no harm, and stays too, as with the official library. */
+static sgc_status forget_refs(sgc_repo_info *info, sgc_ref_kind kind, const expiration *e,
+                              const bool *protected, size_t *deleted, sgc_error *err)
 {
     const sgc_repo_info_data *data = &info->data;
     const bool branch = kind == SGC_REF_BRANCH;
     const sgc_named_snapshot *refs = branch ? data->branches : data->tags;
     const size_t count = branch ? data->branch_count : data->tag_count;
     for (size_t i = 0; i < count; i++) {
-        const sgc_snapshot_entry *tip = &data->snapshots[refs[i].snapshot];
-        if (tip->flushed_at >= e->options->older_than || tip->parent < 0 ||
-            !may_delete(e->options, kind, refs[i].name)) {
-            protected[refs[i].snapshot] = true;
+        if (protected[refs[i].snapshot])
             continue;
-        }
         SGC_TRY(forget_ref(info, kind, refs[i].name, e->store, err));
         *deleted += 1;
     }
@@ -204,8 +216,10 @@ static sgc_status expire_info(sgc_repo_info *info, expiration *e, sgc_error *err
     if (keep == NULL)
         return sgc_fail_memory(err, count, "the repo info");
     e->result = (sgc_expire_result){0};
-    SGC_TRY(protect_tips(info, SGC_REF_TAG, e, keep, &e->result.tags, err));
-    SGC_TRY(protect_tips(info, SGC_REF_BRANCH, e, keep, &e->result.branches, err));
+    protect_tips(&info->data, SGC_REF_TAG, options, keep);
+    protect_tips(&info->data, SGC_REF_BRANCH, options, keep);
+    SGC_TRY(forget_refs(info, SGC_REF_TAG, e, keep, &e->result.tags, err));
+    SGC_TRY(forget_refs(info, SGC_REF_BRANCH, e, keep, &e->result.branches, err));
     for (size_t i = 0; i < count; i++) {
         const sgc_snapshot_entry *entry = &info->data.snapshots[i];
         keep[i] = keep[i] || entry->parent < 0 || entry->flushed_at >= options->older_than;

@@ -12,8 +12,10 @@ SGC_BEGIN_C
 /* ---- expiration ---- */
 
 typedef struct sgc_expire_options {
-    uint64_t older_than;               /* microseconds since 1970: what is older expires */
-    bool delete_branches, delete_tags; /* whose tip expires; "main" stays */
+    uint64_t older_than; /* microseconds since 1970: what is older expires */
+    /* Whose tip expires. "main" stays, and in version 2 whatever shares its tip with a reference
+     * that stays. */
+    bool delete_branches, delete_tags;
     /* Members of commit metadata that the oldest commit that is kept inherits from those that
      * expire below it: lists are joined, the oldest first, and numbers added. */
     const char *const *inherited;
