@@ -182,16 +182,16 @@ static sgc_status check_nothing_new(const collection *c, const sgc_repo_info *in
                                     const bool *keep, sgc_error *err)
 {
     const sgc_repo_info_data *data = &info->data;
-    bool new = false;
+    bool lost = false;
     for (size_t i = 0; i < data->branch_count; i++)
-        new = new || !keep[data->branches[i].snapshot];
+        lost = lost || !keep[data->branches[i].snapshot];
     for (size_t i = 0; i < data->tag_count; i++)
-        new = new || !keep[data->tags[i].snapshot];
+        lost = lost || !keep[data->tags[i].snapshot];
     for (size_t i = 0; i < data->snapshot_count; i++)
-        new =
-            new || (keep[i] && data->snapshots[i].parent >= 0 && !keep[data->snapshots[i].parent] &&
-                    !sgc_id_set_has(&c->keep.snapshots, &data->snapshots[i].id));
-    return new ? fail_changed(c, err) : SGC_OK;
+        lost = lost ||
+               (keep[i] && data->snapshots[i].parent >= 0 && !keep[data->snapshots[i].parent] &&
+                !sgc_id_set_has(&c->keep.snapshots, &data->snapshots[i].id));
+    return lost ? fail_changed(c, err) : SGC_OK;
 }
 
 static sgc_status forget_snapshots(void *user, sgc_repo_info *info, sgc_operation *operation,

@@ -163,46 +163,32 @@ typedef struct expiration {
     sgc_expire_result result;
 } expiration;
 
-/* Removes a reference whose tip has expired. */
-static sgc_status forget_ref(sgc_repo_info *info, sgc_ref_kind kind, const char *name,
-                             const sgc_object_store *store, sgc_error *err)
+/* Sets keep[i] where a reference that must stay points to. */
+static void keep_tips(const sgc_repo_info *info, sgc_ref_kind kind,
+                      const sgc_expire_options *options, bool *keep)
 {
-    if (kind == SGC_REF_TAG) {
-        SGC_TRY(sgc_repo_info_check_flag(info, SGC_FLAG_DELETE_TAG, store, err));
-        SGC_TRY(sgc_repo_info_bury_tag(info, name, err));
-    }
-    return sgc_repo_info_drop_ref(info, kind, name, err);
-}
-
-/* Sets protected[i] where a reference that must stay points to. */
-static void protect_tips(const sgc_repo_info_data *data, sgc_ref_kind kind,
-                         const sgc_expire_options *options, bool *protected)
-{
-    const bool branch = kind == SGC_REF_BRANCH;
-    const sgc_named_snapshot *refs = branch ? data->branches : data->tags;
-    const size_t count = branch ? data->branch_count : data->tag_count;
-    for (size_t i = 0; i < count; i++) {
-        const sgc_snapshot_entry *tip = &data->snapshots[refs[i].snapshot];
+    const sgc_named_snapshots refs = sgc_repo_info_refs(info, kind);
+    for (size_t i = 0; i < refs.count; i++) {
+        const sgc_snapshot_entry *tip = &info->data.snapshots[refs.items[i].snapshot];
         if (tip->flushed_at >= options->older_than || tip->parent < 0 ||
-            !may_delete(options, kind, refs[i].name))
-        protected[refs[i].snapshot] = true;
+            !may_delete(options, kind, refs.items[i].name))
+            keep[refs.items[i].snapshot] = true;
     }
 }
 
-/* Removes the references whose tip is not protected. One that shares its tip with a reference that
- * stays does no harm, and stays too, as with the official library. */
-static sgc_status forget_refs(sgc_repo_info *info, sgc_ref_kind kind, const expiration *e,
-                              const bool *protected, size_t *deleted, sgc_error *err)
+/* Removes the references whose tip is not kept. One that shares its tip with a reference that stays
+ * does no harm, and stays too, as with the official library. */
+static sgc_status drop_refs(sgc_repo_info *info, sgc_ref_kind kind, const expiration *e,
+                            const bool *keep, size_t *dropped, sgc_error *err)
 {
-    const sgc_repo_info_data *data = &info->data;
-    const bool branch = kind == SGC_REF_BRANCH;
-    const sgc_named_snapshot *refs = branch ? data->branches : data->tags;
-    const size_t count = branch ? data->branch_count : data->tag_count;
-    for (size_t i = 0; i < count; i++) {
-        if (protected[refs[i].snapshot])
+    const sgc_named_snapshots refs = sgc_repo_info_refs(info, kind);
+    for (size_t i = 0; i < refs.count; i++) {
+        if (keep[refs.items[i].snapshot])
             continue;
-        SGC_TRY(forget_ref(info, kind, refs[i].name, e->store, err));
-        *deleted += 1;
+        if (kind == SGC_REF_TAG)
+            SGC_TRY(sgc_repo_info_check_flag(info, SGC_FLAG_DELETE_TAG, e->store, err));
+        SGC_TRY(sgc_repo_info_drop_ref(info, kind, refs.items[i].name, err));
+        *dropped += 1;
     }
     return SGC_OK;
 }
@@ -216,10 +202,10 @@ static sgc_status expire_info(sgc_repo_info *info, expiration *e, sgc_error *err
     if (keep == NULL)
         return sgc_fail_memory(err, count, "the repo info");
     e->result = (sgc_expire_result){0};
-    protect_tips(&info->data, SGC_REF_TAG, options, keep);
-    protect_tips(&info->data, SGC_REF_BRANCH, options, keep);
-    SGC_TRY(forget_refs(info, SGC_REF_TAG, e, keep, &e->result.tags, err));
-    SGC_TRY(forget_refs(info, SGC_REF_BRANCH, e, keep, &e->result.branches, err));
+    keep_tips(info, SGC_REF_TAG, options, keep);
+    keep_tips(info, SGC_REF_BRANCH, options, keep);
+    SGC_TRY(drop_refs(info, SGC_REF_TAG, e, keep, &e->result.tags, err));
+    SGC_TRY(drop_refs(info, SGC_REF_BRANCH, e, keep, &e->result.branches, err));
     for (size_t i = 0; i < count; i++) {
         const sgc_snapshot_entry *entry = &info->data.snapshots[i];
         keep[i] = keep[i] || entry->parent < 0 || entry->flushed_at >= options->older_than;

@@ -282,8 +282,7 @@ static sgc_status delete_ref(void *user, sgc_repo_info *info, sgc_operation *ope
     operation->kind = c->kind == SGC_REF_TAG ? SGC_TAG_DELETED : SGC_BRANCH_DELETED;
     operation->name = c->name;
     operation->previous = info->data.snapshots[ref->snapshot].id;
-    SGC_TRY(sgc_repo_info_drop_ref(info, c->kind, c->name, err));
-    return c->kind == SGC_REF_TAG ? sgc_repo_info_bury_tag(info, c->name, err) : SGC_OK;
+    return sgc_repo_info_drop_ref(info, c->kind, c->name, err);
 }
 
 static sgc_status reset_branch(void *user, sgc_repo_info *info, sgc_operation *operation,

@@ -50,15 +50,20 @@ static int compare_name(const void *name, const void *ref)
     return strcmp(name, ((const sgc_named_snapshot *)ref)->name);
 }
 
+sgc_named_snapshots sgc_repo_info_refs(const sgc_repo_info *info, sgc_ref_kind kind)
+{
+    const sgc_repo_info_data *data = &info->data;
+    return kind == SGC_REF_BRANCH ? (sgc_named_snapshots){data->branches, data->branch_count}
+                                  : (sgc_named_snapshots){data->tags, data->tag_count};
+}
+
 const sgc_named_snapshot *sgc_repo_info_find_ref(const sgc_repo_info *info, sgc_ref_kind kind,
                                                  const char *name)
 {
-    const sgc_repo_info_data *data = &info->data;
-    const bool branch = kind == SGC_REF_BRANCH;
-    const size_t count = branch ? data->branch_count : data->tag_count;
-    return count == 0 ? NULL
-                      : bsearch(name, branch ? data->branches : data->tags, count,
-                                sizeof *data->tags, compare_name);
+    const sgc_named_snapshots refs = sgc_repo_info_refs(info, kind);
+    return refs.count == 0
+               ? NULL
+               : bsearch(name, refs.items, refs.count, sizeof *refs.items, compare_name);
 }
 
 static int compare_id(const void *id, const void *entry)
@@ -145,39 +150,24 @@ static sgc_status set_refs(sgc_repo_info *info, sgc_ref_kind kind, const sgc_nam
 sgc_status sgc_repo_info_put_ref(sgc_repo_info *info, sgc_ref_kind kind, const char *name,
                                  uint32_t snapshot, sgc_error *err)
 {
-    const bool branch = kind == SGC_REF_BRANCH;
-    const sgc_named_snapshot *old = branch ? info->data.branches : info->data.tags;
-    const size_t count = branch ? info->data.branch_count : info->data.tag_count;
+    const sgc_named_snapshots old = sgc_repo_info_refs(info, kind);
     const sgc_named_snapshot *found = sgc_repo_info_find_ref(info, kind, name);
     const sgc_named_snapshot made = {name, snapshot};
     if (found != NULL) {
-        sgc_named_snapshot *list = sgc_arena_copy(&info->arena, old, count * sizeof *list);
+        sgc_named_snapshot *list =
+            sgc_arena_copy(&info->arena, old.items, old.count * sizeof *list);
         if (list != NULL)
-            list[found - old].snapshot = snapshot;
-        return set_refs(info, kind, list, count, err);
+            list[found - old.items].snapshot = snapshot;
+        return set_refs(info, kind, list, old.count, err);
     }
     size_t at = 0;
-    while (at < count && strcmp(old[at].name, name) < 0)
+    while (at < old.count && strcmp(old.items[at].name, name) < 0)
         at++;
-    return set_refs(info, kind, insert(&info->arena, old, count, at, sizeof made, &made), count + 1,
-                    err);
+    return set_refs(info, kind, insert(&info->arena, old.items, old.count, at, sizeof made, &made),
+                    old.count + 1, err);
 }
 
-sgc_status sgc_repo_info_drop_ref(sgc_repo_info *info, sgc_ref_kind kind, const char *name,
-                                  sgc_error *err)
-{
-    const bool branch = kind == SGC_REF_BRANCH;
-    const sgc_named_snapshot *old = branch ? info->data.branches : info->data.tags;
-    const size_t count = branch ? info->data.branch_count : info->data.tag_count;
-    sgc_named_snapshot *list = sgc_arena_alloc(&info->arena, count, sizeof *list);
-    size_t n = 0;
-    for (size_t i = 0; list != NULL && i < count; i++)
-        if (strcmp(old[i].name, name) != 0)
-            list[n++] = old[i];
-    return set_refs(info, kind, list, n, err);
-}
-
-sgc_status sgc_repo_info_bury_tag(sgc_repo_info *info, const char *name, sgc_error *err)
+static sgc_status bury_tag(sgc_repo_info *info, const char *name, sgc_error *err)
 {
     sgc_repo_info_data *data = &info->data;
     size_t at = 0;
@@ -192,17 +182,30 @@ sgc_status sgc_repo_info_bury_tag(sgc_repo_info *info, const char *name, sgc_err
     return SGC_OK;
 }
 
+sgc_status sgc_repo_info_drop_ref(sgc_repo_info *info, sgc_ref_kind kind, const char *name,
+                                  sgc_error *err)
+{
+    const sgc_named_snapshots old = sgc_repo_info_refs(info, kind);
+    sgc_named_snapshot *list = sgc_arena_alloc(&info->arena, old.count, sizeof *list);
+    size_t n = 0;
+    for (size_t i = 0; list != NULL && i < old.count; i++)
+        if (strcmp(old.items[i].name, name) != 0)
+            list[n++] = old.items[i];
+    SGC_TRY(set_refs(info, kind, list, n, err));
+    return kind == SGC_REF_TAG ? bury_tag(info, name, err) : SGC_OK;
+}
+
 /* Renumbers what names snapshots by index; `map` gives the new index of each old one. */
 static sgc_status renumber_refs(sgc_repo_info *info, const uint32_t *map, sgc_error *err)
 {
     for (int k = 0; k < 2; k++) {
         const sgc_ref_kind kind = k == 0 ? SGC_REF_BRANCH : SGC_REF_TAG;
-        const size_t count = k == 0 ? info->data.branch_count : info->data.tag_count;
-        sgc_named_snapshot *list = sgc_arena_copy(
-            &info->arena, k == 0 ? info->data.branches : info->data.tags, count * sizeof *list);
-        for (size_t i = 0; list != NULL && i < count; i++)
+        const sgc_named_snapshots old = sgc_repo_info_refs(info, kind);
+        sgc_named_snapshot *list =
+            sgc_arena_copy(&info->arena, old.items, old.count * sizeof *list);
+        for (size_t i = 0; list != NULL && i < old.count; i++)
             list[i].snapshot = map[list[i].snapshot];
-        SGC_TRY(set_refs(info, kind, list, count, err));
+        SGC_TRY(set_refs(info, kind, list, old.count, err));
     }
     return SGC_OK;
 }

@@ -24,6 +24,13 @@ SGC_CHECKED sgc_status sgc_repo_info_load(sgc_object_store *store, sgc_repo_info
                                           sgc_error *err);
 void sgc_repo_info_clear(sgc_repo_info *info);
 
+typedef struct sgc_named_snapshots {
+    const sgc_named_snapshot *items;
+    size_t count;
+} sgc_named_snapshots;
+
+/* The branches or the tags, sorted by name; borrows until the next change of the info. */
+sgc_named_snapshots sgc_repo_info_refs(const sgc_repo_info *info, sgc_ref_kind kind);
 /* The branch or tag, or NULL; borrows. */
 const sgc_named_snapshot *sgc_repo_info_find_ref(const sgc_repo_info *info, sgc_ref_kind kind,
                                                  const char *name);
@@ -45,10 +52,9 @@ SGC_CHECKED sgc_status sgc_repo_info_check_flag(const sgc_repo_info *info, uint1
 
 SGC_CHECKED sgc_status sgc_repo_info_put_ref(sgc_repo_info *info, sgc_ref_kind kind,
                                              const char *name, uint32_t snapshot, sgc_error *err);
+/* The name of a tag is not free again. */
 SGC_CHECKED sgc_status sgc_repo_info_drop_ref(sgc_repo_info *info, sgc_ref_kind kind,
                                               const char *name, sgc_error *err);
-SGC_CHECKED sgc_status sgc_repo_info_bury_tag(sgc_repo_info *info, const char *name,
-                                              sgc_error *err);
 /* Adds a snapshot, whose `parent` is an index before the insertion, and says where it is.
  * SGC_EXISTS when it is listed. All indexes into the snapshots are those after it. */
 SGC_CHECKED sgc_status sgc_repo_info_add_snapshot(sgc_repo_info *info,
