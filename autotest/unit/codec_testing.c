@@ -120,7 +120,9 @@ void assert_same_manifest(const sgc_manifest_data *a, const sgc_manifest_data *b
         assert_int_equal(m->count, n->count);
         for (size_t k = 0; k < m->count; k++)
             assert_same_ref(&m->refs[k], &n->refs[k]);
+        assert_same_bytes(m->extra, n->extra);
     }
+    assert_same_bytes(a->extra, b->extra);
 }
 
 static void assert_same_ids(const sgc_node_ids *a, const sgc_node_ids *b)

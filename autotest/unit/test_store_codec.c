@@ -96,10 +96,11 @@ static const sgc_chunk_ref refs[] = {
     {.kind = SGC_CHUNK_NATIVE, .id = {{6}}, .length = 8, .details = &only_extra},
 };
 static const sgc_array_manifest arrays[] = {
-    {{{1}}, 2, 5, coordinates, refs},
-    {{{2}}, 0, 1, coordinates, refs},
+    {{{1}}, 2, 5, coordinates, refs, BYTES("array")},
+    {{{2}}, 0, 1, coordinates, refs, {0}},
 };
-static const sgc_manifest_data manifest = {.id = {{4, 5}}, .array_count = 2, .arrays = arrays};
+static const sgc_manifest_data manifest = {
+    .id = {{4, 5}}, .array_count = 2, .arrays = arrays, .extra = BYTES("manifest")};
 
 /* A transaction log with one of everything but moves; its coordinates are in no order. */
 static const sgc_node_id node_ids[] = {{{1}}, {{1, 2}}, {{3}}, {{4}}, {{5}}, {{6}}, {{7}}};
@@ -282,10 +283,10 @@ static void test_manifest(void **state)
         assert_ok(sgc_manifest_decode(payload.data, payload.size, &arena, &decoded, &err));
         assert_same_manifest(&decoded, &manifest);
         const unsigned char *root = flat_root(&payload), *array = flat_item(root, 1, 0);
-        assert_slots(root, spec_version == 1 ? "0 1" : "0 1 3");
+        assert_slots(root, spec_version == 1 ? "0 1 4" : "0 1 3 4");
         if (spec_version == 2)
             assert_int_equal(*flat_field(root, 3), 0);
-        assert_slots(array, "0 1");
+        assert_slots(array, "0 1 2");
         assert_slots(flat_item(array, 1, 0), "0 1");
         assert_slots(flat_item(array, 1, 1), "0 2 3 4");
         assert_slots(flat_item(array, 1, 2), "0 2 3 5");
@@ -415,7 +416,7 @@ static void test_bad_compressed_locations(void **state)
 
 static void check_reference_is_not_written(const sgc_chunk_ref *ref)
 {
-    const sgc_array_manifest array = {{{1}}, 2, 1, coordinates, ref};
+    const sgc_array_manifest array = {{{1}}, 2, 1, coordinates, ref, {0}};
     const sgc_manifest_data data = {.array_count = 1, .arrays = &array};
     sgc_buffer payload = {0};
     assert_status(SGC_INVALID, sgc_manifest_encode(&data, &payload, &err));
@@ -542,7 +543,7 @@ static void test_references_out_of_order(void **state)
 {
     (void)state;
     const uint32_t swapped[] = {0, 2, 0, 1}, twice[] = {0, 1, 0, 1};
-    sgc_array_manifest array = {{{1}}, 2, 2, swapped, refs};
+    sgc_array_manifest array = {{{1}}, 2, 2, swapped, refs, {0}};
     const sgc_manifest_data data = {.array_count = 1, .arrays = &array};
     check_manifest_is_corrupt(&data);
     array.coordinates = twice;

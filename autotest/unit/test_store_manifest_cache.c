@@ -19,7 +19,7 @@ static void store_manifest(uint32_t number)
         coordinates[i] = i;
         refs[i] = (sgc_chunk_ref){.kind = SGC_CHUNK_NATIVE, .offset = number, .length = 1000};
     }
-    const sgc_array_manifest array = {{{1}}, 1, REFS, coordinates, refs};
+    const sgc_array_manifest array = {{{1}}, 1, REFS, coordinates, refs, {0}};
     sgc_manifest_data data = {.spec_version = 1, .array_count = 1, .arrays = &array};
     assert_ok(sgc_manifest_store(memory, &data, &files[number], &err));
 }

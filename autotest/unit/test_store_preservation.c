@@ -1,6 +1,4 @@
-/* What our writer preserves of a repo info that it did not write, and what forbids it to change
- * one.
- */
+/* What our writer preserves of what it did not write, and what forbids it to change a repo info. */
 #include "autotest/unit/repository_testing.h"
 
 #include <stdio.h>
@@ -10,8 +8,8 @@
 #include "autotest/unit/codec_testing.h"
 #include "autotest/unit/crafted_buffers.h"
 #include "autotest/unit/golden.h"
+#include "autotest/unit/verify_testing.h"
 #include "store/icechunk/envelope.h"
-#include "store/icechunk/maintenance.h"
 
 /* ---- what must be preserved ---- */
 
@@ -186,6 +184,40 @@ static void test_commits_preserve_all_the_format_has(void **state)
     check_preserved(p, &before, "main", &id);
     sgc_session_free(session);
     sgc_repo_info_clear(&before);
+    sgc_repository_free(repository);
+}
+
+static void add_extras(sgc_manifest_data *data, sgc_array_manifest *array, sgc_arena *arena)
+{
+    (void)arena;
+    data->extra = (sgc_bytes){(const unsigned char *)"manifest", 8};
+    array->extra = (sgc_bytes){(const unsigned char *)"array", 5};
+}
+
+/* Whether a manifest gets other references or loses some, whatever later versions say of it and
+ * its array is in its successor. */
+static void test_commits_preserve_extras_of_manifests(void **state)
+{
+    scene s = begin(state);
+    edited_path = "/g/native";
+    const sgc_object_id before = manifest_of(&s, edited_path);
+    change_manifest(&s, &before, add_extras);
+    sgc_repository *repository = place_open(s.p);
+    for (unsigned char value = 0; value < 3; value++) {
+        s.tip = commit_value(repository, "main", edited_path, 0, 0, value);
+        const sgc_object_id after = manifest_of(&s, edited_path);
+        assert_memory_not_equal(&after, &before, sizeof after);
+        sgc_snapshot *snapshot;
+        sgc_manifest *manifest;
+        assert_ok(sgc_repository_snapshot(repository, &s.tip, &snapshot, &err));
+        assert_ok(sgc_repository_manifest(repository, sgc_snapshot_get(snapshot), &after, &manifest,
+                                          &err));
+        const sgc_manifest_data *data = sgc_manifest_get(manifest);
+        assert_same_bytes(data->extra, (sgc_bytes){(const unsigned char *)"manifest", 8});
+        assert_same_bytes(data->arrays[0].extra, (sgc_bytes){(const unsigned char *)"array", 5});
+        sgc_manifest_unref(manifest);
+        sgc_snapshot_unref(snapshot);
+    }
     sgc_repository_free(repository);
 }
 
@@ -418,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commits_preserve_what_others_wrote),
         IN_VERSION(2, test_commits_preserve_all_the_format_has),
+        IN_MEMORY(test_commits_preserve_extras_of_manifests),
         IN_VERSION(2, test_flags_that_forbid_tags),
         IN_VERSION(2, test_flags_that_forbid_tags_to_expire),
         IN_VERSION(2, test_read_only_repositories),

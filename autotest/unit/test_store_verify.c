@@ -3,7 +3,6 @@
 
 #include "autotest/unit/golden.h"
 #include "autotest/unit/verify_testing.h"
-#include "store/icechunk/metadata_file.h"
 
 /* ---- no defects ---- */
 
@@ -324,43 +323,18 @@ static void test_a_manifest_of_another_array(void **state)
 
 /* ---- references ---- */
 
-static uint64_t new_size;
-
-static void set_size(sgc_snapshot_data *data, sgc_arena *arena)
+/* Gives the first reference of the array, to be changed. */
+static sgc_chunk_ref *edit_ref(sgc_array_manifest *array, sgc_arena *arena)
 {
-    edit_file(data, arena)->size_bytes = new_size;
+    sgc_chunk_ref *refs = sgc_arena_copy(arena, array->refs, array->count * sizeof *refs);
+    array->refs = refs;
+    return refs;
 }
 
-/* Changes the reference number 0 of a manifest, and tells the snapshots its new size. */
-static void rewrite_manifest(const scene *s, const sgc_object_id *id,
-                             void (*change)(sgc_chunk_ref *ref))
+static void make_empty(sgc_manifest_data *data, sgc_array_manifest *array, sgc_arena *arena)
 {
-    sgc_buffer payload = {0};
-    sgc_arena arena = {0};
-    sgc_manifest_data data;
-    int version;
-    assert_ok(sgc_metadata_file_read(s->p->store, SGC_FILE_MANIFEST, id, SGC_TO_END, &version,
-                                     &payload, &err));
-    assert_ok(sgc_manifest_decode(payload.data, payload.size, &arena, &data, &err));
-    sgc_array_manifest array = data.arrays[0];
-    sgc_chunk_ref *refs = sgc_arena_copy(&arena, array.refs, array.count * sizeof *refs);
-    change(&refs[0]);
-    array.refs = refs;
-    data.arrays = &array;
-    data.spec_version = version;
-    sgc_buffer_free(&payload);
-    assert_ok(sgc_manifest_encode(&data, &payload, &err));
-    assert_ok(sgc_metadata_file_write(s->p->store, SGC_FILE_MANIFEST, id, version, &payload,
-                                      SGC_PUT_ALWAYS, &new_size, &err));
-    sgc_buffer_free(&payload);
-    sgc_arena_free(&arena);
-    rewrite_snapshot(s->p, &s->tip, set_size);
-    rewrite_snapshot(s->p, &s->second, set_size);
-}
-
-static void make_empty(sgc_chunk_ref *ref)
-{
-    ref->length = 0;
+    (void)data;
+    edit_ref(array, arena)->length = 0;
 }
 
 static void test_a_reference_to_nothing(void **state)
@@ -368,13 +342,14 @@ static void test_a_reference_to_nothing(void **state)
     scene s = begin(state);
     edited_path = "/g/native";
     const sgc_object_id manifest = manifest_of(&s, edited_path);
-    rewrite_manifest(&s, &manifest, make_empty);
+    change_manifest(&s, &manifest, make_empty);
     check_one(s.p, key_of("manifests", &manifest), "/g/native: a reference to 0 bytes");
 }
 
-static void move_behind_end(sgc_chunk_ref *ref)
+static void move_behind_end(sgc_manifest_data *data, sgc_array_manifest *array, sgc_arena *arena)
 {
-    ref->offset = 1;
+    (void)data;
+    edit_ref(array, arena)->offset = 1;
 }
 
 static void test_a_reference_behind_the_end(void **state)
@@ -383,7 +358,7 @@ static void test_a_reference_behind_the_end(void **state)
     edited_path = "/g/native";
     const sgc_object_id manifest = manifest_of(&s, edited_path);
     const sgc_object_id chunk = chunk_of(&s, "/g/native", 0, 0);
-    rewrite_manifest(&s, &manifest, move_behind_end);
+    change_manifest(&s, &manifest, move_behind_end);
     check_one(s.p, key_of("chunks", &chunk), "needs 600 from byte 1 on");
 }
 

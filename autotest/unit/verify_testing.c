@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/icechunk/metadata_file.h"
+
 /* ---- defects as text ---- */
 
 static void add_defect(void *user, const char *key, const char *message)
@@ -186,6 +188,39 @@ sgc_manifest_file *edit_file(sgc_snapshot_data *data, sgc_arena *arena)
         sgc_arena_copy(arena, data->manifest_files, data->manifest_file_count * sizeof *files);
     data->manifest_files = files;
     return files + (sgc_snapshot_find_manifest(data, &node->manifests[0].id) - files);
+}
+
+static uint64_t new_size;
+
+static void set_size(sgc_snapshot_data *data, sgc_arena *arena)
+{
+    edit_file(data, arena)->size_bytes = new_size;
+}
+
+void change_manifest(const scene *s, const sgc_object_id *id,
+                     void (*change)(sgc_manifest_data *data, sgc_array_manifest *array,
+                                    sgc_arena *arena))
+{
+    sgc_buffer payload = {0};
+    sgc_arena arena = {0};
+    sgc_manifest_data data;
+    int version;
+    assert_ok(sgc_metadata_file_read(s->p->store, SGC_FILE_MANIFEST, id, SGC_TO_END, &version,
+                                     &payload, &err));
+    assert_ok(sgc_manifest_decode(payload.data, payload.size, &arena, &data, &err));
+    assert_int_equal(data.array_count, 1);
+    sgc_array_manifest array = data.arrays[0];
+    change(&data, &array, &arena);
+    data.arrays = &array;
+    data.spec_version = version;
+    sgc_buffer_free(&payload);
+    assert_ok(sgc_manifest_encode(&data, &payload, &err));
+    assert_ok(sgc_metadata_file_write(s->p->store, SGC_FILE_MANIFEST, id, version, &payload,
+                                      SGC_PUT_ALWAYS, &new_size, &err));
+    sgc_buffer_free(&payload);
+    sgc_arena_free(&arena);
+    rewrite_snapshot(s->p, &s->tip, set_size);
+    rewrite_snapshot(s->p, &s->second, set_size);
 }
 
 void count_one_more(sgc_snapshot_data *data, sgc_arena *arena)

@@ -48,4 +48,10 @@ sgc_manifest_file *edit_file(sgc_snapshot_data *data, sgc_arena *arena);
 void count_one_more(sgc_snapshot_data *data, sgc_arena *arena);
 void lengthen(sgc_snapshot_data *data, sgc_arena *arena);
 
+/* Changes the manifest of the array at edited_path; the snapshots `second` and `tip`, which share
+ * it, are told its new size. */
+void change_manifest(const scene *s, const sgc_object_id *id,
+                     void (*change)(sgc_manifest_data *data, sgc_array_manifest *array,
+                                    sgc_arena *arena));
+
 #endif

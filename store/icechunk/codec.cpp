@@ -150,7 +150,8 @@ fb::Offset<ice::ArrayManifest> encode_array_manifest(Builder &b, const sgc_array
         coordinates += array.dimension_count;
         return result;
     });
-    return ice::CreateArrayManifest(b, flat(array.node), refs);
+    const auto extra = flat(b, array.extra);
+    return ice::CreateArrayManifest(b, flat(array.node), refs, extra);
 }
 
 sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_error *err)
@@ -161,7 +162,8 @@ sgc_status encode_manifest(const sgc_manifest_data &m, sgc_buffer *out, sgc_erro
     });
     /* Spec 1 does not know the field, which is what its default says. */
     const uint8_t compression = m.spec_version == 2 ? kLocationsPlain : kLocationsZstd;
-    return finish(b, ice::CreateManifest(b, flat(m.id), arrays, 0, compression), out, err);
+    const auto extra = flat(b, m.extra);
+    return finish(b, ice::CreateManifest(b, flat(m.id), arrays, 0, compression, extra), out, err);
 }
 
 fb::Offset<ice::ArrayUpdatedChunks> encode_updated_chunks(Builder &b, const sgc_updated_chunks &u)
@@ -480,6 +482,7 @@ sgc_array_manifest decode_array_manifest(const ice::ArrayManifest &flat_array, L
         if (!std::lexicographical_compare(at - n, at, at, at + n))
             corrupt("references out of order");
     }
+    array.extra = memory.bytes(flat_array.extra());
     return array;
 }
 
@@ -501,6 +504,7 @@ sgc_status decode_manifest(const void *buffer, size_t size, sgc_arena *arena,
             return less(a.node, b.node);
         },
         "arrays out of order");
+    result.extra = memory.bytes(m.extra());
     *out = result;
     return SGC_OK;
 }

@@ -120,15 +120,16 @@ typedef struct sgc_array_manifest {
     size_t count;
     const uint32_t *coordinates; /* count x dimension_count, in lexicographic order */
     const sgc_chunk_ref *refs;   /* count */
+    sgc_bytes extra;
 } sgc_array_manifest;
 
-/* The `extra` fields of manifests and their arrays are dropped: manifests are divided and joined.
- * Compressed locations are decoded, and encoded plain. */
+/* Compressed locations are decoded, and encoded plain. */
 typedef struct sgc_manifest_data {
     int spec_version; /* as in sgc_snapshot_data */
     sgc_object_id id;
     size_t array_count;
     const sgc_array_manifest *arrays; /* by node id */
+    sgc_bytes extra;
 } sgc_manifest_data;
 
 typedef struct sgc_node_ids {

@@ -87,7 +87,8 @@ static sgc_status add_stored(sgc_split *split, const sgc_snapshot_data *base,
         const uint32_t *coordinates = array->coordinates + i * dimensions;
         if (!is_kept(split, coordinates))
             continue;
-        sgc_split_entry entry = {.window = window_of(split, coordinates), .ref = array->refs[i]};
+        sgc_split_entry entry = {
+            .window = window_of(split, coordinates), .ref = array->refs[i], .source = manifest};
         memcpy(entry.coordinates, coordinates, dimensions * sizeof *coordinates);
         SGC_TRY(add(split, &entry, err));
     }
@@ -173,9 +174,10 @@ static void reduce(sgc_split *split)
 {
     size_t n = 0;
     for (size_t i = 0; i < split->count; i++) {
-        const sgc_split_entry *entry = &split->entries[i];
-        const bool overridden = i + 1 < split->count && same_chunk(split, entry, entry + 1);
-        if (!overridden && entry->ref.kind != SGC_CHUNK_NONE)
+        sgc_split_entry *entry = &split->entries[i];
+        if (i + 1 < split->count && same_chunk(split, entry, entry + 1))
+            entry[1].source = entry->source;
+        else if (entry->ref.kind != SGC_CHUNK_NONE)
             split->entries[n++] = *entry;
     }
     split->count = n;
@@ -190,9 +192,15 @@ static bool same_ref(const sgc_chunk_ref *a, const sgc_chunk_ref *b)
                : a->offset == b->offset && sgc_object_id_compare(&a->id, &b->id) == 0;
 }
 
+static bool same_bytes(sgc_bytes a, sgc_bytes b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
 static bool same_array(const sgc_array_manifest *a, const sgc_array_manifest *b)
 {
     if (a == NULL || a->count != b->count || a->dimension_count != b->dimension_count ||
+        !same_bytes(a->extra, b->extra) ||
         memcmp(a->coordinates, b->coordinates,
                a->count * a->dimension_count * sizeof *a->coordinates) != 0)
         return false;
@@ -202,40 +210,49 @@ static bool same_array(const sgc_array_manifest *a, const sgc_array_manifest *b)
     return true;
 }
 
-/* True when the manifest `file` can be read and says the same as `array`. */
+/* True when the manifest `file` can be read and says the same as `data`, which has one array. */
 static bool says(const sgc_split *split, const sgc_manifest_file *file,
-                 const sgc_array_manifest *array)
+                 const sgc_manifest_data *data)
 {
     const sgc_snapshot_data listing = {.manifest_files = file, .manifest_file_count = 1};
     sgc_manifest *manifest;
     if (sgc_repository_manifest(split->repository, &listing, &file->id, &manifest, NULL) != SGC_OK)
         return false;
-    const bool same = same_array(sgc_manifest_find_array(manifest, &array->node), array);
+    const bool same =
+        same_array(sgc_manifest_find_array(manifest, &data->arrays->node), data->arrays) &&
+        same_bytes(sgc_manifest_get(manifest)->extra, data->extra);
     sgc_manifest_unref(manifest);
     return same;
 }
 
 /* True, with the manifest, when an attempt before has written it already. */
-static bool find_written(const sgc_split *split, const sgc_array_manifest *array,
+static bool find_written(const sgc_split *split, const sgc_manifest_data *data,
                          sgc_manifest_file *file)
 {
+    const sgc_array_manifest *array = data->arrays;
     const sgc_chunk_change *w =
         sgc_chunk_map_find(split->written, array->coordinates, array->dimension_count);
     if (w == NULL || w->ref.offset != array->count)
         return false;
     *file = (sgc_manifest_file){
         .id = w->ref.id, .size_bytes = w->ref.length, .num_chunk_refs = (uint32_t)w->ref.offset};
-    return says(split, file, array);
+    return says(split, file, data);
 }
 
-static sgc_status store_manifest(sgc_split *split, const sgc_array_manifest *array,
-                                 sgc_manifest_file *file, sgc_error *err)
+/* Writes a manifest of `array`, which takes the place of `source` (NULL: of none). */
+static sgc_status store_manifest(sgc_split *split, sgc_array_manifest *array,
+                                 const sgc_manifest *source, sgc_manifest_file *file,
+                                 sgc_error *err)
 {
-    if (find_written(split, array, file))
-        return SGC_OK;
     sgc_manifest_data data = {.spec_version = sgc_repository_spec_version(split->repository),
                               .array_count = 1,
                               .arrays = array};
+    if (source != NULL) {
+        array->extra = sgc_manifest_find_array(source, &array->node)->extra;
+        data.extra = sgc_manifest_get(source)->extra;
+    }
+    if (find_written(split, &data, file))
+        return SGC_OK;
     SGC_TRY(sgc_manifest_store(sgc_repository_store(split->repository), &data, file, err));
     const sgc_chunk_ref written = {
         .id = file->id, .length = file->size_bytes, .offset = file->num_chunk_refs};
@@ -253,8 +270,11 @@ static sgc_status write_window(sgc_split *split, const sgc_split_entry *entries,
     sgc_extent *extents = sgc_arena_alloc(arena, dimensions, sizeof *extents);
     if (coordinates == NULL || refs == NULL || extents == NULL)
         return sgc_fail_memory(err, count * sizeof *refs, "a manifest");
+    const sgc_manifest *source = NULL;
     for (size_t i = 0; i < count; i++) {
         refs[i] = entries[i].ref;
+        if (source == NULL)
+            source = entries[i].source;
         for (size_t d = 0; d < dimensions; d++) {
             const uint32_t c = entries[i].coordinates[d];
             coordinates[i * dimensions + d] = c;
@@ -264,9 +284,9 @@ static sgc_status write_window(sgc_split *split, const sgc_split_entry *entries,
                 extents[d].to = c + 1;
         }
     }
-    const sgc_array_manifest array = {split->node->id, dimensions, count, coordinates, refs};
+    sgc_array_manifest array = {split->node->id, dimensions, count, coordinates, refs, {0}};
     sgc_manifest_file *file = &split->files[split->file_count];
-    SGC_TRY(store_manifest(split, &array, file, err));
+    SGC_TRY(store_manifest(split, &array, source, file, err));
     split->file_count++;
     split->manifests[split->manifest_count++] = (sgc_manifest_ref){file->id, extents};
     return SGC_OK;

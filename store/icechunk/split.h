@@ -2,7 +2,8 @@
  *
  * Only the windows with changed chunks are read and written; manifests inside other windows are
  * kept as they are. A manifest that crosses windows (from a writer without our rules) is divided
- * when its array is touched. */
+ * when its array is touched. The `extra` fields of a manifest stay with the chunks it described; a
+ * window to which several manifests contribute takes those of one of them. */
 #ifndef SGC_SPLIT_H
 #define SGC_SPLIT_H
 
@@ -18,6 +19,7 @@ typedef struct sgc_split_entry {
     uint32_t coordinates[SGC_MAX_DIMENSIONS];
     bool is_change; /* wins over what is stored */
     sgc_chunk_ref ref;
+    const sgc_manifest *source; /* where the chunk was stored; NULL: nowhere */
 } sgc_split_entry;
 
 typedef struct sgc_split {
