@@ -418,12 +418,20 @@ static sgc_status parse_bands(const cJSON *json, const place *p, sgc_definition 
 
 /* ---- source ---- */
 
+/* The keys of all kinds, and those of one. */
+static sgc_status check_source_keys(const cJSON *source, const char *const *keys, const place *p,
+                                    sgc_error *err)
+{
+    enum { MOST_KEYS = 32 };
+    const char *known[MOST_KEYS + 1] = {"kind", "max_concurrency", "retries"};
+    size_t n = 3;
+    for (; *keys != NULL && n < MOST_KEYS; keys++)
+        known[n++] = *keys;
+    return check_keys(source, known, p, err);
+}
+
 static sgc_status parse_source(const cJSON *json, const place *p, sgc_definition *d, sgc_error *err)
 {
-    static const struct {
-        const char *kind;
-        const char *const *keys;
-    } kinds[] = {{"stac", sgc_source_stac_keys}, {"synthetic", sgc_source_synthetic_keys}};
     const cJSON *source = member(json, "source");
     const place at = child(p, "source"), at_kind = child(&at, "kind");
     if (!cJSON_IsObject(source))
@@ -434,9 +442,9 @@ static sgc_status parse_source(const cJSON *json, const place *p, sgc_definition
     d->source = cJSON_Duplicate(source, 1);
     if (d->source == NULL)
         return sgc_fail_memory(err, 0, "a definition");
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].kind, kind) == 0)
-            return check_keys(source, kinds[i].keys, &at, err);
+    for (const sgc_source_kind *k = sgc_source_kinds; k->kind != NULL; k++)
+        if (strcmp(k->kind, kind) == 0)
+            return check_source_keys(source, k->keys, &at, err);
     return fail_at(&at_kind, SGC_UNSUPPORTED, err, "kind \"%.32s\" is not supported by this build",
                    kind);
 }

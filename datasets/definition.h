@@ -20,6 +20,23 @@ typedef enum sgc_composite {
     SGC_COMPOSITE_MAX,
 } sgc_composite;
 
+/* How pixels of one grid become pixels of another. */
+typedef enum sgc_resampling {
+    SGC_RESAMPLE_NEAREST,
+    SGC_RESAMPLE_BILINEAR,
+    SGC_RESAMPLE_CUBIC,
+    SGC_RESAMPLE_AVERAGE,
+    SGC_RESAMPLE_MODE,
+} sgc_resampling;
+
+/* A value of a band that stands for something. */
+typedef struct sgc_category {
+    int64_t value;
+    char *name; /* NULL: has a colour only */
+    bool has_color;
+    uint8_t color[3]; /* red, green, blue */
+} sgc_category;
+
 typedef struct sgc_band {
     char *name;        /* of the array in the cube */
     char *data_type;   /* Zarr's name */
@@ -36,7 +53,25 @@ typedef struct sgc_band {
     char *attributes; /* JSON object: "zarr:attributes", or NULL */
     bool has_statistics;
     double minimum, maximum, mean, stddev;
+    sgc_resampling resampling; /* how levels are made of it */
+    size_t category_count;
+    sgc_category *categories; /* by value */
 } sgc_band;
+
+/* The time axis. Times are seconds since 1970, UTC. */
+typedef struct sgc_time_axis {
+    size_t count;    /* 0: the cube is static */
+    int64_t *starts; /* increasing */
+    int64_t *ends;   /* of the half-open intervals; an instant ends where it starts */
+    bool is_instant;
+    bool is_growable;
+} sgc_time_axis;
+
+/* Another source for levels of a factor and coarser. */
+typedef struct sgc_level_source {
+    int64_t from;
+    const cJSON *source; /* borrows from the definition */
+} sgc_level_source;
 
 typedef struct sgc_definition {
     char *id;
@@ -47,9 +82,14 @@ typedef struct sgc_definition {
     size_t band_count;
     sgc_band *bands;
     sgc_composite composite;
-    double bytes_per_pixel; /* estimated download per pixel of one band; 0: 0.4 x item size */
-    cJSON *source;          /* the member "source" */
-    char *text;             /* the whole document, one line, as it is kept in a cube */
+    sgc_resampling resampling; /* where source and cube grids differ */
+    bool fill_channels;        /* each channel of a chunk position is loaded alone */
+    sgc_time_axis time;
+    size_t level_count;
+    sgc_level_source *levels; /* by factor */
+    double bytes_per_pixel;   /* estimated download per pixel of one band; 0: 0.4 x item size */
+    cJSON *source;            /* the member "source" */
+    char *text;               /* the whole document, one line, as it is kept in a cube */
 } sgc_definition;
 
 /* Gives the definition in `text`; free with sgc_definition_free(). `name` begins the message of any

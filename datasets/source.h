@@ -7,6 +7,7 @@
 
 #include "datasets/cancel.h"
 #include "datasets/definition.h"
+#include "datasets/http.h"
 
 #include "store/error.h"
 
@@ -16,6 +17,7 @@ SGC_BEGIN_C
 typedef struct sgc_patch {
     char *id;
     sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;   /* of the time axis; 0 when the cube is static */
     char **hrefs;  /* one per band; NULL where the patch has none. NULL for sources without files */
 } sgc_patch;
 
@@ -41,37 +43,57 @@ typedef struct sgc_fetch {
 typedef struct sgc_source sgc_source;
 
 struct sgc_source {
-    /* Gives the patches that meet `rect`, full-resolution pixels, with their ids in order. */
-    sgc_status (*find)(sgc_source *self, sgc_rect rect, const sgc_cancel *cancel,
+    /* Gives the patches that meet `rect`, full-resolution pixels, at a time step (0 when the cube
+     * is static), with their ids in order. */
+    sgc_status (*find)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                        sgc_patch_list *out, sgc_error *err);
-    /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of one band:
-     * rect.width x rect.height items of the band's type, row by row, and for each 1 where the
-     * source has a value, else 0; and says what it has cost. SGC_NOT_FOUND: the patch has no such
-     * band. */
-    sgc_status (*read)(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
-                       sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
-                       const sgc_cancel *cancel, sgc_error *err);
+    /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of `count` bands
+     * (one, unless `reads_together`): of each, rect.width x rect.height items of its type, row by
+     * row, and for each 1 where the source has a value, else 0; and says what it has cost.
+     * SGC_NOT_FOUND: the patch has no such band, or is only supposed to be and is not. */
+    sgc_status (*read)(sgc_source *self, const sgc_patch *patch, const size_t *bands, size_t count,
+                       int64_t factor, sgc_rect rect, void *const *pixels, uint8_t *const *valid,
+                       sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err);
     void (*free)(sgc_source *self);
     bool has_levels;       /* factors other than 1 can be read */
+    bool reads_together;   /* one request brings several bands */
+    bool finds_alone;      /* find() asks nobody */
     unsigned max_requests; /* concurrent ones the service bears */
 };
 
-/* Gives a source for `definition`, which it borrows; connects to nothing. */
-SGC_CHECKED sgc_status sgc_source_new(const sgc_definition *definition,
+/* Gives a source of the kind that `json` (a definition's "source", or one of its "levels") says,
+ * for `definition`; it borrows both. Connects to nothing. */
+SGC_CHECKED sgc_status sgc_source_new(const sgc_definition *definition, const cJSON *json,
                                       const sgc_source_options *options, sgc_source **out,
                                       sgc_error *err);
 void sgc_source_free(sgc_source *source);
 
-/* The constructors of each kind; use sgc_source_new(). */
-SGC_CHECKED sgc_status sgc_source_stac_new(const sgc_definition *definition,
-                                           const sgc_source_options *options, sgc_source **out,
-                                           sgc_error *err);
-SGC_CHECKED sgc_status sgc_source_synthetic_new(const sgc_definition *definition, sgc_source **out,
-                                                sgc_error *err);
+/* Gives a client for the requests of a source as its "max_concurrency" and "retries" and GDAL's
+ * options for retries say, and how many requests may run at a time. */
+SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *options,
+                                             unsigned default_requests, sgc_http **http,
+                                             unsigned *max_requests, sgc_error *err);
 
-/* The keys of "source" that each kind allows besides "kind", NULL-terminated. */
+/* Sorts the patches by id and drops those that are there twice. */
+void sgc_patch_list_sort(sgc_patch_list *list);
+
+/* The constructors of each kind; use sgc_source_new(). */
+typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
+                                          const sgc_source_options *options, sgc_source **out,
+                                          sgc_error *err);
+sgc_source_constructor sgc_source_stac_new, sgc_source_synthetic_new;
+
+/* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
 extern const char *const sgc_source_stac_keys[];
 extern const char *const sgc_source_synthetic_keys[];
+
+/* The kinds; ends with an entry whose kind is NULL. */
+typedef struct sgc_source_kind {
+    const char *kind;
+    const char *const *keys;
+    sgc_source_constructor *construct;
+} sgc_source_kind;
+extern const sgc_source_kind sgc_source_kinds[];
 
 SGC_END_C
 

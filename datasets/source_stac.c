@@ -9,18 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/remote_file.h"
-#include "datasets/source.h"
+#include "datasets/raster_file.h"
 
-#define MULTI_RANGE_OPTION "GDAL_MAX_RAW_BLOCK_CACHE_SIZE"
-#define MULTI_RANGE_BYTES "64000000"
-
-enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PAGES = 10000 };
+enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, MOST_PAGES = 10000 };
 
 enum { LARGEST_PAGE = 64 * 1024 * 1024 };
 
-const char *const sgc_source_stac_keys[] = {"kind",    "api",  "collection",      "limit",
-                                            "retries", "href", "max_concurrency", NULL};
+const char *const sgc_source_stac_keys[] = {"api", "collection", "limit", "href", NULL};
 
 typedef struct stac_source {
     sgc_source base;
@@ -324,35 +319,10 @@ static sgc_status search_pages(const stac_source *source, cJSON *body, sgc_rect 
     return status;
 }
 
-static int compare_patches(const void *a, const void *b)
-{
-    return strcmp(((const sgc_patch *)a)->id, ((const sgc_patch *)b)->id);
-}
-
-/* Paging may repeat an item when the collection changes meanwhile. */
-static void sort_unique(sgc_patch_list *list)
-{
-    if (list->count == 0)
-        return;
-    qsort(list->patches, list->count, sizeof *list->patches, compare_patches);
-    sgc_patch_list dropped = {.band_count = list->band_count,
-                              .patches = calloc(list->count, sizeof *list->patches)};
-    if (dropped.patches == NULL)
-        return; /* applying a patch twice changes nothing */
-    size_t n = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        if (n > 0 && strcmp(list->patches[n - 1].id, list->patches[i].id) == 0)
-            dropped.patches[dropped.count++] = list->patches[i];
-        else
-            list->patches[n++] = list->patches[i];
-    }
-    list->count = n;
-    sgc_patch_list_free(&dropped);
-}
-
-static sgc_status stac_find(sgc_source *self, sgc_rect rect, const sgc_cancel *cancel,
+static sgc_status stac_find(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                             sgc_patch_list *out, sgc_error *err)
 {
+    (void)step;
     stac_source *source = (stac_source *)self;
     cJSON *body = NULL;
     SGC_TRY(search_body(source, rect, &body, err));
@@ -362,177 +332,30 @@ static sgc_status stac_find(sgc_source *self, sgc_rect rect, const sgc_cancel *c
         sgc_patch_list_free(&list);
         return sgc_fail_in(err, status, "searching for patches of %s", source->definition->id);
     }
-    sort_unique(&list);
+    sgc_patch_list_sort(&list);
     *out = list;
     return SGC_OK;
 }
 
-/* ---- pixels ---- */
-
-/* A file may say where it is; then it must be where its item promises. */
-static sgc_status check_place(GDALDatasetH file, const sgc_patch *patch, const sgc_grid *grid,
-                              sgc_error *err)
-{
-    double t[6];
-    if (GDALGetGeoTransform(file, t) != CE_None)
-        return SGC_OK;
-    const double *g = grid->transform;
-    const double column = (t[0] - g[0]) / g[1], row = (t[3] - g[3]) / g[5];
-    if (fabs(column - (double)patch->rect.x) < 0.01 && fabs(row - (double)patch->rect.y) < 0.01 &&
-        fabs(t[1] / g[1] - 1) < 1e-6 && fabs(t[5] / g[5] - 1) < 1e-6)
-        return SGC_OK;
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file lies elsewhere than its item promises",
-                    patch->id);
-}
-
-static sgc_status check_file(GDALDatasetH file, const sgc_patch *patch, const sgc_band *band,
-                             const sgc_grid *grid, sgc_error *err)
-{
-    if (GDALGetRasterCount(file) < band->source_band)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no band %d", patch->id,
-                        band->source_band);
-    if (GDALGetRasterXSize(file) != patch->rect.width ||
-        GDALGetRasterYSize(file) != patch->rect.height)
-        return sgc_fail(err, SGC_CORRUPT,
-                        "patch %s: its file has %d x %d pixels, but its item promises %lld x %lld",
-                        patch->id, GDALGetRasterXSize(file), GDALGetRasterYSize(file),
-                        (long long)patch->rect.width, (long long)patch->rect.height);
-    return check_place(file, patch, grid, err);
-}
-
-/* valid[i] = pixel i of the band's type is neither `nodata` nor NaN. */
-static void mark_valid(const sgc_band *band, const void *pixels, size_t count, bool has_nodata,
-                       double nodata, uint8_t *valid)
-{
-    const int size = GDALGetDataTypeSizeBytes(band->type);
-    for (size_t i = 0; i < count; i++) {
-        double value;
-        GDALCopyWords((const char *)pixels + i * (size_t)size, band->type, 0, &value, GDT_Float64,
-                      0, 1);
-        valid[i] = !isnan(value) && !(has_nodata && value == nodata);
-    }
-}
-
-/* The same for the type that dominates, in a loop the compiler can vectorise. */
-static void mark_valid_float(const float *pixels, size_t count, bool has_nodata, double nodata,
-                             uint8_t *valid)
-{
-    const float bad = has_nodata ? (float)nodata : NAN;
-    for (size_t i = 0; i < count; i++)
-        valid[i] = !(pixels[i] == bad || pixels[i] != pixels[i]);
-}
-
-/* Where the file carries a mask of its own (a mask band, alpha), it counts too. */
-static CPLErr apply_mask(GDALRasterBandH source, sgc_rect window, uint8_t *valid)
-{
-    if ((GDALGetMaskFlags(source) & (GMF_ALL_VALID | GMF_NODATA)) != 0)
-        return CE_None;
-    const size_t count = (size_t)(window.width * window.height);
-    uint8_t *mask = VSIMalloc(count);
-    if (mask == NULL)
-        return CE_Failure;
-    const CPLErr result = GDALRasterIO(GDALGetMaskBand(source), GF_Read, (int)window.x,
-                                       (int)window.y, (int)window.width, (int)window.height, mask,
-                                       (int)window.width, (int)window.height, GDT_Byte, 0, 0);
-    for (size_t i = 0; result == CE_None && i < count; i++)
-        valid[i] = valid[i] && mask[i] != 0;
-    VSIFree(mask);
-    return result;
-}
-
-static sgc_status read_window(GDALDatasetH file, const sgc_patch *patch, const sgc_band *band,
-                              const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
-                              sgc_error *err)
-{
-    SGC_TRY(check_file(file, patch, band, grid, err));
-    GDALRasterBandH source = GDALGetRasterBand(file, band->source_band);
-    const size_t count = (size_t)(window.width * window.height);
-    if (GDALRasterIO(source, GF_Read, (int)window.x, (int)window.y, (int)window.width,
-                     (int)window.height, pixels, (int)window.width, (int)window.height, band->type,
-                     0, 0) != CE_None)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: %s", patch->id, CPLGetLastErrorMsg());
-    int has_nodata = 0;
-    double nodata = GDALGetRasterNoDataValue(source, &has_nodata);
-    if (band->has_source_nodata) {
-        has_nodata = 1;
-        nodata = band->source_nodata;
-    }
-    if (band->type == GDT_Float32)
-        mark_valid_float(pixels, count, has_nodata, nodata, valid);
-    else
-        mark_valid(band, pixels, count, has_nodata, nodata, valid);
-    if (apply_mask(source, window, valid) != CE_None)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its mask: %s", patch->id,
-                        CPLGetLastErrorMsg());
-    return SGC_OK;
-}
-
-static sgc_status open_and_read(const char *path, const sgc_patch *patch, const sgc_band *band,
-                                const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
-                                sgc_error *err)
-{
-    const char *const drivers[] = {"GTiff", NULL};
-    const char *const no_siblings[] = {"", NULL};
-    /* GDAL asks for so many compressed bytes at once, and beyond that for one tile after another.
-     */
-    if (CPLGetConfigOption(MULTI_RANGE_OPTION, NULL) == NULL)
-        CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
-    GDALDatasetH file =
-        GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
-    if (file == NULL)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file is not a GeoTIFF%s%s", patch->id,
-                        *CPLGetLastErrorMsg() != '\0' ? ": " : "", CPLGetLastErrorMsg());
-    const sgc_status status = read_window(file, patch, band, grid, window, pixels, valid, err);
-    GDALClose(file);
-    return status;
-}
-
-/* One attempt to read a window of a file. */
-static sgc_status read_file(const char *path, const sgc_patch *patch, const sgc_band *band,
-                            const sgc_grid *grid, sgc_rect window, void *pixels, uint8_t *valid,
-                            sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err)
-{
-    sgc_remote_call call;
-    sgc_error remote_error = {""};
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
-    sgc_remote_call_begin(&call, cancel);
-    const sgc_status status = open_and_read(path, patch, band, grid, window, pixels, valid, err);
-    const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
-    CPLPopErrorHandler();
-    fetch->bytes += call.bytes_received;
-    memcpy(fetch->etag, call.etag, sizeof fetch->etag);
-    if (remote == SGC_OK)
-        return status;
-    /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
-    return sgc_fail(err, remote == SGC_NOT_FOUND ? SGC_NETWORK : remote, "patch %s: %s", patch->id,
-                    remote_error.message);
-}
-
-static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, size_t band, int64_t factor,
-                            sgc_rect rect, void *pixels, uint8_t *valid, sgc_fetch *fetch,
-                            const sgc_cancel *cancel, sgc_error *err)
+static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
+                            size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
+                            uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
+                            sgc_error *err)
 {
     stac_source *source = (stac_source *)self;
-    const sgc_band *definition = &source->definition->bands[band];
+    const sgc_raster_window window = {source->definition, bands[0], factor, rect, patch};
+    const char *href = patch->hrefs[bands[0]];
+    (void)count;
+    *fetch = (sgc_fetch){0};
     if (factor != 1)
         return sgc_fail(err, SGC_UNSUPPORTED, "this source has full resolution only");
-    if (patch->hrefs[band] == NULL)
+    if (href == NULL)
         return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
-                        definition->asset);
-    char *path;
-    SGC_TRY(sgc_remote_files_path(source->files, patch->hrefs[band], &path, err));
-    const sgc_rect window = {rect.x - patch->rect.x, rect.y - patch->rect.y, rect.width,
-                             rect.height};
-    *fetch = (sgc_fetch){0};
-    sgc_status status = read_file(path, patch, definition, &source->definition->grid, window,
-                                  pixels, valid, fetch, cancel, err);
-    /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
-    if (status == SGC_CORRUPT)
-        status = read_file(path, patch, definition, &source->definition->grid, window, pixels,
-                           valid, fetch, cancel, err);
-    free(path);
-    return status;
+                        source->definition->bands[bands[0]].asset);
+    const sgc_status status =
+        sgc_raster_fetch(source->files, href, &window, pixels[0], valid[0], fetch, cancel, err);
+    /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
+    return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
 }
 
 static void stac_free(sgc_source *self)
@@ -544,31 +367,11 @@ static void stac_free(sgc_source *self)
     free(source);
 }
 
-/* GDAL's own options for retries hold here too. */
-static sgc_status make_client(stac_source *source, const sgc_source_options *options,
-                              sgc_error *err)
+sgc_status sgc_source_stac_new(const sgc_definition *definition, const cJSON *json,
+                               const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
-    const cJSON *json = source->definition->source;
-    const unsigned requests = options->max_requests > 0
-                                  ? options->max_requests
-                                  : (unsigned)number_of(json, "max_concurrency", DEFAULT_REQUESTS);
-    const int retries = atoi(CPLGetConfigOption("GDAL_HTTP_MAX_RETRY", "-1"));
-    const double delay = CPLAtof(CPLGetConfigOption("GDAL_HTTP_RETRY_DELAY", "0"));
-    const sgc_http_options http = {
-        .max_requests = requests,
-        .retries = (unsigned)(retries >= 0 ? retries : number_of(json, "retries", DEFAULT_RETRIES)),
-        .first_delay_ms = delay > 0 && delay < 3600 ? (unsigned)ceil(delay * 1000) : 0,
-    };
-    source->base.max_requests = requests;
-    SGC_TRY(sgc_http_new(&http, &source->http, err));
-    return sgc_remote_files_new(source->http, &source->files, err);
-}
-
-sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_source_options *options,
-                               sgc_source **out, sgc_error *err)
-{
-    const char *api = options->url != NULL ? options->url : text_of(definition->source, "api");
-    const char *collection = text_of(definition->source, "collection");
+    const char *api = options->url != NULL ? options->url : text_of(json, "api");
+    const char *collection = text_of(json, "collection");
     if (api == NULL || collection == NULL)
         return sgc_fail(err, SGC_INVALID, "%s: /source: kind \"stac\" needs api and collection",
                         definition->id);
@@ -587,7 +390,7 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_sourc
     source->definition = definition;
     source->collection = collection;
     sgc_http_redact(api, source->shown, sizeof source->shown);
-    source->limit = number_of(definition->source, "limit", DEFAULT_LIMIT);
+    source->limit = number_of(json, "limit", DEFAULT_LIMIT);
     const size_t length = strlen(api);
     sgc_status status = SGC_OK;
     if (asprintf(&source->search, "%s%ssearch", api, api[length - 1] == '/' ? "" : "/") < 0) {
@@ -595,7 +398,10 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const sgc_sourc
         status = sgc_fail_memory(err, length, "a URL");
     }
     if (status == SGC_OK)
-        status = make_client(source, options, err);
+        status = sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
+                                       &source->base.max_requests, err);
+    if (status == SGC_OK)
+        status = sgc_remote_files_new(source->http, &source->files, err);
     if (status != SGC_OK) {
         stac_free(&source->base);
         return status;

@@ -20,7 +20,7 @@ enum {
     MARGIN = 100, /* by which a patch reaches beyond its pitch on each side */
 };
 
-const char *const sgc_source_synthetic_keys[] = {"kind", NULL};
+const char *const sgc_source_synthetic_keys[] = {NULL};
 
 /* The gradient of the noise at a lattice point. */
 typedef struct gradient {
@@ -156,10 +156,11 @@ static int64_t clamp_patch(int64_t index)
     return index < 0 ? 0 : index >= PATCHES ? PATCHES - 1 : index;
 }
 
-static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_cancel *cancel,
-                                 sgc_patch_list *out, sgc_error *err)
+static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, size_t step,
+                                 const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
 {
     (void)self;
+    (void)step;
     (void)cancel;
     const sgc_rect whole = {0, 0, SIDE, SIDE};
     const int64_t r0 = clamp_patch((rect.y - MARGIN) / PITCH - 1);
@@ -192,17 +193,19 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, const sgc_canc
     return SGC_OK;
 }
 
-static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, size_t band,
-                                 int64_t factor, sgc_rect rect, void *pixels, uint8_t *valid,
-                                 sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err)
+static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
+                                 size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
+                                 uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
+                                 sgc_error *err)
 {
     (void)self;
-    (void)band;
+    (void)bands;
+    (void)count;
     int row, column;
     if (sscanf(patch->id, "%d_%d", &row, &column) != 2)
         return sgc_fail(err, SGC_INVALID, "\"%s\" is no patch of this source", patch->id);
     const double tag = patch_tag(row, column), f = (double)factor;
-    float *out = pixels;
+    float *out = pixels[0];
     cell cells[OCTAVES];
     init_cells(cells);
     for (int64_t j = 0; j < rect.height; j++) {
@@ -213,7 +216,7 @@ static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, size_
             *out++ = (float)(terrain(cells, ((double)(rect.x + i) + 0.5) * f, y) + tag);
     }
     *fetch = (sgc_fetch){0};
-    memset(valid, 1, (size_t)(rect.width * rect.height));
+    memset(valid[0], 1, (size_t)(rect.width * rect.height));
     return SGC_OK;
 }
 
@@ -222,9 +225,12 @@ static void synthetic_free(sgc_source *self)
     free(self);
 }
 
-sgc_status sgc_source_synthetic_new(const sgc_definition *definition, sgc_source **out,
+sgc_status sgc_source_synthetic_new(const sgc_definition *definition, const cJSON *json,
+                                    const sgc_source_options *options, sgc_source **out,
                                     sgc_error *err)
 {
+    (void)json;
+    (void)options;
     if (definition->band_count != 1 || definition->bands[0].type != GDT_Float32 ||
         definition->grid.width > SIDE || definition->grid.height > SIDE)
         return sgc_fail(err, SGC_INVALID,
@@ -238,6 +244,7 @@ sgc_status sgc_source_synthetic_new(const sgc_definition *definition, sgc_source
         .read = synthetic_read,
         .free = synthetic_free,
         .has_levels = true,
+        .finds_alone = true,
         .max_requests = 4,
     };
     *out = source;

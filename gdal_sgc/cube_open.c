@@ -132,7 +132,7 @@ static sgc_status set_levels(sgc_cube *cube, int64_t chunk_width, int64_t chunk_
     sgc_source *probe;
     const sgc_source_options options = {.url = cube->source_url,
                                         .max_requests = cube->max_requests};
-    SGC_TRY(sgc_source_new(cube->definition, &options, &probe, err));
+    SGC_TRY(sgc_source_new(cube->definition, cube->definition->source, &options, &probe, err));
     cube->source = probe;
     cube->level_count = sgc_layout_levels(cube->definition, chunk_width, chunk_height,
                                           probe->has_levels, cube->levels);

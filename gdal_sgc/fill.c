@@ -74,8 +74,9 @@ static sgc_status apply_patch(sgc_workspace *w, sgc_canvas *canvas, const sgc_pa
     sgc_fetch fetch = {0};
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    const sgc_status status = source->read(source, patch, band, factor, window, w->window,
-                                           w->window_valid, &fetch, &cancel, err);
+    void *const pixels[] = {w->window};
+    const sgc_status status = source->read(source, patch, &band, 1, factor, window, pixels,
+                                           &w->window_valid, &fetch, &cancel, err);
     add_cost(l, patch, &fetch, sgc_seconds_since(&start));
     if (status == SGC_NOT_FOUND) {
         *absent = true;

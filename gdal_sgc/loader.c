@@ -339,7 +339,7 @@ static void find_patches(sgc_loading *l)
     const sgc_cancel cancel = {sgc_loading_stops, l};
     sgc_source *source = l->cube->source;
     sgc_error error = {""};
-    sgc_status status = source->find(source, full, &cancel, &l->patches, &error);
+    sgc_status status = source->find(source, full, 0, &cancel, &l->patches, &error);
     if (status == SGC_OK) {
         l->costs = calloc(l->patches.count + 1, sizeof *l->costs);
         if (l->costs == NULL)

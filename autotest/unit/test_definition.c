@@ -139,7 +139,7 @@ static void test_builtin_definitions_are_good(void **state)
             fail_msg("%s", error.message);
         assert_string_equal(d->id, b->id);
         const sgc_source_options options = {0};
-        assert_int_equal(sgc_source_new(d, &options, &source, &error), SGC_OK);
+        assert_int_equal(sgc_source_new(d, d->source, &options, &source, &error), SGC_OK);
         sgc_source_free(source);
         sgc_definition_free(d);
     }
