@@ -568,6 +568,8 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
         SGC_TRY(accept_part(try, &total_size, err));
     else if (status == 200)
         SGC_TRY(accept_whole(try, &total_size, err));
+    else if (status == 304 && try->request->known_etag != NULL)
+        total_size = 0;
     else
         return fail_status(try, status, err);
 
@@ -709,6 +711,11 @@ static sgc_status make_headers(const sgc_http_request *request, struct curl_slis
     bool good = append_header(headers, "Expect:");
     for (const char *const *line = request->headers; good && line != NULL && *line != NULL; line++)
         good = append_header(headers, *line);
+    if (good && request->known_etag != NULL) {
+        char line[160];
+        snprintf(line, sizeof line, "If-None-Match: %.130s", request->known_etag);
+        good = append_header(headers, line);
+    }
     return good ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
 }
 
