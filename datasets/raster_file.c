@@ -137,6 +137,19 @@ static sgc_nodata nodata_of(GDALRasterBandH source, const sgc_raster_window *w)
     return (sgc_nodata){exists != 0, value};
 }
 
+/* GDAL takes an alpha band for a mask beside one or three others only. */
+static void find_mask(sgc_raster_place *p)
+{
+    const int flags = GDALGetMaskFlags(p->band), last = GDALGetRasterCount(p->raster);
+    GDALRasterBandH last_band = GDALGetRasterBand(p->raster, last);
+    if ((flags & (GMF_ALL_VALID | GMF_NODATA)) == 0) {
+        p->mask = GDALGetMaskBand(p->band);
+    } else if (last != p->number && GDALGetRasterColorInterpretation(last_band) == GCI_AlphaBand) {
+        p->mask = last_band;
+        p->mask_number = last;
+    }
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -150,7 +163,7 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
         return sgc_fail(err, SGC_UNSUPPORTED, "patch %s: its file has complex numbers",
                         w->patch->id);
     p->nodata = nodata_of(p->band, w);
-    p->has_mask = (GDALGetMaskFlags(p->band) & (GMF_ALL_VALID | GMF_NODATA)) == 0;
+    find_mask(p);
     return SGC_OK;
 }
 
@@ -227,17 +240,17 @@ static sgc_status copy_part(const sgc_raster_place *p, const sgc_raster_window *
     const size_t count = (size_t)wanted.width * (size_t)wanted.height;
     const bool in_place = p->type == w->definition->bands[w->band].type && !p->is_south_up;
     char *room = in_place ? NULL : VSIMalloc2(count, item);
-    from->mask = p->has_mask ? VSIMalloc(count) : NULL;
+    from->mask = p->mask != NULL ? VSIMalloc(count) : NULL;
     from->line = (size_t)(in_place ? w->rect.width : wanted.width) * item;
     from->pixels = in_place ? (char *)pixels + (size_t)(wanted.y - w->rect.y) * from->line +
                                   (size_t)(wanted.x - w->rect.x) * item
                             : room;
     sgc_status status = SGC_OK;
-    if (from->pixels == NULL || (p->has_mask && from->mask == NULL))
+    if (from->pixels == NULL || (p->mask != NULL && from->mask == NULL))
         status = sgc_fail_memory(err, count * (item + 1), "a window of a file");
     else if (read_part(p->band, p, wanted, p->type, from->pixels, from->line) != CE_None ||
-             (p->has_mask && read_part(GDALGetMaskBand(p->band), p, wanted, GDT_Byte, from->mask,
-                                       (size_t)wanted.width) != CE_None))
+             (p->mask != NULL &&
+              read_part(p->mask, p, wanted, GDT_Byte, from->mask, (size_t)wanted.width) != CE_None))
         status = fail_read(w, err);
     if (status == SGC_OK)
         status = put_part(p, w, from, pixels, valid, err);

@@ -16,9 +16,10 @@ typedef struct sgc_raster_place {
     sgc_nodata nodata;
     bool has_transform;
     double transform[6];
-    bool has_cube_crs;  /* else its own */
-    bool has_mask;      /* besides nodata */
-    bool is_on_lattice; /* its pixels are full-resolution pixels of the cube */
+    bool has_cube_crs;    /* else its own */
+    GDALRasterBandH mask; /* besides nodata; NULL: none */
+    int mask_number;      /* when it is one of the raster's own bands, else 0 */
+    bool is_on_lattice;   /* its pixels are full-resolution pixels of the cube */
     bool is_south_up;
     sgc_rect rect; /* then: which; south-up: turned */
 } sgc_raster_place;

@@ -5,6 +5,7 @@
 #include <cpl_vsi.h>
 #include <gdal_utils.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "datasets/raster_private.h"
@@ -43,39 +44,60 @@ static void add_word(char ***words, const char *format, ...)
     *words = CSLAddString(*words, text);
 }
 
-static char **view_arguments(const sgc_raster_place *p, const sgc_raster_window *w)
+/* A band of a raster, in the words of gdal_translate. */
+typedef struct band_name {
+    char text[32];
+} band_name;
+
+static band_name name_of_band(const sgc_raster_place *p)
+{
+    band_name name;
+    snprintf(name.text, sizeof name.text, "%d", p->number);
+    return name;
+}
+
+static band_name name_of_mask(const sgc_raster_place *p)
+{
+    band_name name;
+    if (p->mask_number > 0)
+        snprintf(name.text, sizeof name.text, "%d", p->mask_number);
+    else
+        snprintf(name.text, sizeof name.text, "mask,%d", p->number);
+    return name;
+}
+
+static void add_place(char ***words, const sgc_raster_place *p, const sgc_raster_window *w)
+{
+    const double *g = w->definition->grid.transform;
+    const sgc_rect r = p->rect;
+    if (p->has_cube_crs) {
+        add_word(words, "-a_srs");
+        *words = CSLAddString(*words, w->definition->crs);
+    }
+    if (!p->has_transform) {
+        add_word(words, "-a_ullr");
+        add_word(words, "%.17g", g[0] + (double)r.x * g[1]);
+        add_word(words, "%.17g", g[3] + (double)r.y * g[5]);
+        add_word(words, "%.17g", g[0] + (double)(r.x + r.width) * g[1]);
+        add_word(words, "%.17g", g[3] + (double)(r.y + r.height) * g[5]);
+    }
+}
+
+/* Gives one band alone, where it belongs, with its mask (NULL: none) or its nodata value; NULL on
+ * failure. */
+static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window *w,
+                             const char *band, const char *mask, sgc_nodata nodata)
 {
     char **words = NULL;
     add_word(&words, "-of");
     add_word(&words, "VRT");
     add_word(&words, "-b");
-    add_word(&words, "%d", p->number);
+    add_word(&words, "%s", band);
     add_word(&words, "-mask");
-    add_word(&words, p->has_mask ? "mask,%d" : "none", p->number);
+    add_word(&words, "%s", mask != NULL ? mask : "none");
     add_word(&words, "-a_nodata");
-    /* A value that no pixel can have would be moved into the type's range. */
-    add_word(&words, sgc_nodata_fits(p->nodata, p->type) ? "%.17g" : "none",
-             (double)p->nodata.value);
-    if (p->has_cube_crs) {
-        add_word(&words, "-a_srs");
-        words = CSLAddString(words, w->definition->crs);
-    }
-    if (!p->has_transform) {
-        const double *g = w->definition->grid.transform;
-        const sgc_rect r = p->rect;
-        add_word(&words, "-a_ullr");
-        add_word(&words, "%.17g", g[0] + (double)r.x * g[1]);
-        add_word(&words, "%.17g", g[3] + (double)r.y * g[5]);
-        add_word(&words, "%.17g", g[0] + (double)(r.x + r.width) * g[1]);
-        add_word(&words, "%.17g", g[3] + (double)(r.y + r.height) * g[5]);
-    }
-    return words;
-}
-
-/* Gives the wanted band alone, with its validity and its place; NULL on failure. */
-static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window *w)
-{
-    char **words = view_arguments(p, w);
+    add_word(&words, nodata.exists ? "%.17g" : "none", (double)nodata.value);
+    add_place(&words, p, w);
     GDALTranslateOptions *options = GDALTranslateOptionsNew(words, NULL);
     CSLDestroy(words);
     GDALDatasetH view = options != NULL ? GDALTranslate("", p->raster, options, NULL) : NULL;
@@ -99,7 +121,8 @@ static GDALDatasetH new_window(const sgc_raster_window *w, working_type work)
     const bool good =
         window != NULL && OSRSetFromUserInput(crs, w->definition->crs) == OGRERR_NONE &&
         GDALSetGeoTransform(window, t) == CE_None && GDALSetSpatialRef(window, crs) == CE_None &&
-        GDALSetRasterNoDataValue(GDALGetRasterBand(window, 1), work.none) == CE_None;
+        GDALSetRasterNoDataValue(GDALGetRasterBand(window, 1), work.none) == CE_None &&
+        GDALFillRaster(GDALGetRasterBand(window, 1), work.none, 0) == CE_None;
     OSRDestroySpatialReference(crs);
     if (good)
         return window;
@@ -160,6 +183,40 @@ static sgc_status take_rows(GDALDatasetH from, const sgc_raster_window *w, worki
     return status;
 }
 
+static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
+{
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be resampled: %s", w->patch->id,
+                    CPLGetLastErrorMsg());
+}
+
+/* GDAL's warper forgets the mask of what has a nodata value: it is warped by itself. */
+static sgc_status drop_masked(const sgc_raster_place *p, const sgc_raster_window *w, uint8_t *valid,
+                              sgc_error *err)
+{
+    const working_type work = {GDT_Byte, 0};
+    const int width = (int)w->rect.width, height = (int)w->rect.height;
+    const size_t count = (size_t)width * (size_t)height;
+    uint8_t *mask = VSIMalloc(count);
+    GDALDatasetH view = new_view(p, w, name_of_mask(p).text, NULL, (sgc_nodata){0});
+    GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
+    const bool good = mask != NULL && window != NULL &&
+                      warp(view, window, SGC_RESAMPLE_NEAREST, work) &&
+                      GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height, mask,
+                                   width, height, GDT_Byte, 0, 0) == CE_None;
+    for (size_t i = 0; good && i < count; i++)
+        valid[i] = valid[i] && mask[i] != 0;
+    GDALClose(window);
+    GDALClose(view);
+    VSIFree(mask);
+    return good ? SGC_OK : fail_warp(w, err);
+}
+
+/* A nodata value that no pixel can have would be moved into the type's range. */
+static sgc_nodata usable_nodata(const sgc_raster_place *p)
+{
+    return sgc_nodata_fits(p->nodata, p->type) ? p->nodata : (sgc_nodata){0};
+}
+
 sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w, void *pixels,
                            uint8_t *valid, sgc_error *err)
 {
@@ -169,14 +226,18 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
                         "patch %s: 64-bit integers cannot be resampled; give the cube the grid of "
                         "its files, and use no levels",
                         w->patch->id);
-    GDALDatasetH view = new_view(p, w);
+    const sgc_nodata nodata = usable_nodata(p);
+    const band_name mask = name_of_mask(p);
+    const bool has_mask = p->mask != NULL;
+    GDALDatasetH view =
+        new_view(p, w, name_of_band(p).text, has_mask && !nodata.exists ? mask.text : NULL, nodata);
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
-    const bool good = window != NULL && warp(view, window, resampling_of(w), work);
-    const sgc_status status =
-        good ? take_rows(window, w, work, pixels, valid, err)
-             : sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be resampled: %s",
-                        w->patch->id, CPLGetLastErrorMsg());
+    sgc_status status = window != NULL && warp(view, window, resampling_of(w), work)
+                            ? take_rows(window, w, work, pixels, valid, err)
+                            : fail_warp(w, err);
     GDALClose(window);
     GDALClose(view);
+    if (status == SGC_OK && has_mask && nodata.exists)
+        status = drop_masked(p, w, valid, err);
     return status;
 }

@@ -1,13 +1,13 @@
 #include "datasets/stac_items.h"
 
 #include <cpl_string.h>
-#include <cpl_time.h>
 #include <math.h>
 #include <ogr_core.h>
 #include <ogr_srs_api.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "datasets/raster_file.h"
 #include "datasets/stac_href.h"
@@ -29,7 +29,7 @@ bool sgc_stac_parse_time(const char *text, int64_t *seconds)
     OGRField field;
     if (text == NULL || !OGRParseDate(text, &field, 0) || field.Date.Month < 1)
         return false;
-    const struct tm parts = {
+    struct tm parts = {
         .tm_year = field.Date.Year - 1900,
         .tm_mon = field.Date.Month - 1,
         .tm_mday = field.Date.Day,
@@ -39,7 +39,7 @@ bool sgc_stac_parse_time(const char *text, int64_t *seconds)
     };
     /* 100 is UTC, each step a quarter of an hour; 0 and 1 are no zone, which STAC has not. */
     const int quarters = field.Date.TZFlag > 1 ? field.Date.TZFlag - 100 : 0;
-    *seconds = CPLYMDHMSToUnixTime(&parts) - (int64_t)quarters * 900;
+    *seconds = timegm(&parts) - (int64_t)quarters * 900;
     return true;
 }
 

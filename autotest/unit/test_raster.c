@@ -580,7 +580,7 @@ static double identify(int x, int y)
 static void check_antimeridian(double west, bool *seen)
 {
     enum { SIDE = 60 };
-    const double utm[] = {690000, 200, 0, 7230000, 0, -200};
+    const double utm[] = {631000, 200, 0, 7230000, 0, -200};
     static char crs[] = "EPSG:4326";
     definition.crs = crs;
     definition.grid = (sgc_grid){crs, {west, 0.004, 0, 65.15, 0, -0.002}, 2 * SIDE, SIDE};
@@ -629,7 +629,7 @@ static void test_raster_across_the_antimeridian(void **state)
 static double expect_beyond_pole(int x, int y)
 {
     (void)x;
-    return y == 0 || y == 19 ? (double)NAN : 1;
+    return y == 0 || y == 18 ? (double)NAN : 1;
 }
 
 static double one(int x, int y)
@@ -646,10 +646,10 @@ static void test_rows_beyond_the_poles_have_no_value(void **state)
     static char crs[] = "EPSG:4326";
     const double t[] = {-180, 10, 0, 95.0001, 0, -10.00001};
     definition.crs = crs;
-    definition.grid = (sgc_grid){crs, {-180, 10, 0, 95.0001, 0, -10.00001}, 36, 20};
-    GDALDatasetH raster = new_raster(36, 20, 1, GDT_Float32, t, wgs84);
+    definition.grid = (sgc_grid){crs, {-180, 10, 0, 95.0001, 0, -10.00001}, 36, 19};
+    GDALDatasetH raster = new_raster(36, 19, 1, GDT_Float32, t, wgs84);
     fill(raster, 1, one);
-    check(raster, (sgc_rect){0, 0, 36, 20}, 1, true, expect_beyond_pole);
+    check(raster, (sgc_rect){0, 0, 36, 19}, 1, true, expect_beyond_pole);
     GDALClose(raster);
 }
 
@@ -740,7 +740,7 @@ static void test_extents_in_another_crs(void **state)
     OSRDestroySpatialReference(from);
     OSRDestroySpatialReference(to);
 
-    const double across[] = {690000, 200, 0, 7230000, 0, -200};
+    const double across[] = {631000, 200, 0, 7230000, 0, -200};
     assert_int_equal(
         sgc_raster_extent("EPSG:32660", across, 100, 100, &definition.grid, &rect, NULL), SGC_OK);
     assert_int_equal(rect.x, 0);
@@ -768,7 +768,9 @@ enum { COG_SIDE = 4096 };
 
 static double noise(int x, int y)
 {
-    return (double)((uint32_t)(x * 7919 + y * 104729) * 2654435761U >> 16 & 0xff);
+    uint32_t h = (uint32_t)(y * COG_SIDE + x) * 2654435761U;
+    h = (h ^ h >> 15) * 2246822519U;
+    return (h ^ h >> 13) & 0xff;
 }
 
 static void write_cog(const http_server *server, const char *name)
@@ -828,9 +830,9 @@ static void test_only_what_lies_under_a_window_is_fetched(void **state)
     assert_int_equal(sgc_remote_files_new(http, &files, NULL), SGC_OK);
     definition.grid.width = definition.grid.height = COG_SIDE;
     band.type = GDT_Byte;
-    const http_server_url url = http_server_address(&server, "cog.tif");
+    const http_server_url url = http_server_address(&server, "/cog.tif");
     assert_in_range(fetched(files, url.text, (sgc_rect){1100, 2100, 300, 300}, 1), 200000, 1000000);
-    assert_in_range(fetched(files, url.text, (sgc_rect){0, 0, 256, 256}, 16), 50000, 200000);
+    assert_in_range(fetched(files, url.text, (sgc_rect){0, 0, 256, 256}, 16), 200000, 400000);
     assert_in_range(fetched(files, url.text, (sgc_rect){300, 300, 128, 128}, 2), 50000, 600000);
     sgc_remote_files_free(files);
     sgc_http_free(http);
