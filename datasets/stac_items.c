@@ -247,14 +247,17 @@ static sgc_status footprint_extent(const sgc_definition *d, const cJSON *item, s
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "it has neither proj:shape and proj:transform nor a bbox: its pixels are "
                         "unknown");
-    const double west = b[0], south = b[1], north = n == 4 ? b[3] : b[4];
-    const double east = (n == 4 ? b[2] : b[3]) + ((n == 4 ? b[2] : b[3]) < west ? 360 : 0);
-    if (!(west >= -360 && east <= 540 && east >= west && south >= -90.1 && north <= 90.1 &&
+    const double south = b[1], north = n == 4 ? b[3] : b[4];
+    double west = b[0], east = n == 4 ? b[2] : b[3];
+    if (!(fabs(west) <= 360 && fabs(east) <= 360 && south >= -90.1 && north <= 90.1 &&
           north >= south))
         return sgc_fail(err, SGC_CORRUPT, "its bbox is none in degrees");
     const double dx = fmax(0.05 * (east - west), 0.01), dy = fmax(0.05 * (north - south), 0.01);
-    const double width = fmin(east - west + 2 * dx, 360), top = fmin(north + dy, 90);
-    const double transform[6] = {west - dx, width, 0, top, 0, fmax(south - dy, -90) - top};
+    const bool crosses = west > east || west - dx < -180 || east + dx > 180;
+    west = crosses ? -180 : west - dx;
+    east = crosses ? 180 : east + dx;
+    const double top = fmin(north + dy, 90), bottom = fmax(south - dy, -90);
+    const double transform[6] = {west, east - west, 0, top, 0, bottom - top};
     return sgc_raster_extent("OGC:CRS84", transform, 1, 1, &d->grid, rect, err);
 }
 
