@@ -12,8 +12,10 @@
 enum { DEFAULT_RETRIES = 5 };
 
 const sgc_source_kind sgc_source_kinds[] = {
+    {"gdal", sgc_source_gdal_keys, sgc_source_gdal_new},
     {"stac", sgc_source_stac_keys, sgc_source_stac_new},
     {"synthetic", sgc_source_synthetic_keys, sgc_source_synthetic_new},
+    {"tiles", sgc_source_tiles_keys, sgc_source_tiles_new},
     {NULL, NULL, NULL},
 };
 
