@@ -423,8 +423,9 @@ static sgc_status check_source_keys(const cJSON *source, const char *const *keys
                                     sgc_error *err)
 {
     enum { MOST_KEYS = 32 };
-    const char *known[MOST_KEYS + 1] = {"kind", "max_concurrency", "retries"};
-    size_t n = 3;
+    const char *known[MOST_KEYS + 1] = {"kind",    "max_concurrency", "retries", "buffer",
+                                        "headers", "missing_status",  "access"};
+    size_t n = 7;
     for (; *keys != NULL && n < MOST_KEYS; keys++)
         known[n++] = *keys;
     return check_keys(source, known, p, err);
