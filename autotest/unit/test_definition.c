@@ -71,7 +71,7 @@ static void test_refused_with_pointer(void **state)
          "\"float32\"}",
          "/bands/1/name: \"dem\" is there twice"},
         {"\"name\": \"dem\"", "\"name\": \"../dem\"", "/bands/0/name: "},
-        {"\"collection\"", "\"tile\"", "/source/tile: unknown key"},
+        {"\"collection\"", "\"asset_type\"", "/source/asset_type: unknown key"},
         {"\"stac\"", "\"magic\"", "/source/kind: kind \"magic\""},
         {"\"id\": \"x\"", "\"id\": \"x\", \"time\": {}", "/time: not supported by this build"},
         {"\"id\": \"x\"", "\"id\": \"../x\"", "/id: "},
