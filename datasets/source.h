@@ -83,18 +83,6 @@ typedef sgc_status sgc_source_constructor(const sgc_definition *definition, cons
                                           sgc_error *err);
 sgc_source_constructor sgc_source_stac_new, sgc_source_synthetic_new;
 
-/* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
-extern const char *const sgc_source_stac_keys[];
-extern const char *const sgc_source_synthetic_keys[];
-
-/* The kinds; ends with an entry whose kind is NULL. */
-typedef struct sgc_source_kind {
-    const char *kind;
-    const char *const *keys;
-    sgc_source_constructor *construct;
-} sgc_source_kind;
-extern const sgc_source_kind sgc_source_kinds[];
-
 SGC_END_C
 
 #endif

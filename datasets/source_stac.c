@@ -15,8 +15,6 @@ enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, MOST_PAGES = 10000 };
 
 enum { LARGEST_PAGE = 64 * 1024 * 1024 };
 
-const char *const sgc_source_stac_keys[] = {"api", "collection", "limit", "href", NULL};
-
 typedef struct stac_source {
     sgc_source base;
     const sgc_definition *definition;

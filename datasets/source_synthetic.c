@@ -20,8 +20,6 @@ enum {
     MARGIN = 100, /* by which a patch reaches beyond its pitch on each side */
 };
 
-const char *const sgc_source_synthetic_keys[] = {NULL};
-
 /* The gradient of the noise at a lattice point. */
 typedef struct gradient {
     double x, y;

@@ -410,7 +410,7 @@ static sgc_status default_directory(sgc_buffer *path, sgc_error *err)
 static sgc_status use_default_place(const char *id, sgc_connection *c, sgc_error *err)
 {
     sgc_definition *definition;
-    SGC_TRY(sgc_registry_find(id, &definition, err));
+    SGC_TRY(sgc_registry_find(id, NULL, &definition, err));
     sgc_buffer path = {0};
     sgc_status status = default_directory(&path, err);
     if (status == SGC_OK)

@@ -87,7 +87,7 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
     char *text = strndup(span.text, span.size);
     if (text == NULL)
         return sgc_fail_memory(err, span.size, "a definition");
-    const sgc_status status = sgc_definition_parse(text, cube->place, out, err);
+    const sgc_status status = sgc_definition_parse(text, cube->place, NULL, out, err);
     free(text);
     return status;
 }
@@ -99,7 +99,7 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
 {
     sgc_definition *mine;
     cube->definition = theirs;
-    const sgc_status found = sgc_registry_find(dataset != NULL ? dataset : theirs->id, &mine,
+    const sgc_status found = sgc_registry_find(dataset != NULL ? dataset : theirs->id, theirs->parameters, &mine,
                                                dataset != NULL ? err : NULL);
     if (found != SGC_OK && dataset != NULL)
         return found;
@@ -184,7 +184,7 @@ static sgc_status open_empty(sgc_cube *cube, const sgc_connection *c, sgc_error 
     if (c->dataset == NULL)
         return sgc_fail(err, SGC_INVALID,
                         "%s is empty: say what it shall hold, like dataset=ArcticDEM32m", c->place);
-    SGC_TRY(sgc_registry_find(c->dataset, &cube->definition, err));
+    SGC_TRY(sgc_registry_find(c->dataset, NULL, &cube->definition, err));
     if (c->chunk_size > 0)
         cube->definition->chunk_width = cube->definition->chunk_height = c->chunk_size;
     return set_levels(cube, cube->definition->chunk_width, cube->definition->chunk_height, err);
