@@ -231,6 +231,7 @@ static const key keys[] = {
 
     {"tiles", "href", check_url, {NULL}, SAME_PATH},
     {"tiles", "tile", check_tile, {NULL}, SAME},
+    {"tiles", "id", check_text, {NULL}, SAME},
     {"tiles", "proj:code", check_crs, {NULL}, SAME},
     {"tiles", "buffer", check_count, {NULL}, SAME},
     {"tiles", "missing", check_text, {"empty", "error"}, MAY_DIFFER},
@@ -351,10 +352,9 @@ static sgc_status warn(sgc_definition *definition, const sgc_place *at, sgc_erro
 
 /* ---- templates ---- */
 
-/* A template must tell apart what is not the same. */
+/* A template must tell apart what is not the same, by fields that have a value there. */
 static sgc_status check_template(const sgc_definition *definition, const cJSON *source,
-                                 const char *name, bool tells_times, const sgc_place *at,
-                                 sgc_error *err)
+                                 const char *name, const sgc_place *at, sgc_error *err)
 {
     const char *text = cJSON_GetStringValue(sgc_json_member(source, name));
     const sgc_place here = sgc_place_member(at, name);
@@ -363,13 +363,15 @@ static sgc_status check_template(const sgc_definition *definition, const cJSON *
     sgc_error reason;
     if (sgc_template_check(text, &used, &reason) != SGC_OK)
         return sgc_fail_at(&here, SGC_INVALID, err, "%s", reason.message);
+    if ((used & (SGC_FIELD_ID | SGC_FIELD_ASSET)) != 0 && strcmp(name, "id") == 0)
+        return sgc_fail_at(&here, SGC_INVALID, err, "{id} and {asset} have no value here");
     if ((used & SGC_FIELDS_X) == 0 && has_several_tiles(&l, &definition->grid, 0))
         return sgc_fail_at(&here, SGC_INVALID, err, "does not use x_min/x_max/col");
     if ((used & SGC_FIELDS_Y) == 0 && has_several_tiles(&l, &definition->grid, 1))
         return sgc_fail_at(&here, SGC_INVALID, err, "does not use y_min/y_max/row");
     if ((used & SGC_FIELDS_TIME) != 0 && definition->time.count == 0)
         return sgc_fail_at(&here, SGC_INVALID, err, "uses times, but the cube has no time axis");
-    if ((used & SGC_FIELDS_TIME) == 0 && tells_times && definition->time.count > 1)
+    if ((used & SGC_FIELDS_TIME) == 0 && definition->time.count > 1)
         return sgc_fail_at(&here, SGC_INVALID, err, "does not use t_year/t_month/t_day");
     return SGC_OK;
 }
@@ -419,7 +421,7 @@ static sgc_status check_stac(sgc_definition *definition, const cJSON *source, co
     SGC_TRY(check_items(source, at, err));
     if (has_lattice != (sgc_json_member(source, "id") != NULL))
         return require(source, has_lattice ? "id" : "tile", at, err);
-    return has_lattice ? check_template(definition, source, "id", true, at, err) : SGC_OK;
+    return has_lattice ? check_template(definition, source, "id", at, err) : SGC_OK;
 }
 
 static sgc_status check_tiles(sgc_definition *definition, const cJSON *source, const sgc_place *at,
@@ -427,7 +429,9 @@ static sgc_status check_tiles(sgc_definition *definition, const cJSON *source, c
 {
     SGC_TRY(require(source, "href", at, err));
     SGC_TRY(require(source, "tile", at, err));
-    SGC_TRY(check_template(definition, source, "href", true, at, err));
+    SGC_TRY(check_template(definition, source, "href", at, err));
+    if (sgc_json_member(source, "id") != NULL)
+        SGC_TRY(check_template(definition, source, "id", at, err));
     return check_lattice(definition, source, at, err);
 }
 

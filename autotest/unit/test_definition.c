@@ -197,6 +197,8 @@ static void test_bad_sources(void **state)
         {TILES("https://a.example/{col}_{line}.tif", ""), "/source/href: "},
         {TILES("https://a.example/{col}_{row}_{t_year}.tif", ""),
          "/source/href: uses times, but the cube has no time axis"},
+        {TILES("https://a.example/{col}_{row}.tif", ", \"id\": \"{col}_{id}\""),
+         "/source/id: {id} and {asset} have no value here"},
         {TILES("https://a.example/{col}_{row}.tif", ", \"missing\": \"never\""),
          "/source/missing: must be one of"},
         {TILES("https://a.example/{col}_{row}.tif", ", \"proj:code\": \"EPSG:99999\""),
