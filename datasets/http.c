@@ -601,6 +601,8 @@ static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
     if (code == CURLE_OK)
         code = transfer(conn, cancel);
     terminate(&try->body);
+    if (try->request->answered != NULL)
+        *try->request->answered = (int)http_status(try->easy);
     const sgc_status status = accept_answer(try, code, response, err);
     if (status != SGC_OK)
         free(try->body.data);
@@ -729,6 +731,8 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
     struct curl_slist *headers = NULL;
     unsigned attempts = 1;
     sgc_error reason;
+    if (request->answered != NULL)
+        *request->answered = 0;
     sgc_status status = make_headers(request, &headers, &reason);
     if (status == SGC_OK)
         status = try_until_done(http, request, headers, cancel, response, &attempts, &reason);

@@ -9,6 +9,7 @@ enum { DEFAULT_RETRIES = 5 };
 
 const sgc_source_kind sgc_source_kinds[] = {
     {"stac", sgc_source_stac_keys, sgc_source_stac_new},
+    {"earthengine", sgc_source_earthengine_keys, sgc_source_earthengine_new},
     {"synthetic", sgc_source_synthetic_keys, sgc_source_synthetic_new},
     {NULL, NULL, NULL},
 };

@@ -47,6 +47,10 @@ struct sgc_source {
      * is static), with their ids in order. */
     sgc_status (*find)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                        sgc_patch_list *out, sgc_error *err);
+    /* The same for reading at factors other than 1, where patches may be larger and be called
+     * otherwise; NULL: they are those of full resolution. */
+    sgc_status (*find_level)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
+                             sgc_patch_list *out, sgc_error *err);
     /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of `count` bands
      * (one, unless `reads_together`): of each, rect.width x rect.height items of its type, row by
      * row, and for each 1 where the source has a value, else 0; and says what it has cost.
@@ -81,11 +85,12 @@ void sgc_patch_list_sort(sgc_patch_list *list);
 typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
                                           const sgc_source_options *options, sgc_source **out,
                                           sgc_error *err);
-sgc_source_constructor sgc_source_stac_new, sgc_source_synthetic_new;
+sgc_source_constructor sgc_source_stac_new, sgc_source_synthetic_new, sgc_source_earthengine_new;
 
 /* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
 extern const char *const sgc_source_stac_keys[];
 extern const char *const sgc_source_synthetic_keys[];
+extern const char *const sgc_source_earthengine_keys[];
 
 /* The kinds; ends with an entry whose kind is NULL. */
 typedef struct sgc_source_kind {

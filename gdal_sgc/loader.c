@@ -339,7 +339,9 @@ static void find_patches(sgc_loading *l)
     const sgc_cancel cancel = {sgc_loading_stops, l};
     sgc_source *source = l->cube->source;
     sgc_error error = {""};
-    sgc_status status = source->find(source, full, 0, &cancel, &l->patches, &error);
+    const bool is_coarse = f > 1 && source->find_level != NULL;
+    sgc_status status = (is_coarse ? source->find_level : source->find)(source, full, 0, &cancel,
+                                                                        &l->patches, &error);
     if (status == SGC_OK) {
         l->costs = calloc(l->patches.count + 1, sizeof *l->costs);
         if (l->costs == NULL)
