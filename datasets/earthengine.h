@@ -60,9 +60,6 @@ SGC_CHECKED sgc_status sgc_ee_find_sample(const sgc_ee_product *product, const s
                                           size_t count, const sgc_ee_sample **sample,
                                           sgc_error *err);
 
-/* The range of an integer type of at most 32 bits. */
-void sgc_ee_integer_range(GDALDataType type, double *smallest, double *largest);
-
 /* What one request asks for. */
 typedef struct sgc_ee_window {
     const size_t *bands;
@@ -119,7 +116,8 @@ typedef struct sgc_ee_target {
     size_t offset, stride;
 } sgc_ee_target;
 
-/* Writes the pixels of an answer. SGC_CORRUPT when it is not what was asked for, or has values that
+/* Writes the pixels of an answer, of the bands' types, and for each 1 where it has a value, else 0.
+ * SGC_CORRUPT when it is not what was asked for, or has values that
  * a band's type does not. Keeps nothing of `data`. */
 SGC_CHECKED sgc_status sgc_ee_decode(const sgc_ee_product *product, const sgc_ee_window *window,
                                      unsigned char *data, size_t size, const sgc_ee_target *target,

@@ -1,11 +1,11 @@
 #include <cpl_error.h>
 #include <cpl_vsi.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "datasets/earthengine.h"
+#include "datasets/pixels.h"
 
 #include "store/memory.h"
 
@@ -17,63 +17,38 @@ typedef struct plane {
 
 /* ---- from samples to pixels ---- */
 
-/* What a band's type can hold. */
-typedef struct limits {
-    double smallest, largest;
-} limits;
-
-static limits limits_of(const sgc_band *band)
+/* Puts a row of samples, side by side, where it goes. */
+static sgc_status put_row(const sgc_ee_product *product, const sgc_ee_window *w, size_t index,
+                          const void *samples, void *pixels, uint8_t *valid, sgc_error *err)
 {
-    if (band->is_bool)
-        return (limits){0, 1};
-    if (band->type == GDT_Float32)
-        return (limits){-3.4028234663852886e38, 3.4028234663852886e38};
-    if (GDALDataTypeIsFloating(band->type))
-        return (limits){-INFINITY, INFINITY};
-    limits l;
-    sgc_ee_integer_range(band->type, &l.smallest, &l.largest);
-    return l;
-}
-
-static bool fits(limits l, double value)
-{
-    return (value >= l.smallest && value <= l.largest) || isinf(value);
-}
-
-/* Marks what is a value, and puts the band's nodata value elsewhere, which its type has. */
-static sgc_status check_row(const sgc_band *band, double sentinel, double *row, size_t count,
-                            uint8_t *valid, sgc_error *err)
-{
-    const limits l = limits_of(band);
-    const bool is_integer = !GDALDataTypeIsFloating(band->type);
-    for (size_t i = 0; i < count; i++) {
-        valid[i] = row[i] != sentinel && !isnan(row[i]);
-        if (!valid[i])
-            row[i] = band->nodata;
-        else if (!fits(l, row[i]) || (is_integer && isinf(row[i])))
-            return sgc_fail(err, SGC_CORRUPT,
-                            "band \"%s\" has the value %.17g, which %s cannot hold: its data_type "
-                            "in the definition is too small",
-                            band->asset, row[i], band->data_type);
-    }
+    const sgc_band *band = &product->definition->bands[w->bands[index]];
+    const sgc_nodata nodata = {true, product->sentinel};
+    const size_t count = (size_t)w->width;
+    double bad;
+    sgc_pixels_mark(w->sample->type, samples, count, nodata, valid);
+    if (!sgc_pixels_convert(w->sample->type, samples, band->type, pixels, count, valid, 0.5, &bad))
+        return sgc_fail(err, SGC_CORRUPT,
+                        "band \"%s\" has the value %.17g, which %s cannot hold: its data_type in "
+                        "the definition is too small",
+                        band->asset, bad, band->data_type);
+    uint8_t *truth = pixels;
+    for (size_t i = 0; band->is_bool && i < count; i++)
+        truth[i] = truth[i] != 0;
     return SGC_OK;
 }
 
 static sgc_status copy_plane(const sgc_ee_product *product, const sgc_ee_window *w, size_t index,
-                             const plane *from, double *row, const sgc_ee_target *target,
+                             const plane *from, void *row, const sgc_ee_target *target,
                              sgc_error *err)
 {
-    const sgc_band *band = &product->definition->bands[w->bands[index]];
-    const int item = GDALGetDataTypeSizeBytes(band->type);
+    const GDALDataType type = product->definition->bands[w->bands[index]].type;
+    const size_t item = (size_t)GDALGetDataTypeSizeBytes(type);
     for (int64_t r = 0; r < w->height; r++) {
         const size_t at = target->offset + (size_t)r * target->stride;
         GDALCopyWords64(from->samples + (size_t)r * from->line, w->sample->type, (int)from->pixel,
-                        row, GDT_Float64, sizeof *row, w->width);
-        SGC_TRY(check_row(band, product->sentinel, row, (size_t)w->width, target->valid[index] + at,
-                          err));
-        GDALCopyWords64(row, GDT_Float64, sizeof *row,
-                        (char *)target->pixels[index] + at * (size_t)item, band->type, item,
-                        w->width);
+                        row, w->sample->type, (int)w->sample->size, w->width);
+        SGC_TRY(put_row(product, w, index, row, (char *)target->pixels[index] + at * item,
+                        target->valid[index] + at, err));
     }
     return SGC_OK;
 }
@@ -119,7 +94,7 @@ static bool find_header(const unsigned char *data, size_t size, size_t *start, s
 }
 
 static sgc_status decode_npy(const sgc_ee_product *product, const sgc_ee_window *w,
-                             const unsigned char *data, size_t size, double *row,
+                             const unsigned char *data, size_t size, void *row,
                              const sgc_ee_target *target, sgc_error *err)
 {
     size_t start, length;
@@ -162,7 +137,7 @@ static sgc_status check_raster(GDALDatasetH raster, const sgc_ee_window *w, sgc_
 }
 
 static sgc_status read_raster(GDALDatasetH raster, const sgc_ee_product *product,
-                              const sgc_ee_window *w, double *row, const sgc_ee_target *target,
+                              const sgc_ee_window *w, void *row, const sgc_ee_target *target,
                               sgc_error *err)
 {
     SGC_TRY(check_raster(raster, w, err));
@@ -185,7 +160,7 @@ static sgc_status read_raster(GDALDatasetH raster, const sgc_ee_product *product
 }
 
 static sgc_status open_and_read(const sgc_ee_product *product, const sgc_ee_window *w,
-                                unsigned char *data, size_t size, double *row,
+                                unsigned char *data, size_t size, void *row,
                                 const sgc_ee_target *target, sgc_error *err)
 {
     static const char *const drivers[] = {"GTiff", NULL}, *const no_siblings[] = {"", NULL};
@@ -206,7 +181,7 @@ static sgc_status open_and_read(const sgc_ee_product *product, const sgc_ee_wind
 }
 
 static sgc_status decode_tiff(const sgc_ee_product *product, const sgc_ee_window *w,
-                              unsigned char *data, size_t size, double *row,
+                              unsigned char *data, size_t size, void *row,
                               const sgc_ee_target *target, sgc_error *err)
 {
     CPLPushErrorHandler(CPLQuietErrorHandler);
@@ -220,9 +195,10 @@ sgc_status sgc_ee_decode(const sgc_ee_product *product, const sgc_ee_window *win
                          unsigned char *data, size_t size, const sgc_ee_target *target,
                          sgc_error *err)
 {
-    double *row = malloc((size_t)window->width * sizeof *row);
+    const size_t line = (size_t)window->width * window->sample->size;
+    void *row = malloc(line);
     if (row == NULL)
-        return sgc_fail_memory(err, (size_t)window->width * sizeof *row, "a row");
+        return sgc_fail_memory(err, line, "a row");
     const sgc_status status = window->sample->is_float
                                   ? decode_npy(product, window, data, size, row, target, err)
                                   : decode_tiff(product, window, data, size, row, target, err);

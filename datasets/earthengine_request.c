@@ -18,21 +18,14 @@ static const sgc_ee_sample samples[] = {
     {"Image.toDouble", "<f8", GDT_Float64, 8, -9007199254740992.0, 9007199254740992.0, true},
 };
 
-void sgc_ee_integer_range(GDALDataType type, double *smallest, double *largest)
-{
-    const int bits = GDALGetDataTypeSizeBits(type);
-    const bool is_signed = GDALDataTypeIsSigned(type);
-    *largest = ldexp(1, is_signed ? bits - 1 : bits) - 1;
-    *smallest = is_signed ? -*largest - 1 : 0;
-}
-
 static bool holds(const sgc_ee_sample *sample, GDALDataType type)
 {
     if (GDALDataTypeIsFloating(type))
         return sample->is_float && sample->size >= (size_t)GDALGetDataTypeSizeBytes(type);
-    double smallest, largest;
-    sgc_ee_integer_range(type, &smallest, &largest);
-    return sample->smallest <= smallest && sample->largest >= largest;
+    const int bits = GDALGetDataTypeSizeBits(type);
+    const bool is_signed = GDALDataTypeIsSigned(type);
+    const double largest = ldexp(1, is_signed ? bits - 1 : bits) - 1;
+    return sample->smallest <= (is_signed ? -largest - 1 : 0) && sample->largest >= largest;
 }
 
 static bool holds_number(const sgc_ee_sample *sample, double number)

@@ -33,6 +33,12 @@ typedef struct sgc_http_options {
     unsigned retries;        /* repetitions of a transient failure, 0 or more */
     unsigned first_delay_ms; /* pause before the first repetition; doubles, 0 means 500 */
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
+    /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
+     * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
+     * {config:NAME} in them is expanded at each. Both lists are copied. */
+    const char *const *headers;
+    const char *const *header_urls;
+    const int *missing_statuses; /* mean the same as 404; ends with 0, or NULL. Copied */
 } sgc_http_options;
 
 typedef struct sgc_http_request {
@@ -78,6 +84,14 @@ void sgc_http_response_clear(sgc_http_response *response);
 
 /* Writes `url` without user info, query and fragment: as it may appear in a message. */
 void sgc_http_redact(const char *url, char *text, size_t size);
+
+/* True when both URLs are valid and have the same scheme, host and port. */
+bool sgc_http_is_same_origin(const char *a, const char *b);
+
+/* True when the configuration option SGC_TRUSTED_HOSTS, a list of "host" or "host:port" with commas
+ * between, names the host of the URL: what the user's credentials may be sent to although no
+ * definition says so. */
+bool sgc_http_is_trusted(const char *url);
 
 /* What this client has done so far. Thread-safe. */
 sgc_http_counters sgc_http_get_counters(sgc_http *http);

@@ -1,9 +1,13 @@
 #include "datasets/source.h"
 
 #include <cpl_conv.h>
+#include <cpl_string.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "store/memory.h"
 
 enum { DEFAULT_RETRIES = 5 };
 
@@ -37,6 +41,66 @@ static int number_of(const cJSON *object, const char *key, int otherwise)
     return cJSON_IsNumber(item) && item->valueint > 0 ? item->valueint : otherwise;
 }
 
+/* ---- the client ---- */
+
+enum { MOST_STATUSES = 32, MOST_ENDPOINTS = 8, ENDPOINT_SIZE = 256 };
+
+/* The scheme and host of a URL, which may be a template. */
+static void copy_origin(const char *url, char origin[ENDPOINT_SIZE])
+{
+    const char *host = strstr(url, "://");
+    const size_t size =
+        host != NULL ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#{") : strlen(url);
+    snprintf(origin, ENDPOINT_SIZE, "%.*s/", size < ENDPOINT_SIZE ? (int)size : 0, url);
+}
+
+/* Whom a source's own headers are meant for: its endpoint, and another one in its place only if the
+ * user trusts it. */
+static void list_endpoints(const cJSON *json, const sgc_source_options *options,
+                           char origins[MOST_ENDPOINTS][ENDPOINT_SIZE],
+                           const char *list[MOST_ENDPOINTS + 1])
+{
+    static const char *const keys[] = {"api", "items", "href", "url"};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, keys[i]));
+        if (url != NULL && strstr(url, "://") != NULL)
+            copy_origin(url, origins[count++]);
+    }
+    if (options->url != NULL && sgc_http_is_trusted(options->url))
+        copy_origin(options->url, origins[count++]);
+    for (size_t i = 0; i < count; i++)
+        list[i] = origins[i];
+    list[count] = NULL;
+}
+
+/* Gives "Name: value" for each header of the source (free with CSLDestroy()), or NULL. */
+static char **list_headers(const cJSON *json)
+{
+    char **lines = NULL;
+    const cJSON *header;
+    cJSON_ArrayForEach(header, cJSON_GetObjectItemCaseSensitive(json, "headers"))
+    {
+        sgc_buffer line = {0};
+        if (cJSON_IsString(header) && header->string != NULL &&
+            sgc_buffer_print(&line, NULL, "%s: %s", header->string, header->valuestring) == SGC_OK)
+            lines = CSLAddString(lines, (const char *)line.data);
+        sgc_buffer_free(&line);
+    }
+    return lines;
+}
+
+static void list_statuses(const cJSON *json, int list[MOST_STATUSES + 1])
+{
+    size_t count = 0;
+    const cJSON *status;
+    cJSON_ArrayForEach(status, cJSON_GetObjectItemCaseSensitive(
+                                   json, "missing_status")) if (status->valueint > 0 &&
+                                                                count < MOST_STATUSES)
+        list[count++] = status->valueint;
+    list[count] = 0;
+}
+
 /* GDAL's own options for retries hold here too. */
 sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *options,
                                  unsigned default_requests, sgc_http **http, unsigned *max_requests,
@@ -48,13 +112,24 @@ sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *op
             : (unsigned)number_of(json, "max_concurrency", (int)default_requests);
     const int retries = atoi(CPLGetConfigOption("GDAL_HTTP_MAX_RETRY", "-1"));
     const double delay = CPLAtof(CPLGetConfigOption("GDAL_HTTP_RETRY_DELAY", "0"));
+    char origins[MOST_ENDPOINTS][ENDPOINT_SIZE];
+    const char *endpoints[MOST_ENDPOINTS + 1];
+    int missing[MOST_STATUSES + 1];
+    list_endpoints(json, options, origins, endpoints);
+    list_statuses(json, missing);
+    char **headers = list_headers(json);
     const sgc_http_options http_options = {
+        .headers = (const char *const *)headers,
+        .header_urls = endpoints,
+        .missing_statuses = missing,
         .max_requests = requests,
         .retries = (unsigned)(retries >= 0 ? retries : number_of(json, "retries", DEFAULT_RETRIES)),
         .first_delay_ms = delay > 0 && delay < 3600 ? (unsigned)ceil(delay * 1000) : 0,
     };
     *max_requests = requests;
-    return sgc_http_new(&http_options, http, err);
+    const sgc_status status = sgc_http_new(&http_options, http, err);
+    CSLDestroy(headers);
+    return status;
 }
 
 void sgc_patch_list_free(sgc_patch_list *list)

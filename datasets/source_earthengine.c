@@ -1,6 +1,5 @@
 /* Images of Google Earth Engine, computed on exactly the cube's grid (datasets guide 4). */
 #include <cpl_conv.h>
-#include <cpl_error.h>
 #include <cpl_string.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -153,7 +152,7 @@ static sgc_status make_url(const earthengine_source *source, const char *project
 }
 
 /* A message of its own for what only the user can mend. */
-static sgc_status explain_refusal(const earthengine_source *source, sgc_status status,
+static sgc_status explain_refusal(const earthengine_source *source, int answered, sgc_status status,
                                   sgc_error *err)
 {
     sgc_error said = err != NULL ? *err : (sgc_error){""};
@@ -162,8 +161,8 @@ static sgc_status explain_refusal(const earthengine_source *source, sgc_status s
                         "%.800s (no credentials are sent there; to send them, name the host in "
                         "SGC_TRUSTED_HOSTS)",
                         said.message);
-    /* Only what the source itself finds out to be absent is. */
-    return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
+    /* The service always exists; only what the source finds out to be absent is. */
+    return status == SGC_NOT_FOUND && answered == 404 ? SGC_NETWORK : status;
 }
 
 /* Posts `body` once, with `token` if there is one. */
@@ -226,7 +225,7 @@ static sgc_status post(reading *r, const char *method, char *body, int *answered
     if (status == SGC_OK) {
         status = post_as(r, &credentials, method, body, answered, response, err);
         sgc_google_credentials_clear(&credentials);
-        status = explain_refusal(r->source, status, err);
+        status = explain_refusal(r->source, *answered, status, err);
     }
     cJSON_free(body);
     if (status == SGC_OK) {
@@ -348,14 +347,8 @@ static void clear_outside(const reading *r, sgc_rect rect)
 {
     if (sgc_rect_equal(rect, r->rect))
         return;
-    const size_t count = (size_t)(r->rect.width * r->rect.height);
-    for (size_t i = 0; i < r->count; i++) {
-        const sgc_band *band = &r->source->product.definition->bands[r->bands[i]];
-        const int item = GDALGetDataTypeSizeBytes(band->type);
-        GDALCopyWords64(&band->nodata, GDT_Float64, 0, r->pixels[i], band->type, item,
-                        (GPtrDiff_t)count);
-        memset(r->valid[i], 0, count);
-    }
+    for (size_t i = 0; i < r->count; i++)
+        memset(r->valid[i], 0, (size_t)(r->rect.width * r->rect.height));
 }
 
 /* All answers together are about as large as what the caller has made room for, so they may come at
@@ -405,44 +398,22 @@ static sgc_status earthengine_read(sgc_source *self, const sgc_patch *patch, con
 
 /* ---- the endpoint ---- */
 
-/* Where the host begins in a URL, and how long it is, without its port. */
-static const char *host_of(const char *url, size_t *length)
-{
-    const char *delimiter = strstr(url, "://");
-    const char *host = delimiter != NULL ? delimiter + 3 : url;
-    *length = strcspn(host, ":/");
-    return host;
-}
-
-static bool same_host(const char *a, const char *b)
-{
-    size_t n, m;
-    const char *first = host_of(a, &n), *second = host_of(b, &m);
-    return n == m && n > 0 && EQUALN(first, second, n);
-}
-
 static bool is_googles(const char *url)
 {
     static const char domain[] = ".googleapis.com";
-    size_t length;
-    const char *host = host_of(url, &length);
-    return EQUALN(url, "https://", 8) && length > sizeof domain - 1 &&
-           EQUALN(host + length - (sizeof domain - 1), domain, sizeof domain - 1);
+    if (!EQUALN(url, "https://", 8))
+        return false;
+    const char *host = url + 8;
+    const size_t length = strcspn(host, ":/"), tail = sizeof domain - 1;
+    return length > tail && EQUALN(host + length - tail, domain, tail);
 }
 
 /* The user's credentials go to Google, and to hosts that the user has named for that. */
 static bool is_trusted(const char *url)
 {
-    const char *earthengine = CPLGetConfigOption("EEDA_URL", NULL);
-    if (is_googles(url) || (earthengine != NULL && same_host(url, earthengine)))
-        return true;
-    char **hosts = CSLTokenizeString2(CPLGetConfigOption("SGC_TRUSTED_HOSTS", ""), ",",
-                                      CSLT_STRIPLEADSPACES | CSLT_STRIPENDSPACES);
-    bool found = false;
-    for (int i = 0; hosts != NULL && hosts[i] != NULL; i++)
-        found |= same_host(url, hosts[i]);
-    CSLDestroy(hosts);
-    return found;
+    const char *named = CPLGetConfigOption("EEDA_URL", NULL);
+    return is_googles(url) || sgc_http_is_trusted(url) ||
+           (named != NULL && sgc_http_is_same_origin(url, named));
 }
 
 /* Cuts off a final slash, and the version that EEDA_URL may have. */

@@ -343,7 +343,11 @@ static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, const size
                             sgc_error *err)
 {
     stac_source *source = (stac_source *)self;
-    const sgc_raster_window window = {source->definition, bands[0], factor, rect, patch};
+    const sgc_raster_window window = {.definition = source->definition,
+                                      .band = bands[0],
+                                      .factor = factor,
+                                      .rect = rect,
+                                      .patch = patch};
     const char *href = patch->hrefs[bands[0]];
     (void)count;
     *fetch = (sgc_fetch){0};

@@ -393,8 +393,6 @@ static void test_npy_byte_for_byte(void **state)
             assert_int_equal(d.valid[band][at], is_valid);
             if (is_valid)
                 assert_memory_equal(&pixel, &wanted, 4);
-            else
-                assert_true(isnan(pixel));
         }
         /* What lies outside the window is as it was. */
         for (size_t at = 0; at < W + 2; at++)
@@ -486,7 +484,8 @@ static void test_tiff_pixel_by_pixel(void **state)
             const size_t at = W + 2 + i / W * (W + 1) + i % W;
             const int wanted = tiff_samples[2 * i + band];
             assert_int_equal(d.valid[band][at], wanted != -1);
-            assert_int_equal(d.pixels[band][at], wanted != -1 ? wanted : 9);
+            if (wanted != -1)
+                assert_int_equal(d.pixels[band][at], wanted);
         }
     }
     end_decoding(&d);
@@ -584,7 +583,7 @@ static void free_pixels(pixels *p)
     *p = (pixels){0};
 }
 
-/* Every uint8 pixel of a read is that of the formula, 255 where it masks or is off the Earth. */
+/* Every uint8 pixel of a read is that of the formula, none where it masks or is off the Earth. */
 static void check_bytes(const sgc_definition *d, const size_t *bands, size_t count, int64_t factor,
                         sgc_rect rect, const pixels *p)
 {
@@ -596,7 +595,8 @@ static void check_bytes(const sgc_definition *d, const size_t *bands, size_t cou
             const bool is_there = fabs(x) <= 180 && fabs(y) <= 90;
             const int wanted = is_there ? formula(x, y, (int)bands[b], 2000) : -1;
             assert_int_equal(p->valid[b][i], wanted >= 0);
-            assert_int_equal(((uint8_t *)p->data[b])[i], wanted >= 0 ? wanted : 255);
+            if (wanted >= 0)
+                assert_int_equal(((uint8_t *)p->data[b])[i], wanted);
         }
     }
 }
@@ -862,7 +862,8 @@ static void test_single_image(void **state)
         const int n = formula(-10 + (double)(i % 48) * 0.25 + 0.125,
                               60 - (double)(i / 48) * 0.25 - 0.125, 0, 2000);
         assert_int_equal(p.valid[0][i], n >= 0);
-        assert_int_equal(((int16_t *)p.data[0])[i], n >= 0 ? n * 100 - 12000 : -1);
+        if (n >= 0)
+            assert_int_equal(((int16_t *)p.data[0])[i], n * 100 - 12000);
     }
     free_pixels(&p);
     sgc_patch_list_free(&list);
