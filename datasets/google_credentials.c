@@ -235,12 +235,13 @@ static sgc_status find_gcloud(sgc_google_credentials *c, sgc_error *err)
                             ".config/gcloud/application_default_credentials.json", err);
 }
 
-sgc_status sgc_google_credentials_find(sgc_google_credentials *out, sgc_error *err)
+sgc_status sgc_google_credentials_find(const char *project, sgc_google_credentials *out,
+                                       sgc_error *err)
 {
     static sgc_status (*const places[])(sgc_google_credentials *, sgc_error *) = {
         find_bearer, find_private_key, find_application, find_earthengine, find_gcloud};
     sgc_google_credentials c = {.kind = SGC_GOOGLE_METADATA};
-    sgc_status status = copy(option("SGC_PROJECT"), &c.project, err);
+    sgc_status status = copy(project != NULL ? project : option("SGC_PROJECT"), &c.project, err);
     if (status == SGC_OK)
         status = SGC_NOT_FOUND;
     for (size_t i = 0; status == SGC_NOT_FOUND && i < sizeof places / sizeof *places; i++)

@@ -37,9 +37,10 @@ typedef struct sgc_google_credentials {
 } sgc_google_credentials;
 
 /* Gives the credentials that count, from options and files alone; free with
- * sgc_google_credentials_clear(). SGC_AUTH when they are unusable, which does not make later ones
- * count. Thread-safe. */
-SGC_CHECKED sgc_status sgc_google_credentials_find(sgc_google_credentials *out, sgc_error *err);
+ * sgc_google_credentials_clear(). `project`, unless it is NULL, counts before all other places.
+ * SGC_AUTH when they are unusable, which does not make later ones count. Thread-safe. */
+SGC_CHECKED sgc_status sgc_google_credentials_find(const char *project, sgc_google_credentials *out,
+                                                   sgc_error *err);
 void sgc_google_credentials_clear(sgc_google_credentials *credentials);
 
 /* Gives (free with free()) a token for Earth Engine, as it stands behind "Authorization: Bearer ".

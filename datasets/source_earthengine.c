@@ -25,6 +25,7 @@ typedef struct earthengine_source {
     sgc_ee_product product;
     char *url;            /* without a final slash or version */
     bool has_credentials; /* are sent there */
+    char *project;        /* that pays, if the user has named one; or NULL */
     sgc_http *http;
 } earthengine_source;
 
@@ -221,7 +222,7 @@ static sgc_status post(reading *r, const char *method, char *body, int *answered
     if (body == NULL)
         return sgc_fail_memory(err, 0, "a request");
     sgc_google_credentials credentials;
-    sgc_status status = sgc_google_credentials_find(&credentials, err);
+    sgc_status status = sgc_google_credentials_find(r->source->project, &credentials, err);
     if (status == SGC_OK) {
         status = post_as(r, &credentials, method, body, answered, response, err);
         sgc_google_credentials_clear(&credentials);
@@ -456,6 +457,7 @@ static void earthengine_free(sgc_source *self)
     sgc_http_free(source->http);
     sgc_ee_product_clear(&source->product);
     free(source->url);
+    free(source->project);
     free(source);
 }
 
@@ -465,6 +467,8 @@ static sgc_status init(const sgc_definition *definition, const cJSON *json,
 {
     SGC_TRY(sgc_ee_product_init(&source->product, definition, json, err));
     SGC_TRY(init_url(options, source, err));
+    if (options->project != NULL && (source->project = strdup(options->project)) == NULL)
+        return sgc_fail_memory(err, strlen(options->project), "a project");
     return sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
                                  &source->base.max_requests, err);
 }

@@ -112,7 +112,7 @@ static void check_found(sgc_google_kind kind, const char *origin, const char *pr
 {
     sgc_google_credentials c;
     sgc_error error = {""};
-    if (sgc_google_credentials_find(&c, &error) != SGC_OK)
+    if (sgc_google_credentials_find(NULL, &c, &error) != SGC_OK)
         fail_msg("%s", error.message);
     assert_int_equal(c.kind, kind);
     if (origin != NULL)
@@ -130,7 +130,7 @@ static void check_unusable(const char *message)
 {
     sgc_google_credentials c;
     sgc_error error = {""};
-    assert_int_equal(sgc_google_credentials_find(&c, &error), SGC_AUTH);
+    assert_int_equal(sgc_google_credentials_find(NULL, &c, &error), SGC_AUTH);
     if (strstr(error.message, message) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", error.message, message);
     assert_null(strstr(error.message, "secret"));
@@ -165,6 +165,10 @@ static void test_order(void **state)
     CPLSetConfigOption("EEDA_BEARER", "t2");
     CPLSetConfigOption("SGC_PROJECT", "p5");
     check_found(SGC_GOOGLE_BEARER, "EEDA_BEARER", "p5");
+    sgc_google_credentials c;
+    assert_int_equal(sgc_google_credentials_find("p6", &c, NULL), SGC_OK);
+    assert_string_equal(c.project, "p6");
+    sgc_google_credentials_clear(&c);
     assert_int_equal(http_server_count(&server), 0);
 }
 
@@ -204,7 +208,7 @@ static char *get_token(const char *refused)
     sgc_google_credentials c;
     sgc_error error = {""};
     char *token = NULL;
-    assert_int_equal(sgc_google_credentials_find(&c, &error), SGC_OK);
+    assert_int_equal(sgc_google_credentials_find(NULL, &c, &error), SGC_OK);
     if (sgc_google_get_token(&c, http, refused, NULL, &token, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_google_credentials_clear(&c);
@@ -216,7 +220,7 @@ static void check_no_token(sgc_status status, const char *message)
     sgc_google_credentials c;
     sgc_error error = {""};
     char *token = NULL;
-    assert_int_equal(sgc_google_credentials_find(&c, &error), SGC_OK);
+    assert_int_equal(sgc_google_credentials_find(NULL, &c, &error), SGC_OK);
     assert_int_equal(sgc_google_get_token(&c, http, NULL, NULL, &token, &error), status);
     assert_null(token);
     if (strstr(error.message, message) == NULL)
@@ -350,7 +354,7 @@ static void test_cancelled(void **state)
     sgc_google_credentials c;
     char *token = NULL;
     write_another_login("cancelled");
-    assert_int_equal(sgc_google_credentials_find(&c, NULL), SGC_OK);
+    assert_int_equal(sgc_google_credentials_find(NULL, &c, NULL), SGC_OK);
     assert_int_equal(sgc_google_get_token(&c, http, NULL, &cancel, &token, NULL), SGC_CANCELLED);
     sgc_google_credentials_clear(&c);
 }
