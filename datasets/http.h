@@ -50,6 +50,8 @@ typedef struct sgc_http_request {
     bool has_range; /* then only bytes first … last (inclusive) are wanted */
     uint64_t range_first, range_last;
     size_t max_size; /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+    int *answered; /* gets the status of the last answer, also of a refusal; 0 when there was none.
+                      May be NULL */
 } sgc_http_request;
 
 typedef struct sgc_http_response {

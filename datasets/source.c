@@ -15,6 +15,7 @@ static const struct {
     const char *kind;
     sgc_source_constructor *construct;
 } kinds[] = {
+    {"earthengine", sgc_source_earthengine_new},
     {"gdal", sgc_source_gdal_new},
     {"stac", sgc_source_stac_new},
     {"synthetic", sgc_source_synthetic_new},

@@ -32,6 +32,7 @@ void sgc_patch_list_free(sgc_patch_list *list);
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
     unsigned max_requests; /* 0: the definition's */
+    const char *project;   /* that pays for requests to Earth Engine, or NULL */
 } sgc_source_options;
 
 /* What a read of one patch has cost. */
@@ -85,8 +86,8 @@ void sgc_patch_list_sort(sgc_patch_list *list);
 typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
                                           const sgc_source_options *options, sgc_source **out,
                                           sgc_error *err);
-sgc_source_constructor sgc_source_gdal_new, sgc_source_stac_new, sgc_source_synthetic_new,
-    sgc_source_tiles_new;
+sgc_source_constructor sgc_source_earthengine_new, sgc_source_gdal_new, sgc_source_stac_new,
+    sgc_source_synthetic_new, sgc_source_tiles_new;
 
 SGC_END_C
 
