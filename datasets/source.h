@@ -16,9 +16,13 @@ SGC_BEGIN_C
 /* One remote unit. */
 typedef struct sgc_patch {
     char *id;
-    sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
-    size_t step;   /* of the time axis; 0 when the cube is static */
-    char **hrefs;  /* one per band; NULL where the patch has none. NULL for sources without files */
+    sgc_rect rect;  /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;    /* of the time axis; 0 when the cube is static */
+    char **hrefs;   /* one per band; NULL where the patch has none. NULL for sources without files,
+                       or when they are known only when it is read */
+    double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:
+                       it says nothing */
+    bool has_own_grid; /* its files have pixels of their own; `rect` is what they may cover */
 } sgc_patch;
 
 typedef struct sgc_patch_list {
@@ -27,7 +31,12 @@ typedef struct sgc_patch_list {
     size_t band_count;
 } sgc_patch_list;
 
+void sgc_patch_clear(sgc_patch *patch, size_t band_count);
 void sgc_patch_list_free(sgc_patch_list *list);
+
+/* Adds a copy of the patch to the end. */
+SGC_CHECKED sgc_status sgc_patch_list_add(sgc_patch_list *list, const sgc_patch *patch,
+                                          sgc_error *err);
 
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
