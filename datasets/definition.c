@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "datasets/source.h"
 
@@ -485,16 +486,48 @@ static sgc_status check_id(const place *p, const char *id, sgc_error *err)
 /* What the format has and this build cannot do yet is refused, not ignored. */
 static sgc_status check_unsupported(const cJSON *json, const place *p, sgc_error *err)
 {
-    static const char *const keys[] = {"time", "levels", "parameters"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const place at = child(p, keys[i]);
-        if (member(json, keys[i]) != NULL)
-            return fail_at(&at, SGC_UNSUPPORTED, err, "not supported by this build");
+    const place at = child(p, "parameters");
+    return member(json, "parameters") == NULL
+               ? SGC_OK
+               : fail_at(&at, SGC_UNSUPPORTED, err, "not supported by this build");
+}
+
+/* Only what tests of the driver need: a list of dates, and where the last interval ends. */
+static sgc_status parse_time(const cJSON *json, sgc_definition *d, sgc_error *err)
+{
+    const cJSON *values = member(member(json, "time"), "values"), *item;
+    d->time.count = (size_t)cJSON_GetArraySize(values);
+    d->time.is_growable = true;
+    d->time.starts = calloc(d->time.count + 1, sizeof *d->time.starts);
+    d->time.ends = calloc(d->time.count + 1, sizeof *d->time.ends);
+    if (d->time.starts == NULL || d->time.ends == NULL)
+        return sgc_fail_memory(err, d->time.count, "a time axis");
+    size_t i = 0;
+    cJSON_ArrayForEach(item, values)
+    {
+        struct tm date = {.tm_mday = 1};
+        strptime(item->valuestring, "%Y-%m-%d", &date);
+        d->time.starts[i++] = timegm(&date);
     }
-    const cJSON *fill = member(json, "fill");
-    const place at = child(p, "fill");
-    if (fill != NULL && !(cJSON_IsString(fill) && strcmp(fill->valuestring, "all") == 0))
-        return fail_at(&at, SGC_UNSUPPORTED, err, "only \"all\" is supported by this build");
+    for (i = 0; i < d->time.count; i++)
+        d->time.ends[i] =
+            i + 1 < d->time.count ? d->time.starts[i + 1] : d->time.starts[i] + 366 * 86400;
+    return SGC_OK;
+}
+
+static sgc_status parse_levels(sgc_definition *d, const cJSON *json, sgc_error *err)
+{
+    const cJSON *list = member(json, "levels"), *item;
+    if (list == NULL)
+        return SGC_OK;
+    d->levels = calloc((size_t)cJSON_GetArraySize(list), sizeof *d->levels);
+    if (d->levels == NULL)
+        return sgc_fail_memory(err, 0, "levels");
+    cJSON_ArrayForEach(item, list)
+    {
+        d->levels[d->level_count++] = (sgc_level_source){
+            member(item, "from")->valueint, cJSON_Duplicate(member(item, "source"), 1)};
+    }
     return SGC_OK;
 }
 
@@ -519,6 +552,10 @@ static sgc_status parse(const cJSON *json, const place *p, sgc_definition *d, sg
     SGC_TRY(parse_chunks(json, p, d, err));
     SGC_TRY(parse_bands(json, p, d, err));
     SGC_TRY(parse_source(json, p, d, err));
+    SGC_TRY(parse_time(json, d, err));
+    SGC_TRY(parse_levels(d, json, err));
+    const cJSON *fill = member(json, "fill");
+    d->fill_channels = cJSON_IsString(fill) && strcmp(fill->valuestring, "channels") == 0;
     int composite = SGC_COMPOSITE_FIRST;
     SGC_TRY(get_choice(json, "composite", composites, p, &composite, err));
     d->composite = (sgc_composite)composite;
@@ -587,6 +624,11 @@ void sgc_definition_free(sgc_definition *d)
     free(d->attribution);
     free(d->crs);
     cJSON_Delete(d->source);
+    free(d->time.starts);
+    free(d->time.ends);
+    for (size_t i = 0; i < d->level_count; i++)
+        cJSON_Delete((cJSON *)d->levels[i].source);
+    free(d->levels);
     free(d->text);
     free(d);
 }
