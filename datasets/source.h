@@ -32,6 +32,7 @@ void sgc_patch_list_free(sgc_patch_list *list);
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
     unsigned max_requests; /* 0: the definition's */
+    const char *project;   /* that pays for requests to Earth Engine, or NULL */
 } sgc_source_options;
 
 /* What a read of one patch has cost. */

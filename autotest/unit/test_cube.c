@@ -17,6 +17,8 @@
 
 static char *directory;
 
+static const sgc_slice first_slice = {0, 0};
+
 static int make_directory(void **state)
 {
     (void)state;
@@ -44,7 +46,8 @@ static void load(const char *options, sgc_rect rect)
         fail_msg("%s", error.message);
     const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
     sgc_ensured ensured = {0};
-    if (sgc_cube_ensure(cube, 0, rect, &policy, &ensured, &error) != SGC_OK)
+    const sgc_window window = {0, rect, &first_slice, 1};
+    if (sgc_cube_ensure(cube, &window, &policy, &ensured, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_view_unref(ensured.view);
     sgc_cube_unref(cube);
@@ -144,12 +147,13 @@ static void test_reset_under_an_open_cube(void **state)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     sgc_ensured ensured = {0};
-    const sgc_rect rect = {48000, 43200, 16, 16}, next = {48016, 43200, 16, 16};
+    const sgc_window window = {0, {48000, 43200, 16, 16}, &first_slice, 1};
+    const sgc_window next_window = {0, {48016, 43200, 16, 16}, &first_slice, 1};
     const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
     snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=16", directory);
     assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
     assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
-    assert_int_equal(sgc_cube_ensure(cube, 0, rect, &policy, &ensured, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_ensure(cube, &window, &policy, &ensured, NULL), SGC_OK);
     sgc_view_unref(ensured.view);
 
     sgc_repository *repository = NULL;
@@ -166,13 +170,13 @@ static void test_reset_under_an_open_cube(void **state)
     sgc_repository_free(repository);
 
     sgc_error error = {""};
-    if (sgc_cube_ensure(cube, 0, next, &policy, &ensured, &error) != SGC_OK)
+    if (sgc_cube_ensure(cube, &next_window, &policy, &ensured, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_view_unref(ensured.view);
     sgc_missing missing = {0};
-    assert_int_equal(sgc_cube_missing(cube, 0, next, &missing, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_missing(cube, &next_window, &missing, NULL), SGC_OK);
     assert_int_equal(missing.chunks, 0);
-    assert_int_equal(sgc_cube_missing(cube, 0, rect, &missing, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_missing(cube, &window, &missing, NULL), SGC_OK);
     assert_int_equal(missing.chunks, 1);
     sgc_cube_unref(cube);
     sgc_connection_free(connection);
