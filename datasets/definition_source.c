@@ -81,6 +81,12 @@ static sgc_status check_number(const cJSON *item, const sgc_place *at, sgc_error
                : sgc_fail_at(at, SGC_INVALID, err, "must be a number");
 }
 
+static sgc_status check_bool(const cJSON *item, const sgc_place *at, sgc_error *err)
+{
+    return cJSON_IsBool(item) ? SGC_OK
+                              : sgc_fail_at(at, SGC_INVALID, err, "must be true or false");
+}
+
 static bool is_integer(const cJSON *item, double least, double most)
 {
     return cJSON_IsNumber(item) && item->valuedouble >= least && item->valuedouble <= most &&
@@ -249,6 +255,9 @@ static const key keys[] = {
     {"earthengine", "buffer", check_count, {NULL}, SAME},
     {"earthengine", "max_request_bytes", check_positive, {NULL}, MAY_DIFFER},
     {"earthengine", "url", check_url, {NULL}, MAY_DIFFER},
+
+    {"synthetic", "offset", check_number, {NULL}, SAME},
+    {"synthetic", "levels", check_bool, {NULL}, SAME},
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 

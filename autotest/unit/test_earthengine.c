@@ -69,7 +69,7 @@ static sgc_status parse_definition(const char *grid, const char *bands, const ch
              "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"x\", \"proj:code\": "
              "\"EPSG:4326\", %s, \"bands\": [%s], \"source\": {\"kind\": \"earthengine\", %s}}",
              grid, list, source);
-    return sgc_definition_parse(text, "x.json", out, err);
+    return sgc_definition_parse(text, "x.json", NULL, out, err);
 }
 
 /* Gives it `count` yearly steps from 2019 on. */
