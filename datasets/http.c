@@ -639,6 +639,8 @@ static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
     if (code == CURLE_OK)
         code = transfer(conn, cancel);
     terminate(&try->body);
+    if (try->request->answered != NULL)
+        *try->request->answered = (int)http_status(try->easy);
     const sgc_status status = accept_answer(try, code, response, err);
     if (status != SGC_OK)
         free(try->body.data);
@@ -848,6 +850,8 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
     SGC_TRY(check_request(request, err));
     unsigned attempts = 1;
     sgc_error reason;
+    if (request->answered != NULL)
+        *request->answered = 0;
     const sgc_status status = perform_steps(http, request, cancel, response, &attempts, &reason);
     if (status != SGC_OK)
         return fail_request(request, attempts, &reason, status, err);

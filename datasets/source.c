@@ -11,21 +11,24 @@
 
 enum { DEFAULT_RETRIES = 5 };
 
-const sgc_source_kind sgc_source_kinds[] = {
-    {"gdal", sgc_source_gdal_keys, sgc_source_gdal_new},
-    {"stac", sgc_source_stac_keys, sgc_source_stac_new},
-    {"synthetic", sgc_source_synthetic_keys, sgc_source_synthetic_new},
-    {"tiles", sgc_source_tiles_keys, sgc_source_tiles_new},
-    {NULL, NULL, NULL},
+static const struct {
+    const char *kind;
+    sgc_source_constructor *construct;
+} kinds[] = {
+    {"earthengine", sgc_source_earthengine_new},
+    {"gdal", sgc_source_gdal_new},
+    {"stac", sgc_source_stac_new},
+    {"synthetic", sgc_source_synthetic_new},
+    {"tiles", sgc_source_tiles_new},
 };
 
 sgc_status sgc_source_new(const sgc_definition *definition, const cJSON *json,
                           const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
     const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "kind"));
-    for (const sgc_source_kind *k = sgc_source_kinds; kind != NULL && k->kind != NULL; k++)
-        if (strcmp(k->kind, kind) == 0)
-            return k->construct(definition, json, options, out, err);
+    for (size_t i = 0; kind != NULL && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].kind, kind) == 0)
+            return kinds[i].construct(definition, json, options, out, err);
     return sgc_fail(err, SGC_UNSUPPORTED, "%s: kind \"%.32s\" is not supported by this build",
                     definition->id, kind != NULL ? kind : "");
 }

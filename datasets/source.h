@@ -41,6 +41,7 @@ SGC_CHECKED sgc_status sgc_patch_list_add(sgc_patch_list *list, const sgc_patch 
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
     unsigned max_requests; /* 0: the definition's */
+    const char *project;   /* that pays for requests to Earth Engine, or NULL */
 } sgc_source_options;
 
 /* What a read of one patch has cost. */
@@ -94,22 +95,8 @@ void sgc_patch_list_sort(sgc_patch_list *list);
 typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
                                           const sgc_source_options *options, sgc_source **out,
                                           sgc_error *err);
-sgc_source_constructor sgc_source_gdal_new, sgc_source_stac_new, sgc_source_synthetic_new,
-    sgc_source_tiles_new;
-
-/* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
-extern const char *const sgc_source_gdal_keys[];
-extern const char *const sgc_source_stac_keys[];
-extern const char *const sgc_source_synthetic_keys[];
-extern const char *const sgc_source_tiles_keys[];
-
-/* The kinds; ends with an entry whose kind is NULL. */
-typedef struct sgc_source_kind {
-    const char *kind;
-    const char *const *keys;
-    sgc_source_constructor *construct;
-} sgc_source_kind;
-extern const sgc_source_kind sgc_source_kinds[];
+sgc_source_constructor sgc_source_earthengine_new, sgc_source_gdal_new, sgc_source_stac_new,
+    sgc_source_synthetic_new, sgc_source_tiles_new;
 
 SGC_END_C
 

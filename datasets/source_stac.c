@@ -28,9 +28,6 @@ enum {
     INDEX_KEPT_S = 3600, /* before its ETag is asked for again */
 };
 
-const char *const sgc_source_stac_keys[] = {
-    "api", "collection", "items", "index", "query", "limit", "href", "sign", "tile", "id", NULL};
-
 typedef struct stac_source {
     sgc_source base;
     const sgc_definition *definition;
@@ -544,31 +541,6 @@ static sgc_status check_endpoint(const sgc_definition *definition, const char *u
     return SGC_OK;
 }
 
-static sgc_status check_keys(const sgc_definition *definition, const cJSON *json, sgc_error *err)
-{
-    const cJSON *index = sgc_stac_member(json, "index"), *query = sgc_stac_member(json, "query");
-    const char *href = sgc_stac_text(json, "href"), *sign = sgc_stac_text(json, "sign");
-    const bool searches =
-        sgc_stac_text(json, "api") != NULL && sgc_stac_text(json, "collection") != NULL;
-    const bool has_list = index != NULL || sgc_stac_member(json, "tile") != NULL;
-    const char *wrong = NULL;
-    if (!searches && !(sgc_stac_text(json, "items") != NULL && has_list))
-        wrong = "kind \"stac\" needs api and collection, or items and an index or a tile lattice";
-    else if (index != NULL &&
-             (sgc_stac_text(index, "href") == NULL || sgc_stac_text(index, "id_column") == NULL))
-        wrong = "index needs href and id_column";
-    else if (href != NULL && strcmp(href, "https") != 0 && strcmp(href, "s3") != 0)
-        wrong = "href is \"https\" or \"s3\"";
-    else if (sign != NULL && strcmp(sign, "none") != 0 && strcmp(sign, "planetary-computer") != 0)
-        wrong = "sign is \"none\" or \"planetary-computer\"";
-    else if (sign != NULL && *sign == 'p' && sgc_stac_text(json, "collection") == NULL)
-        wrong = "sign needs the collection";
-    else if (query != NULL && !cJSON_IsObject(query))
-        wrong = "query is a CQL2-JSON object";
-    return wrong == NULL ? SGC_OK
-                         : sgc_fail(err, SGC_INVALID, "%s: /source: %s", definition->id, wrong);
-}
-
 /* The URL of a file of the service, at the user's endpoint if there is one. */
 static sgc_status place_url(const cJSON *json, const sgc_source_options *options, const char *url,
                             char **out, sgc_error *err)
@@ -598,14 +570,11 @@ static sgc_status set_api(stac_source *source, const cJSON *json, const char *ap
 static sgc_status set_lattice(stac_source *source, const cJSON *json, const char *items,
                               sgc_error *err)
 {
-    static const char *const keys[] = {"tile", "id", "buffer", "proj:code"};
+    static const char *const keys[] = {"tile", "id", "buffer"};
     static const sgc_source_options options = {0};
     sgc_template *id;
     if (sgc_stac_member(json, "tile") == NULL)
         return SGC_OK;
-    if (sgc_stac_text(json, "id") == NULL)
-        return sgc_fail(err, SGC_INVALID, "%s: /source/id: a tile lattice needs it",
-                        source->definition->id);
     SGC_TRY(sgc_template_new(sgc_stac_text(json, "id"), &id, err));
     const bool has_time = (sgc_template_fields(id) & SGC_FIELDS_TIME) != 0;
     sgc_template_free(id);
@@ -657,6 +626,8 @@ static sgc_status set_index(stac_source *source, const cJSON *json,
     const char *href = sgc_stac_text(index, "href");
     source->index_member = sgc_stac_text(index, "member");
     source->id_column = sgc_stac_text(index, "id_column");
+    if (source->id_column == NULL)
+        source->id_column = "id";
     const char *name = source->index_member != NULL ? source->index_member : href;
     if (source->search != NULL && !sgc_stac_index_is_readable(name))
         return SGC_OK;
@@ -702,7 +673,6 @@ static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_sour
 sgc_status sgc_source_stac_new(const sgc_definition *definition, const cJSON *json,
                                const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
-    SGC_TRY(check_keys(definition, json, err));
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
