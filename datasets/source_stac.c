@@ -641,7 +641,11 @@ static sgc_status set_client(stac_source *source, const cJSON *json,
     SGC_TRY(sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
                                   &source->base.max_requests, err));
     SGC_TRY(sgc_remote_files_new(source->http, &source->files, err));
-    if (sign != NULL && strcmp(sign, "none") != 0)
+    const bool signs = sign != NULL && strcmp(sign, "none") != 0;
+    if (signs && sgc_stac_text(json, "collection") == NULL)
+        return sgc_fail(err, SGC_INVALID, "%s: /source/collection: its token is asked for",
+                        source->definition->id);
+    if (signs)
         SGC_TRY(
             sgc_signer_new(source->http, sgc_stac_text(json, "collection"), &source->signer, err));
     SGC_TRY(sgc_memo_new(MOST_SEARCHES, free_list, &source->searches, err));

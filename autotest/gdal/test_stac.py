@@ -197,16 +197,9 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"items": None}, "needs api and collection, or items and an index or a tile lattice"),
-    ({"id": None}, "/source/id"),
-    ({"id": "{row|02}_{column}"}, "column"),
-    ({"items": "http://127.0.0.1/item.json"}, "/source/items.*{id}"),
-    ({"tile": None}, "needs api and collection"),
-    ({"sign": "planetary-computer"}, "sign needs the collection"),
-    ({"sign": "me"}, "sign"),
-    ({"href": "ftp"}, "href"),
-    ({"query": "pgc:tile = 1"}, "query"),
-    ({"tile": None, "index": {"href": "http://127.0.0.1/a.gpkg"}}, "id_column"),
+    ({"sign": "planetary-computer"}, "/source/collection: its token is asked for"),
+    ({"items": "http://127.0.0.1/{id}-{row}.json"}, "/source/items.*{id} and no other"),
+    ({"api": "http://127.0.0.1/", "items": None}, "/source/collection: required"),
 ])
 def test_source_that_makes_no_sense(server, make_cube, change, message):
     source = {**lattice(server), **change}
