@@ -288,6 +288,27 @@ def test_stac_and_tiles_are_equal(server, make_cube, read, assert_pixels):
     assert_pixels(pixels[2], pixels[0])
 
 
+# Time
+
+MOMENTS = {"66_33": "2019-12-31T23:59:59Z", "67_33": "2020-01-01T00:00:00Z", "66_34": "2020-07-01T12:00:00Z",
+           "67_34": "2021-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("way", ["search", "index"])
+def test_items_belong_to_one_step(start_stac_server, tmp_path, read, assert_pixels, way):
+    """The first and the last moment of a year, and the first of the next (defect 13)."""
+    server = start_stac_server(only=list(MOMENTS), moments=",".join("%s=%s" % pair for pair in MOMENTS.items()))
+    file = tmp_path / "definition.json"
+    source = api(server) if way == "search" else index(server, "tiles.geojson")
+    file.write_text(json.dumps(definition(source, time={"start": "2019-01-01", "end": "2020-01-01", "step": "P1Y"})))
+    for year, names in (("2019", ["66_33"]), ("2020", ["66_34", "67_33"])):
+        dataset = gdal.OpenEx("SGC:%s,dataset=%s,create=yes,time=%s" % (tmp_path / "cube", file, year))
+        assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP, names))
+    bodies = [json.loads(entry["body"]) for entry in server.search_requests()]
+    assert [body["datetime"] for body in bodies] == ([] if way == "index" else [
+        "2019-01-01T00:00:00Z/2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z/2021-01-01T00:00:00Z"])
+
+
 # Levels
 
 def test_overview_reads_the_overviews_of_the_files(server, make_cube, read):

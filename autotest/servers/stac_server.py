@@ -3,7 +3,7 @@
 
     stac_server.py --tiles DIRECTORY [--only 66_33,67_33] [--delay-ms N] [--bandwidth BYTES_PER_S]
                    [--max-limit N] [--paging pgstac|earth-search|merge|get] [--indexed 66_33,68_34]
-                   [--sign-uses N]
+                   [--sign-uses N] [--moments 66_33=2020-01-01T00:00:00Z,…]
 
 prints "PORT <n>" when it listens on 127.0.0.1 and ends when its standard input closes. The API's root is
 http://127.0.0.1:<n>/api/v1/. Tiles are made at their first request; servers may share the directory.
@@ -12,6 +12,8 @@ Faults, log and reset are those of http_server.
 Besides, the bucket has the static documents of items, with relative hrefs, and /index/ has the mosaic's
 index: tiles.geojson, tiles.gpkg, tiles_gpkg.zip and, as if it were one, tiles_gpqt.zip. It names the
 tiles that exist or, with --indexed, those.
+
+With --moments items have the datetime that is given for their tile; others have a null one and an interval.
 
 With --sign-uses the files of the bucket ask for a token of Planetary Computer's kind, which
 /sas/v1/token/<collection> gives and which is good for so many answers.
@@ -195,12 +197,16 @@ def instant(text, default):
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def meets_datetime(text):
+def meets_datetime(text, properties):
     first, _, last = text.partition("/")
     first, last = (first, last) if "/" in text else (text, text)
     begin = instant(first, datetime.min.replace(tzinfo=timezone.utc))
     end = instant(last, datetime.max.replace(tzinfo=timezone.utc))
-    return begin <= instant(END, None) and end >= instant(START, None)
+    if end < begin:
+        raise bad_request("datetime: %r ends before it begins" % text)
+    moment = properties["datetime"]
+    return (begin <= instant(moment or properties["end_datetime"], None)
+            and end >= instant(moment or properties["start_datetime"], None))
 
 
 def area(body):
@@ -283,7 +289,7 @@ def parse_query(query):
 
 
 class Catalogue:
-    def __init__(self, tiles, base, max_limit, paging="pgstac"):
+    def __init__(self, tiles, base, max_limit, paging="pgstac", moments=None):
         self.base = base
         self.max_limit = max_limit
         self.paging = paging
@@ -294,6 +300,7 @@ class Catalogue:
             rings, bbox = footprint(tile, transformation)
             identifier = arcticdem.item_id(tile)
             self.items[identifier] = item(tile, rings, bbox, base)
+            self.items[identifier]["properties"]["datetime"] = (moments or {}).get(arcticdem.tile_name(tile))
             self.footprints[identifier] = ogr.CreateGeometryFromJson(json.dumps(multi_polygon(rings)))
 
     def matching(self, body):
@@ -305,11 +312,13 @@ class Catalogue:
             raise bad_request("collections: a list is required by this server")
         where = area(body)
         check_filter(body)
-        if COLLECTION not in body["collections"] or not meets_datetime(body.get("datetime", "../..")):
+        if COLLECTION not in body["collections"]:
             return []
         found = set(self.items) & set(body["ids"]) if "ids" in body else self.items
         if where is not None:
             found = [i for i in found if self.footprints[i].Intersects(where)]
+        if "datetime" in body:
+            found = [i for i in found if meets_datetime(body["datetime"], self.items[i]["properties"])]
         if "filter" in body:
             found = [i for i in found if meets_filter(body["filter"], self.items[i]["properties"])]
         return sorted(found, reverse=True)
@@ -534,13 +543,13 @@ class Tokens:
 
 class StacServer(RangeFileServer):
     def __init__(self, directory, tiles, delay_ms=0, bandwidth=None, max_limit=100, paging="pgstac",
-                 indexed=None, sign_uses=None):
+                 indexed=None, sign_uses=None, moments=None):
         super().__init__(directory, StacHandler)
         self.tiles = frozenset(tiles)
         self.delay_ms = delay_ms
         self.bandwidth = bandwidth
         self.catalogue = Catalogue(self.tiles, "http://127.0.0.1:%d" % self.server_address[1], max_limit,
-                                   paging)
+                                   paging, moments)
         self.index = Index(self.tiles if indexed is None else indexed)
         self.tokens = Tokens(sign_uses) if sign_uses is not None else None
         self.making = defaultdict(threading.Lock)
@@ -641,6 +650,7 @@ def main():
     parser.add_argument("--paging", choices=["pgstac", "earth-search", "merge", "get"], default="pgstac")
     parser.add_argument("--indexed")
     parser.add_argument("--sign-uses", type=int)
+    parser.add_argument("--moments")
     options = parser.parse_args()
 
     def tiles_of(names):
@@ -652,8 +662,9 @@ def main():
 
     tiles = arcticdem.default_tiles() if options.only is None else tiles_of(options.only)
     indexed = None if options.indexed is None else tiles_of(options.indexed)
+    moments = dict(pair.split("=") for pair in options.moments.split(",")) if options.moments else None
     run(StacServer(cache_directory(options.tiles), tiles, options.delay_ms, options.bandwidth,
-                   options.max_limit, options.paging, indexed, options.sign_uses))
+                   options.max_limit, options.paging, indexed, options.sign_uses, moments))
 
 
 if __name__ == "__main__":
