@@ -675,10 +675,16 @@ static void test_every_pixel(void **state)
     sgc_source *source = open_source(d);
     sgc_patch_list list = find(source, (sgc_rect){0, 0, 100, 80}, 0);
     assert_int_equal(list.count, 9);
+    CPLSetThreadLocalConfigOption("SGC_TEST", "kept");
     for (size_t i = 0; i < list.count; i++)
         read_and_check(source, d, &list.patches[i], 3, 1, list.patches[i].rect);
     assert_int_equal(http_server_count(&server), 9);
     read_and_check(source, d, &list.patches[4], 2, 1, (sgc_rect){55, 40, 17, 9});
+    char **configuration = CPLGetThreadLocalConfigOptions();
+    assert_int_equal(CSLCount(configuration), 1);
+    assert_string_equal(configuration[0], "SGC_TEST=kept");
+    CSLDestroy(configuration);
+    CPLSetThreadLocalConfigOption("SGC_TEST", NULL);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
     free_definition(d);
