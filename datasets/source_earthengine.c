@@ -18,10 +18,6 @@
 
 enum { DEFAULT_REQUESTS = 20 };
 
-const char *const sgc_source_earthengine_keys[] = {
-    "asset",    "asset_type",        "reducer", "date_property",
-    "sentinel", "max_request_bytes", "url",     NULL};
-
 typedef struct earthengine_source {
     sgc_source base;
     sgc_ee_product product;

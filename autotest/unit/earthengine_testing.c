@@ -24,7 +24,7 @@ sgc_status parse_definition(const char *grid, const char *bands, const char *typ
              "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"x\", \"proj:code\": "
              "\"EPSG:4326\", %s, \"bands\": [%s], \"source\": {\"kind\": \"earthengine\", %s}}",
              grid, list, source);
-    return sgc_definition_parse(text, "x.json", out, err);
+    return sgc_definition_parse(text, "x.json", NULL, out, err);
 }
 
 void set_years(sgc_definition *d, size_t count)
