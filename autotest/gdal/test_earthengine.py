@@ -37,18 +37,19 @@ REFUSALS = {
 }
 
 
-def formula(window, bands, year=2000, factor=1):
+def formula(window, bands, year=2000, factor=1, grid=(WEST, NORTH, PIXEL)):
     """Bands of the server's formula in a window of the level, and where they are masked."""
     x0, y0, width, height = window
-    x = WEST + (x0 + np.arange(width) + 0.5) * PIXEL * factor
-    y = NORTH - (y0 + np.arange(height) + 0.5) * PIXEL * factor
+    west, north, pixel = grid
+    x = west + (x0 + np.arange(width) + 0.5) * pixel * factor
+    y = north - (y0 + np.arange(height) + 0.5) * pixel * factor
     u, v = (np.floor(8 * axis).astype(int) for axis in (x[np.newaxis, :], y[:, np.newaxis]))
     masked = (u // 16 + v // 16) % 5 == 0
-    return np.array([(7 * u + 13 * v + 31 * b + 17 * (year - 2000)) % 251 for b in range(bands)]), masked
+    return np.array([(7 * u + 13 * v + 31 * b + 17 * (year - 2000)) % 251 for b in bands]), masked
 
 
 def expected(window, factor=1):
-    values, masked = formula(window, len(BANDS), factor=factor)
+    values, masked = formula(window, range(len(BANDS)), factor=factor)
     return np.where(masked, 255, values).astype(np.uint8)
 
 
@@ -61,7 +62,7 @@ YEARLY = {
 
 
 def expected_of_year(window, year):
-    values, masked = formula(window, 3, year)
+    values, masked = formula(window, range(3), year)
     return np.where(masked, np.nan, values / 8 - 10).astype(np.float32)
 
 
@@ -198,6 +199,43 @@ def test_levels_of_a_year(open_cube, server, read):
     dataset = open_cube(changes=YEARLY, TIME="2020")
     pixels = read(dataset, *WHOLE, buf_xsize=12, buf_ysize=10)
     assert not np.isnan(pixels).all()
+    assert 0 < len(server.bodies()) <= 10
+
+
+# Definitions that ship; all read where four patches meet, in chunks that are no parts of patches.
+
+def open_shipped(cube, server, dataset, **options):
+    options = {"SOURCE_URL": server.url, "CHUNK_SIZE": "64", **options}
+    return gdal.OpenEx("SGC:%s,dataset=%s,create=yes" % (cube, dataset),
+                       open_options=["%s=%s" % pair for pair in options.items()])
+
+
+@pytest.mark.parametrize("dataset", ["TCTrend2019", "TCTrend2020", "TCTrend2022", "TCTrend2024", "TCTrend"])
+def test_tctrend(server, cube, read, assert_pixels, dataset):
+    window = (341 * 3600 - 30, 25 * 3600 - 30, 50, 60)
+    values, masked = formula(window, range(3), grid=(-180.00001488697754, 90.00014219078139, 0.00026949458523585647))
+    assert_pixels(read(open_shipped(cube, server, dataset), *window),
+                  np.where(masked, 0, values).astype(np.uint8))
+    ids = {"24-340", "24-341", "25-340", "25-341"}
+    assert root_attributes(cube)["title"]
+    assert not ids & set(root_attributes(cube)["loaded_patches"])  # a window of a patch is not the patch
+
+
+@pytest.mark.parametrize("year", [2017, 2024])
+def test_alphaearth(server, cube, read, assert_pixels, year):
+    window = (1021 * 3600 - 10, 77 * 3600 - 30, 50, 60)
+    values, masked = formula(window, (0, 63), year, grid=(-180.00001486302838, 90.0000523472784, 8.98315284e-05))
+    dataset = open_shipped(cube, server, "AlphaEarthEmbeddings", TIME=str(year), CHANNELS="A00,A63")
+    assert_pixels(read(dataset, *window), np.where(masked, np.nan, values / 8 - 10).astype(np.float32))
+    assert {tuple(body["bandIds"]) for body in server.bodies()} == {("A00",), ("A63",)}
+
+
+@pytest.mark.parametrize("dataset", ["TCTrend", "AlphaEarthEmbeddings"])
+def test_first_view_of_the_world_costs_few_requests(server, cube, read, dataset):
+    options = {"TIME": "2020", "CHANNELS": "A01,A16,A09"} if dataset.startswith("Alpha") else {}
+    world = open_shipped(cube, server, dataset, CHUNK_SIZE="3600", **options)
+    pixels = read(world, 0, 0, world.RasterXSize, world.RasterYSize, buf_xsize=80, buf_ysize=40)
+    assert len(np.unique(pixels)) > 100
     assert 0 < len(server.bodies()) <= 10
 
 
