@@ -26,6 +26,30 @@ void check_message(const char *part, const char *file, int line)
     _fail(file, line);
 }
 
+static char trial[128];
+
+void note_trial(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(trial, sizeof trial, format, arguments);
+    va_end(arguments);
+}
+
+void forget_trial(void)
+{
+    trial[0] = '\0';
+}
+
+int say_trial(void **state)
+{
+    (void)state;
+    if (trial[0] != '\0')
+        print_error("%s\n", trial);
+    forget_trial();
+    return 0;
+}
+
 char *temporary_directory_new(void)
 {
     const char *parent = getenv("TMPDIR");

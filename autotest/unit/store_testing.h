@@ -30,6 +30,12 @@ void check_status(sgc_status expected, sgc_status actual, const char *call, cons
                   int line);
 void check_message(const char *part, const char *file, int line);
 
+/* Say what is being tried, and that it went well; the third, a teardown, tells what a test failed
+ * at. */
+void note_trial(const char *format, ...) SGC_PRINTF(1, 2);
+void forget_trial(void);
+int say_trial(void **state);
+
 /* Gives a new directory below $TMPDIR; remove it, with all that is in it, with
  * temporary_directory_free(). */
 char *temporary_directory_new(void);

@@ -16,16 +16,6 @@
 
 /* Each trial has a directory of its own: "place" is what is tested. */
 static char *directory, *place_path, *spare;
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
-}
 
 static char *path_in(const char *parent, const char *name)
 {
@@ -160,10 +150,10 @@ static void check_scenario(const store_scenario *scenario, const mode *m)
     scenario_prepare(scenario, &(scenario_place){open_path, template});
     disk_plan plan = {1, m->event, m->code, m->loss};
     for (bool ended = false; !ended; plan.at++) {
-        snprintf(trial, sizeof trial, "%s, %s at call %u", scenario->name, m->name, plan.at);
+        note_trial("%s, %s at call %u", scenario->name, m->name, plan.at);
         ended = try_one(scenario, template, &plan);
     }
-    trial[0] = '\0';
+    forget_trial();
     /* Something was tried, where there is anything. */
     assert_true(plan.at > 2 || (m->event == DISK_SHORT_WRITE && scenario->writes_nothing));
     free(template);
@@ -331,12 +321,11 @@ static void test_changes_that_are_refused(void **state)
         for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
             bool ended = false;
             for (unsigned at = 1; !ended; at++) {
-                snprintf(trial, sizeof trial, "%s, %s at call %u", changes[i].name,
-                         strerror(codes[k]), at);
+                note_trial("%s, %s at call %u", changes[i].name, strerror(codes[k]), at);
                 ended = try_change(&changes[i], codes[k], at);
             }
         }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 /* A signal at any call that can be repeated is nobody's business. */
@@ -353,7 +342,7 @@ static void test_interrupted_calls(void **state)
             disk_begin(&plan, spare);
             const sgc_status status = changes[i].make(store, &err);
             victim = disk_end();
-            snprintf(trial, sizeof trial, "%s, signal at call %u", changes[i].name, at);
+            note_trial("%s, signal at call %u", changes[i].name, at);
             if (victim == NULL || strcmp(victim, "write") == 0 || strcmp(victim, "fsync") == 0 ||
                 strncmp(victim, "open", 4) == 0 || strcmp(victim, "close") == 0)
                 assert_ok(status);
@@ -361,7 +350,7 @@ static void test_interrupted_calls(void **state)
             end_trial();
         }
     }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 /* Another process made the directories a moment ago, and has not synced them. */

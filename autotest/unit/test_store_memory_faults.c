@@ -99,17 +99,6 @@ static void end_trial(void)
     temporary_directory_free(directory);
 }
 
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
-}
-
 static void check_status_of(sgc_status status, bool failed)
 {
     if (!failed)
@@ -142,12 +131,11 @@ static void try_changes(bool lasting)
         for (size_t p = 0; p < 2; p++) {
             bool ended = false;
             for (size_t at = 1; !ended; at++) {
-                snprintf(trial, sizeof trial, "%s, place %zu, allocation %zu",
-                         store_scenarios[i].name, p, at);
+                note_trial("%s, place %zu, allocation %zu", store_scenarios[i].name, p, at);
                 ended = try_change(&store_scenarios[i], &places[p], at, lasting);
             }
         }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 static void test_changes(void **state)
@@ -251,7 +239,7 @@ static void check_reads(const scenario_place *place, bool lasting)
     assert_ok(open_and_read(place, &expected, &err));
     bool ended = false;
     for (size_t at = 1; !ended; at++) {
-        snprintf(trial, sizeof trial, "reading, allocation %zu", at);
+        note_trial("reading, allocation %zu", at);
         sgc_block_cache_set_size(0);
         sgc_block_cache_set_size(1 << 20);
         allocations_begin(at, lasting);
@@ -263,7 +251,7 @@ static void check_reads(const scenario_place *place, bool lasting)
         assert_ok(open_and_read(place, &digest, &err));
         assert_int_equal(digest, expected);
     }
-    trial[0] = '\0';
+    forget_trial();
     end_trial();
 }
 

@@ -41,8 +41,6 @@ typedef struct world {
     unsigned merged, refused; /* transactions that were not on the tip */
 } world;
 
-static char trial[64]; /* for a test that fails in the middle */
-
 static uint32_t below(world *w, uint32_t limit)
 {
     return random_below(&w->random, limit);
@@ -315,7 +313,7 @@ static void try_seed(uint64_t seed, int version, unsigned *merged, unsigned *ref
 {
     static world w;
     w = (world){.random = seed, .next_number = 100};
-    snprintf(trial, sizeof trial, "seed %u of version %d", (unsigned)seed, version);
+    note_trial("seed %u of version %d", (unsigned)seed, version);
     create(&w, version);
     w.writer_count = 2 + below(&w, MOST_WRITERS - 1);
     for (size_t i = 0; i < w.writer_count; i++)
@@ -328,7 +326,7 @@ static void try_seed(uint64_t seed, int version, unsigned *merged, unsigned *ref
     sgc_repository_free(w.repository);
     *merged += w.merged;
     *refused += w.refused;
-    trial[0] = '\0';
+    forget_trial();
 }
 
 static void try_seeds(int version)
@@ -352,15 +350,6 @@ static void test_version_2(void **state)
 {
     (void)state;
     try_seeds(2);
-}
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
 }
 
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)
