@@ -90,6 +90,13 @@ size_t count_objects(sgc_object_store *store, const char *prefix)
     return count;
 }
 
+size_t count_staging_files(sgc_object_store *store)
+{
+    size_t count = 0;
+    assert_ok(store->sweep(store, UINT64_MAX, true, count_key, &count, &err));
+    return count;
+}
+
 uint32_t random_below(uint64_t *state, uint32_t limit)
 {
     *state = *state * 6364136223846793005u + 1442695040888963407u;

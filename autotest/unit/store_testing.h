@@ -43,6 +43,8 @@ void temporary_directory_free(char *path);
 
 /* The number of objects under `prefix`. */
 size_t count_objects(sgc_object_store *store, const char *prefix);
+/* The number of files that a local store has left behind. */
+size_t count_staging_files(sgc_object_store *store);
 
 /* Reproducible numbers below `limit`; *state is the seed. */
 uint32_t random_below(uint64_t *state, uint32_t limit);
