@@ -103,6 +103,13 @@ bool place_has(place *p, const char *key)
     return status == SGC_OK;
 }
 
+void check_clean(place *p)
+{
+    sgc_repository *repository = place_open(p);
+    check_sound(repository);
+    sgc_repository_free(repository);
+}
+
 void place_remove(place *p, const char *key)
 {
     assert_true(place_has(p, key));

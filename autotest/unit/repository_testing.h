@@ -54,6 +54,9 @@ void place_put(place *p, const char *key, const void *data, size_t size);
 void place_remove(place *p, const char *key);
 bool place_has(place *p, const char *key);
 
+/* Checks that its repository has no defect. */
+void check_clean(place *p);
+
 /* The key of an object, like "snapshots/<id>"; valid until the next call but three. */
 const char *key_of(const char *folder, const sgc_object_id *id);
 

@@ -150,3 +150,20 @@ sgc_snapshot *load_tip(sgc_repository *repository)
     assert_ok(sgc_repository_snapshot(repository, &id, &snapshot, &err));
     return snapshot;
 }
+
+static void print_defect(void *user, const char *key, const char *message)
+{
+    ++*(size_t *)user;
+    print_error("%s: %s\n", key, message);
+}
+
+void check_sound(sgc_repository *repository)
+{
+    size_t printed = 0;
+    const sgc_verify_options options = {
+        .decode_chunks = true, .fn = print_defect, .user = &printed};
+    sgc_verify_result result;
+    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
+    assert_int_equal(result.defects, 0);
+    assert_int_equal(printed, 0);
+}

@@ -65,4 +65,7 @@ void commit(sgc_session *session);
 /* Gives (release with sgc_snapshot_unref()) the tip of branch "main". */
 sgc_snapshot *load_tip(sgc_repository *repository);
 
+/* Checks that the repository has no defect. */
+void check_sound(sgc_repository *repository);
+
 #endif
