@@ -430,19 +430,10 @@ static void test_a_snapshot_that_goes_meanwhile(void **state)
 static void test_golden_repositories(void **state)
 {
     (void)state;
-    static const char *const names[] = {"test-repo-v1",
-                                        "test-repo-v2",
-                                        "test-repo-v2-migrated",
-                                        "split-repo-v1",
-                                        "split-repo-v2",
-                                        "expire-repo-v1-by-1.1.21",
-                                        "expire-repo-v1-by-2.0.5",
-                                        "expire-repo-v1-by-working-copy",
-                                        "expire-repo-v2-by-2.0.5"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < GOLDEN_COUNT; i++) {
         place p;
         sgc_ref_names refs;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         sgc_repository *repository = place_open(&p);
         assert_ok(sgc_repository_list_refs(repository, &refs, &err));
         for (size_t k = 0; k < refs.branch_count; k++) {

@@ -625,12 +625,9 @@ static void test_a_lost_ancestor(void **state)
 static void test_golden_expirations(void **state)
 {
     (void)state;
-    static const char *const names[] = {"expire-repo-v1-by-1.1.21", "expire-repo-v1-by-2.0.5",
-                                        "expire-repo-v1-by-working-copy",
-                                        "expire-repo-v2-by-2.0.5"};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = GOLDEN_EXPIRED; i < GOLDEN_COUNT; i++) {
         place p;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         contents before = contents_take(&p);
         const sgc_expire_options options = {.older_than = UINT64_C(1781109725000000)};
         check_result(expire(&p, &options), 0, 0, 0);
@@ -645,11 +642,9 @@ static void test_golden_expirations(void **state)
 static void test_golden_repositories_expire(void **state)
 {
     (void)state;
-    static const char *const names[] = {"test-repo-v1", "test-repo-v2", "test-repo-v2-migrated",
-                                        "split-repo-v1", "split-repo-v2"};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < GOLDEN_EXPIRED; i++) {
         place p;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         sgc_repository *repository = place_open(&p);
         char *before = describe_refs(repository);
         assert_true(expire(&p, &(sgc_expire_options){.older_than = UINT64_MAX}).snapshots > 0);
