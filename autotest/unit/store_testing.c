@@ -151,6 +151,21 @@ sgc_snapshot *load_tip(sgc_repository *repository)
     return snapshot;
 }
 
+unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
+                        uint32_t x)
+{
+    const uint32_t at[] = {y, x};
+    const sgc_node *node = sgc_snapshot_find(snapshot, "/a");
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    assert_non_null(node);
+    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot), node, at, &ref,
+                                        &keep, &err));
+    const unsigned char value = ref.kind == SGC_CHUNK_NONE ? 0 : ref.inline_data[0];
+    sgc_manifest_unref(keep);
+    return value;
+}
+
 static void print_defect(void *user, const char *key, const char *message)
 {
     ++*(size_t *)user;

@@ -65,6 +65,10 @@ void commit(sgc_session *session);
 /* Gives (release with sgc_snapshot_unref()) the tip of branch "main". */
 sgc_snapshot *load_tip(sgc_repository *repository);
 
+/* The byte of an inline chunk of the array "/a"; 0 where there is no chunk. */
+unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
+                        uint32_t x);
+
 /* Checks that the repository has no defect. */
 void check_sound(sgc_repository *repository);
 

@@ -164,19 +164,6 @@ static void read_history(sgc_repository *repository, history *h)
     assert_ok(sgc_repository_history(repository, &tip, note_commit, h, &err));
 }
 
-static unsigned char read_cell(sgc_repository *repository, sgc_snapshot *snapshot, uint32_t row,
-                               uint32_t column)
-{
-    const uint32_t at[] = {row, column};
-    sgc_chunk_ref ref;
-    sgc_manifest *keep;
-    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot),
-                                        sgc_snapshot_find(snapshot, "/a"), at, &ref, &keep, &err));
-    const unsigned char value = ref.kind == SGC_CHUNK_NONE ? 0 : ref.inline_data[0];
-    sgc_manifest_unref(keep);
-    return value;
-}
-
 /* The cells of exactly those commits are there. */
 static void check_cells(sgc_repository *repository, const history *h)
 {
