@@ -523,47 +523,19 @@ static void merge_chunks(const char *path, sgc_resolution resolution, unsigned c
     sgc_session_free(session);
 }
 
-static void test_our_chunk(void **state)
-{
-    (void)state;
-    merge_chunks("/a", SGC_OURS, 0, 10);
-}
-
-static void test_our_chunk_object(void **state)
-{
-    (void)state;
-    merge_chunks("/n", SGC_OURS, 0, 10);
-}
-
-static void test_their_chunk(void **state)
-{
-    (void)state;
-    merge_chunks("/a", SGC_THEIRS, 0, 22);
-}
-
-static void test_their_chunk_object(void **state)
-{
-    (void)state;
-    merge_chunks("/n", SGC_THEIRS, 0, 22);
-}
-
-static void test_merged_chunk(void **state)
-{
-    (void)state;
-    merge_chunks("/a", SGC_MERGED, 32, 32);
-}
-
-static void test_merged_chunk_object(void **state)
-{
-    (void)state;
-    merge_chunks("/n", SGC_MERGED, 32, 32);
-}
-
-static void test_merged_chunk_that_is_removed(void **state)
-{
-    (void)state;
-    merge_chunks("/n", SGC_MERGED, 0, 0);
-}
+#define MERGE_CHUNKS(test, ...)    \
+    static void test(void **state) \
+    {                              \
+        (void)state;               \
+        merge_chunks(__VA_ARGS__); \
+    }
+MERGE_CHUNKS(test_our_chunk, "/a", SGC_OURS, 0, 10)
+MERGE_CHUNKS(test_our_chunk_object, "/n", SGC_OURS, 0, 10)
+MERGE_CHUNKS(test_their_chunk, "/a", SGC_THEIRS, 0, 22)
+MERGE_CHUNKS(test_their_chunk_object, "/n", SGC_THEIRS, 0, 22)
+MERGE_CHUNKS(test_merged_chunk, "/a", SGC_MERGED, 32, 32)
+MERGE_CHUNKS(test_merged_chunk_object, "/n", SGC_MERGED, 32, 32)
+MERGE_CHUNKS(test_merged_chunk_that_is_removed, "/n", SGC_MERGED, 0, 0)
 
 /* Both sides put the document of `path`. */
 static void merge_json(model_change ours, model_change theirs, model_change merged,
