@@ -273,6 +273,13 @@ static scenario_state look_for_tag(sgc_repository *repository)
 
 /* ---- all ---- */
 
+int forget_blocks(void **state)
+{
+    (void)state;
+    sgc_block_cache_set_size(0);
+    return 0;
+}
+
 const store_scenario store_scenarios[] = {
     {"creation", &split_2_by_2, NULL, NULL, look_for_repository, false},
     {"commit of arrays", &split_2_by_2, NULL, commit_arrays, look_for_arrays, false},

@@ -382,13 +382,6 @@ static void test_what_is_not_synced_is_lost(void **state)
     end_trial();
 }
 
-static int forget_blocks(void **state)
-{
-    (void)state;
-    sgc_block_cache_set_size(0); /* all is read from the disk */
-    return 0;
-}
-
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)
 
 int main(void)

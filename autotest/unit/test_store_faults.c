@@ -191,13 +191,6 @@ static void test_faults_of_reads(void **state)
     end_trial();
 }
 
-static int forget_blocks(void **state)
-{
-    (void)state;
-    sgc_block_cache_set_size(0); /* all is read from the store */
-    return 0;
-}
-
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)
 
 int main(void)

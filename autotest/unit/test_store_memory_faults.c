@@ -85,12 +85,17 @@ static sgc_object_store *open_directory(void *user)
 
 static const scenario_place places[] = {{open_memory, NULL}, {open_directory, NULL}};
 
+static void forget_blocks_read_so_far(void)
+{
+    sgc_block_cache_set_size(0);
+    sgc_block_cache_set_size(1 << 20);
+}
+
 static void begin_trial(void)
 {
     assert_ok(sgc_object_store_memory_new(&memory, &err));
     directory = temporary_directory_new();
-    sgc_block_cache_set_size(0);
-    sgc_block_cache_set_size(1 << 20);
+    forget_blocks_read_so_far();
 }
 
 static void end_trial(void)
@@ -240,8 +245,7 @@ static void check_reads(const scenario_place *place, bool lasting)
     bool ended = false;
     for (size_t at = 1; !ended; at++) {
         note_trial("reading, allocation %zu", at);
-        sgc_block_cache_set_size(0);
-        sgc_block_cache_set_size(1 << 20);
+        forget_blocks_read_so_far();
         allocations_begin(at, lasting);
         const sgc_status status = open_and_read(place, &digest, &err);
         ended = !allocations_end();
