@@ -200,6 +200,14 @@ void assert_same_contents(const contents *before, const contents *after, const c
             fail_msg("%s is new", after->files[i].key);
 }
 
+void check_unchanged(place *p, contents *before)
+{
+    contents after = contents_take(p);
+    assert_same_contents(before, &after, "");
+    contents_free(&after);
+    contents_free(before);
+}
+
 /* ---- repositories with something in them ---- */
 
 static const struct {

@@ -81,6 +81,8 @@ const sgc_object *contents_find(const contents *c, const char *key);
  * also in `after`. */
 void assert_same_contents(const contents *before, const contents *after, const char *prefix);
 void assert_kept_contents(const contents *before, const contents *after, const char *prefix);
+/* Checks that all objects of the place are still what they were, and frees `before`. */
+void check_unchanged(place *p, contents *before);
 
 /* ---- repositories with something in them ---- */
 

@@ -131,10 +131,7 @@ static void test_dry_run(void **state)
     scene s = begin(state);
     contents before = contents_take(s.p);
     const sgc_garbage_result dry = collect(s.p, UINT64_MAX, true);
-    contents after = contents_take(s.p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(s.p, &before);
     const sgc_garbage_result wet = collect(s.p, UINT64_MAX, false);
     check_result(&dry, 2, 2, 2, 2);
     assert_memory_equal(&dry, &wet, sizeof dry);
@@ -352,10 +349,7 @@ static void check_nothing_goes(place *p)
             sgc_repository_collect_garbage(repository, &options, &result, &err);
         assert_true(status == SGC_CORRUPT || status == SGC_NOT_FOUND);
     }
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 

@@ -131,10 +131,7 @@ static void test_copies(void **state)
         check_result(&to, &result);
         place_clear(&to);
     }
-    contents after = contents_take(s.p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(s.p, &before);
     end(&s);
 }
 
@@ -265,10 +262,7 @@ static void test_a_place_with_a_repository(void **state)
         contents before = contents_take(&to);
         assert_status(SGC_EXISTS,
                       sgc_repository_copy(s.repository, &s.second, to.store, 1, &result, &err));
-        contents after = contents_take(&to);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&to, &before);
         place_clear(&to);
     }
     end(&s);

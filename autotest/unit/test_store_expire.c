@@ -68,10 +68,7 @@ static void test_a_line(void **state)
         check_history(&p, SGC_REF_BRANCH, "main", cases[i].history);
         contents before = contents_take(&p);
         check_result(expire(&p, &options), 0, 0, 0);
-        contents after = contents_take(&p);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&p, &before);
         place_clear(&p);
     }
 }
@@ -105,10 +102,7 @@ static void test_dry_run(void **state)
     make_history(p, line, 5, refs, 4);
     contents before = contents_take(p);
     const sgc_expire_result dry = expire(p, &options);
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     options.dry_run = false;
     const sgc_expire_result wet = expire(p, &options);
     check_result(dry, 2, 1, 1);
@@ -612,10 +606,7 @@ static void test_a_lost_ancestor(void **state)
         sgc_repository_expire(repository, &(sgc_expire_options){.older_than = 35}, &result, &err));
     assert_message("main");
     assert_message(key_of("snapshots", &lost));
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 
@@ -631,10 +622,7 @@ static void test_golden_expirations(void **state)
         contents before = contents_take(&p);
         const sgc_expire_options options = {.older_than = UINT64_C(1781109725000000)};
         check_result(expire(&p, &options), 0, 0, 0);
-        contents after = contents_take(&p);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&p, &before);
         place_clear(&p);
     }
 }

@@ -209,10 +209,7 @@ static void test_create_twice(void **state)
         assert_status(SGC_EXISTS, create_again(p, version));
         assert_message("is a repository already");
     }
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 
