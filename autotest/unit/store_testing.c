@@ -151,6 +151,35 @@ sgc_snapshot *load_tip(sgc_repository *repository)
     return snapshot;
 }
 
+static sgc_status count_commit(void *user, const sgc_commit_info *info, bool *more,
+                               sgc_error *error)
+{
+    (void)info;
+    (void)more;
+    (void)error;
+    ++*(size_t *)user;
+    return SGC_OK;
+}
+
+size_t count_commits(sgc_repository *repository)
+{
+    sgc_object_id tip;
+    size_t count = 0;
+    assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, &err));
+    assert_ok(sgc_repository_history(repository, &tip, count_commit, &count, &err));
+    return count;
+}
+
+sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged, sgc_error *error)
+{
+    (void)conflict;
+    (void)error;
+    if (user != NULL)
+        ++*(size_t *)user;
+    merged->resolution = SGC_OURS;
+    return SGC_OK;
+}
+
 unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
                         uint32_t x)
 {

@@ -65,6 +65,13 @@ void commit(sgc_session *session);
 /* Gives (release with sgc_snapshot_unref()) the tip of branch "main". */
 sgc_snapshot *load_tip(sgc_repository *repository);
 
+/* The number of commits from the tip of branch "main" to the root, and with it. */
+size_t count_commits(sgc_repository *repository);
+
+/* An sgc_merge whose answer is always SGC_OURS; adds 1 to the size_t `user`, where there is one. */
+sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                     sgc_error *error);
+
 /* The byte of an inline chunk of the array "/a"; 0 where there is no chunk. */
 unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
                         uint32_t x);

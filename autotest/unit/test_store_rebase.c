@@ -332,16 +332,6 @@ static void test_empty_list_of_chunks(void **state)
     sgc_session_free(session);
 }
 
-static sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
-                            sgc_error *error)
-{
-    (void)conflict;
-    (void)error;
-    ++*(size_t *)user;
-    merged->resolution = SGC_OURS;
-    return SGC_OK;
-}
-
 /* Some library has put another document over that of "/a" without deleting it first. */
 static void put_other_layout(const sgc_array_metadata *metadata, size_t dimension_count)
 {
@@ -1106,24 +1096,6 @@ static void lose_answer(sgc_session *session)
     fault = (store_fault){0};
 }
 
-static sgc_status count_commit(void *user, const sgc_commit_info *info, bool *more,
-                               sgc_error *error)
-{
-    (void)info;
-    (void)more;
-    (void)error;
-    ++*(size_t *)user;
-    return SGC_OK;
-}
-
-static size_t count_commits(void)
-{
-    const sgc_object_id id = tip_id();
-    size_t count = 0;
-    assert_ok(sgc_repository_history(repository, &id, count_commit, &count, &err));
-    return count;
-}
-
 static void test_lost_answer(void **state)
 {
     (void)state;
@@ -1135,11 +1107,11 @@ static void test_lost_answer(void **state)
         const sgc_object_id published = tip_id();
         if (others > 0)
             commit_change(CHANGE(SET, "/a", 1, 1, 8)); /* a conflict, were it one of others */
-        const size_t count = count_commits();
+        const size_t count = count_commits(repository);
         sgc_object_id id;
         assert_ok(sgc_session_commit_rebased(session, "m", NULL, NULL, &id, &err));
         assert_same_id(&id, &published);
-        assert_int_equal(count_commits(), count);
+        assert_int_equal(count_commits(repository), count);
         sgc_session_free(session);
         sgc_repository_free(faulty);
     }

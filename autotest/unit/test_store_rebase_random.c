@@ -178,16 +178,6 @@ static void change_something(world *w, writer *t)
 
 /* ---- the ends of transactions ---- */
 
-static sgc_status prefer_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
-                              sgc_error *error)
-{
-    (void)user;
-    (void)conflict;
-    (void)error;
-    merged->resolution = SGC_OURS;
-    return SGC_OK;
-}
-
 static sgc_object_id tip_of(const world *w)
 {
     sgc_object_id id;
@@ -223,7 +213,7 @@ static void note_success(world *w, writer *t, bool published)
 
 static void try_commit(world *w, writer *t)
 {
-    static const sgc_merge ours = {prefer_ours, NULL};
+    static const sgc_merge ours = {take_ours, NULL};
     const sgc_object_id before = tip_of(w);
     const bool is_moved =
         sgc_object_id_compare(&before, &sgc_snapshot_get(sgc_session_base(t->session))->id) != 0;
@@ -253,7 +243,7 @@ static void try_commit(world *w, writer *t)
 /* A change that has become nothing stays nothing. */
 static void try_rebase(world *w, writer *t)
 {
-    static const sgc_merge ours = {prefer_ours, NULL};
+    static const sgc_merge ours = {take_ours, NULL};
     if (sgc_session_rebase(t->session, below(w, 2) == 0 ? &ours : NULL, &err) == SGC_OK) {
         model view = w->tip;
         size_t n = 0;

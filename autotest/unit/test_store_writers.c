@@ -830,16 +830,6 @@ static void test_stopped_writer(void **state)
 
 /* ---- readers ---- */
 
-static sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
-                            sgc_error *error)
-{
-    (void)user;
-    (void)conflict;
-    (void)error;
-    merged->resolution = SGC_OURS;
-    return SGC_OK;
-}
-
 /* Sets the first two counters of both arrays to one number. */
 static sgc_status commit_alike(sgc_repository *repository, uint32_t number, sgc_error *error)
 {
