@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "datasets/template.h"
 #include "store/fork.h"
 
 #ifndef SGC_VERSION
@@ -23,6 +24,7 @@
 #endif
 
 enum {
+    MOST_MISSING = 16,
     SLICE_MS = 100, /* how long a cancelled user may have to wait for us */
     MAX_REDIRECTS = 10,
     FIRST_CAPACITY = 16 << 10,
@@ -41,6 +43,8 @@ typedef struct connection {
 
 struct sgc_http {
     sgc_http_options options;
+    char **headers, **header_urls;
+    int missing[MOST_MISSING + 1];
     pthread_mutex_t mutex; /* guards all below */
     pthread_cond_t released;
     connection *idle; /* last used first: the warmest connection */
@@ -62,8 +66,10 @@ typedef struct http_body {
 
 /* One attempt at a request. */
 typedef struct attempt {
+    const sgc_http *http;
     const sgc_http_request *request;
     CURL *easy;
+    char *redirect; /* where the answer sends us, when we follow ourselves */
     bool has_begun;
     http_body body;
     bool is_transient;
@@ -296,12 +302,18 @@ static CURLcode apply_configuration(CURL *easy)
     return CURLE_OK;
 }
 
-static CURLcode apply_policy(CURL *easy)
+/* Where headers must not go everywhere, each step is a request of its own. */
+static bool curl_follows(const sgc_http *http)
+{
+    return http->headers == NULL;
+}
+
+static CURLcode apply_policy(const sgc_http *http, CURL *easy)
 {
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 1L);
+    SET(CURLOPT_FOLLOWLOCATION, curl_follows(http) ? 1L : 0L);
     SET(CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
     /* A moved search that arrives as a GET without its body would answer another question. */
     SET(CURLOPT_POSTREDIR, (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
@@ -342,7 +354,7 @@ static CURLcode apply_request(attempt *try, struct curl_slist *headers)
 
 static CURLcode apply_all(attempt *try, struct curl_slist *headers)
 {
-    CURLcode code = apply_policy(try->easy);
+    CURLcode code = apply_policy(try->http, try->easy);
     if (code == CURLE_OK)
         code = apply_configuration(try->easy);
     if (code == CURLE_OK)
@@ -454,12 +466,22 @@ static bool is_transient_status(long status)
            status == 503 || status == 504;
 }
 
+static bool is_missing(const sgc_http *http, long status)
+{
+    const int *missing = http->missing;
+    while (*missing != 0 && *missing != status)
+        missing++;
+    return *missing != 0;
+}
+
 static sgc_status fail_status(attempt *try, long status, sgc_error *err)
 {
     char text[256];
     curl_off_t retry_after = 0;
     curl_easy_getinfo(try->easy, CURLINFO_RETRY_AFTER, &retry_after);
     explain(&try->body, text, sizeof text);
+    if (is_missing(try->http, status))
+        return sgc_fail(err, SGC_NOT_FOUND, "not found, status %ld%s", status, text);
     try->is_transient = is_transient_status(status);
     try->retry_after_s = retry_after > 0 ? (uint64_t)retry_after : 0;
     switch (status) {
@@ -555,6 +577,18 @@ static sgc_status accept_whole(attempt *try, uint64_t *total_size, sgc_error *er
     return SGC_OK;
 }
 
+/* Fails, and remembers where to go on. */
+static sgc_status note_redirect(attempt *try, long status, sgc_error *err)
+{
+    const char *url = NULL;
+    curl_easy_getinfo(try->easy, CURLINFO_REDIRECT_URL, &url);
+    if (url == NULL)
+        return fail_status(try, status, err);
+    try->redirect = strdup(url);
+    return try->redirect != NULL ? sgc_fail(err, SGC_NETWORK, "redirected")
+                                 : sgc_fail_memory(err, strlen(url), "a URL");
+}
+
 static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *response,
                                 sgc_error *err)
 {
@@ -568,6 +602,10 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
         SGC_TRY(accept_part(try, &total_size, err));
     else if (status == 200)
         SGC_TRY(accept_whole(try, &total_size, err));
+    else if (status == 304 && try->request->known_etag != NULL)
+        total_size = 0;
+    else if (status / 100 == 3 && !curl_follows(try->http))
+        return note_redirect(try, status, err);
     else
         return fail_status(try, status, err);
 
@@ -601,6 +639,8 @@ static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
     if (code == CURLE_OK)
         code = transfer(conn, cancel);
     terminate(&try->body);
+    if (try->request->answered != NULL)
+        *try->request->answered = (int)http_status(try->easy);
     const sgc_status status = accept_answer(try, code, response, err);
     if (status != SGC_OK)
         free(try->body.data);
@@ -660,11 +700,13 @@ static sgc_status wait_ms(uint64_t ms, const sgc_cancel *cancel, sgc_error *err)
 /* `err` is scratch: it is written by attempts that fail before one that succeeds. */
 static sgc_status try_until_done(sgc_http *http, const sgc_http_request *request,
                                  struct curl_slist *headers, const sgc_cancel *cancel,
-                                 sgc_http_response *response, unsigned *attempts, sgc_error *err)
+                                 sgc_http_response *response, char **redirect, unsigned *attempts,
+                                 sgc_error *err)
 {
     for (*attempts = 1;; ++*attempts) {
-        attempt try = {.request = request};
+        attempt try = {.http = http, .request = request};
         const sgc_status status = try_once(http, headers, cancel, &try, response, err);
+        *redirect = try.redirect;
         if (status == SGC_OK || !try.is_transient || *attempts > http->options.retries)
             return status;
         uint64_t pause_ms = 0;
@@ -701,15 +743,95 @@ static bool append_header(struct curl_slist **headers, const char *line)
     return longer != NULL;
 }
 
-static sgc_status make_headers(const sgc_http_request *request, struct curl_slist **headers,
-                               sgc_error *err)
+static bool is_credential(const char *line)
+{
+    return strncasecmp(line, "Authorization:", 14) == 0 || strncasecmp(line, "Cookie:", 7) == 0;
+}
+
+/* `first_url`: where the request went before it was redirected. */
+static bool append_callers_headers(struct curl_slist **headers, const sgc_http_request *request,
+                                   const char *first_url)
+{
+    const bool is_at_home =
+        request->url == first_url || sgc_http_is_same_origin(request->url, first_url);
+    bool good = true;
+    for (const char *const *line = request->headers; good && line != NULL && *line != NULL; line++)
+        if (is_at_home || !is_credential(*line))
+            good = append_header(headers, *line);
+    return good;
+}
+
+static sgc_status append_own_headers(const sgc_http *http, struct curl_slist **headers,
+                                     const char *url, sgc_error *err)
+{
+    bool is_meant = false;
+    for (char **home = http->header_urls; home != NULL && *home != NULL && !is_meant; home++)
+        is_meant = sgc_http_is_same_origin(url, *home);
+    for (char **line = http->headers; is_meant && line != NULL && *line != NULL; line++) {
+        char *expanded;
+        SGC_TRY(sgc_config_expand(*line, &expanded, err));
+        const bool good = append_header(headers, expanded);
+        free(expanded);
+        if (!good)
+            return sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
+    }
+    return SGC_OK;
+}
+
+static bool append_condition(struct curl_slist **headers, const sgc_http_request *request)
+{
+    char line[160];
+    if (request->known_etag == NULL)
+        return true;
+    snprintf(line, sizeof line, "If-None-Match: %.130s", request->known_etag);
+    return append_header(headers, line);
+}
+
+static sgc_status make_headers(const sgc_http *http, const sgc_http_request *request,
+                               const char *first_url, struct curl_slist **headers, sgc_error *err)
 {
     /* Without this curl asks before it sends a large body, and waits a second for servers that do
      * not answer that. */
-    bool good = append_header(headers, "Expect:");
-    for (const char *const *line = request->headers; good && line != NULL && *line != NULL; line++)
-        good = append_header(headers, *line);
-    return good ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
+    if (!append_header(headers, "Expect:") ||
+        !append_callers_headers(headers, request, first_url) || !append_condition(headers, request))
+        return sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
+    return append_own_headers(http, headers, request->url, err);
+}
+
+/* One step of a request: up to its answer, or to where that sends us. */
+static sgc_status perform_step(sgc_http *http, const sgc_http_request *request,
+                               const char *first_url, const sgc_cancel *cancel,
+                               sgc_http_response *response, char **redirect, unsigned *attempts,
+                               sgc_error *err)
+{
+    struct curl_slist *headers = NULL;
+    *redirect = NULL;
+    sgc_status status = make_headers(http, request, first_url, &headers, err);
+    if (status == SGC_OK)
+        status = try_until_done(http, request, headers, cancel, response, redirect, attempts, err);
+    curl_slist_free_all(headers);
+    return status;
+}
+
+static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
+                                const sgc_cancel *cancel, sgc_http_response *response,
+                                unsigned *attempts, sgc_error *err)
+{
+    sgc_http_request step = *request;
+    char *redirect, *url = NULL;
+    sgc_status status =
+        perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
+    for (int steps = 0; redirect != NULL && steps < MAX_REDIRECTS; steps++) {
+        free(url);
+        step.url = url = redirect;
+        status =
+            perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
+    }
+    if (redirect != NULL)
+        status = sgc_fail(err, SGC_NETWORK, "more than %d redirections", MAX_REDIRECTS);
+    free(redirect);
+    free(url);
+    return status;
 }
 
 static sgc_status fail_request(const sgc_http_request *request, unsigned attempts,
@@ -726,16 +848,59 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
                             const sgc_cancel *cancel, sgc_http_response *response, sgc_error *err)
 {
     SGC_TRY(check_request(request, err));
-    struct curl_slist *headers = NULL;
     unsigned attempts = 1;
     sgc_error reason;
-    sgc_status status = make_headers(request, &headers, &reason);
-    if (status == SGC_OK)
-        status = try_until_done(http, request, headers, cancel, response, &attempts, &reason);
-    curl_slist_free_all(headers);
+    if (request->answered != NULL)
+        *request->answered = 0;
+    const sgc_status status = perform_steps(http, request, cancel, response, &attempts, &reason);
     if (status != SGC_OK)
         return fail_request(request, attempts, &reason, status, err);
     return SGC_OK;
+}
+
+/* ---- who may hear what ---- */
+
+/* Gives a part of a URL in a form that can be compared, or NULL. */
+static char *part_of(const char *url, CURLUPart part)
+{
+    CURLU *parsed = curl_url();
+    char *text = NULL;
+    if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
+        curl_url_get(parsed, part, &text, CURLU_DEFAULT_PORT);
+    curl_url_cleanup(parsed);
+    return text;
+}
+
+static bool is_same_part(const char *a, const char *b, CURLUPart part)
+{
+    char *of_a = part_of(a, part), *of_b = part_of(b, part);
+    const bool same = of_a != NULL && of_b != NULL && strcasecmp(of_a, of_b) == 0;
+    curl_free(of_a);
+    curl_free(of_b);
+    return same;
+}
+
+bool sgc_http_is_same_origin(const char *a, const char *b)
+{
+    return is_same_part(a, b, CURLUPART_SCHEME) && is_same_part(a, b, CURLUPART_HOST) &&
+           is_same_part(a, b, CURLUPART_PORT);
+}
+
+bool sgc_http_is_trusted(const char *url)
+{
+    char *host = part_of(url, CURLUPART_HOST), *port = part_of(url, CURLUPART_PORT);
+    char **trusted = CSLTokenizeString2(CPLGetConfigOption("SGC_TRUSTED_HOSTS", ""), ", ", 0);
+    bool found = false;
+    for (int i = 0; host != NULL && port != NULL && i < CSLCount(trusted); i++) {
+        const size_t length = strlen(host);
+        const char *rest = trusted[i] + length;
+        found |= EQUALN(trusted[i], host, length) &&
+                 (*rest == '\0' || (*rest == ':' && strcmp(rest + 1, port) == 0));
+    }
+    CSLDestroy(trusted);
+    curl_free(host);
+    curl_free(port);
+    return found;
 }
 
 void sgc_http_response_clear(sgc_http_response *response)
@@ -773,6 +938,48 @@ static void renew_in_child(void *object)
     http->running = 0;
 }
 
+/* A copy of a list; NULL of an empty one. */
+static bool copy_list(const char *const *list, char ***copy)
+{
+    size_t count = 0;
+    while (list != NULL && list[count] != NULL)
+        count++;
+    *copy = count > 0 ? calloc(count + 1, sizeof **copy) : NULL;
+    bool good = count == 0 || *copy != NULL;
+    for (size_t i = 0; good && i < count; i++)
+        good = ((*copy)[i] = strdup(list[i])) != NULL;
+    return good;
+}
+
+static void free_list(char **list)
+{
+    for (char **item = list; item != NULL && *item != NULL; item++)
+        free(*item);
+    free(list);
+}
+
+static void free_lists(sgc_http *http)
+{
+    free_list(http->headers);
+    free_list(http->header_urls);
+}
+
+static sgc_status copy_lists(sgc_http *http, const sgc_http_options *options, sgc_error *err)
+{
+    size_t count = 0;
+    for (; options->missing_statuses != NULL && options->missing_statuses[count] != 0; count++) {
+        if (count == MOST_MISSING)
+            return sgc_fail(err, SGC_INVALID, "more than %d missing_status", MOST_MISSING);
+        http->missing[count] = options->missing_statuses[count];
+    }
+    http->options.headers = http->options.header_urls = NULL;
+    http->options.missing_statuses = NULL;
+    return copy_list(options->headers, &http->headers) &&
+                   copy_list(options->header_urls, &http->header_urls)
+               ? SGC_OK
+               : sgc_fail(err, SGC_NO_MEMORY, "no memory for headers");
+}
+
 sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -785,6 +992,12 @@ sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_err
     if (http == NULL)
         return sgc_fail_memory(err, sizeof *http, "an HTTP client");
     http->options = *options;
+    sgc_status status = copy_lists(http, options, err);
+    if (status != SGC_OK) {
+        free_lists(http);
+        free(http);
+        return status;
+    }
     if (http->options.first_delay_ms == 0)
         http->options.first_delay_ms = 500;
     if (http->options.max_delay_ms == 0)
@@ -808,6 +1021,7 @@ void sgc_http_free(sgc_http *http)
     }
     pthread_cond_destroy(&http->released);
     pthread_mutex_destroy(&http->mutex);
+    free_lists(http);
     free(http);
 }
 

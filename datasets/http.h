@@ -33,6 +33,12 @@ typedef struct sgc_http_options {
     unsigned retries;        /* repetitions of a transient failure, 0 or more */
     unsigned first_delay_ms; /* pause before the first repetition; doubles, 0 means 500 */
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
+    /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
+     * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
+     * {config:NAME} in them is expanded at each. Both lists are copied. */
+    const char *const *headers;
+    const char *const *header_urls;
+    const int *missing_statuses; /* mean the same as 404; ends with 0, or NULL. Copied */
 } sgc_http_options;
 
 typedef struct sgc_http_request {
@@ -43,11 +49,14 @@ typedef struct sgc_http_request {
     size_t body_size;
     bool has_range; /* then only bytes first … last (inclusive) are wanted */
     uint64_t range_first, range_last;
-    size_t max_size; /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+    size_t max_size;        /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+    const char *known_etag; /* of a copy at hand: the answer may be 304, without body; or NULL */
+    int *answered; /* gets the status of the last answer, also of a refusal; 0 when there was none.
+                      May be NULL */
 } sgc_http_request;
 
 typedef struct sgc_http_response {
-    int status;          /* 200 or 206 on success */
+    int status;          /* 200, 206 or, for what is known, 304 on success */
     unsigned char *data; /* body, followed by a NUL that `size` does not count */
     size_t size;
     uint64_t total_size;    /* of the whole resource (Content-Range or Content-Length); UINT64_MAX
@@ -76,6 +85,14 @@ void sgc_http_response_clear(sgc_http_response *response);
 
 /* Writes `url` without user info, query and fragment: as it may appear in a message. */
 void sgc_http_redact(const char *url, char *text, size_t size);
+
+/* True when both URLs are valid and have the same scheme, host and port. */
+bool sgc_http_is_same_origin(const char *a, const char *b);
+
+/* True when the configuration option SGC_TRUSTED_HOSTS, a list of "host" or "host:port" with commas
+ * between, names the host of the URL: what the user's credentials may be sent to although no
+ * definition says so. */
+bool sgc_http_is_trusted(const char *url);
 
 /* What this client has done so far. Thread-safe. */
 sgc_http_counters sgc_http_get_counters(sgc_http *http);

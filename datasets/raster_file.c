@@ -1,5 +1,3 @@
-#include "datasets/raster_file.h"
-
 #include <cpl_conv.h>
 #include <cpl_error.h>
 #include <cpl_vsi.h>
@@ -7,108 +5,398 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/raster_private.h"
+#include "datasets/template.h"
+
 #define MULTI_RANGE_OPTION "GDAL_MAX_RAW_BLOCK_CACHE_SIZE"
 #define MULTI_RANGE_BYTES "64000000"
 
-/* A file may say where it is; then it must be where its item promises. */
-static sgc_status check_place(GDALDatasetH file, const sgc_patch *patch, const sgc_grid *grid,
-                              sgc_error *err)
+/* In pixels, between places that count as one. */
+#define LARGEST_SHIFT 0.01
+
+enum { DENSIFY = 101 };
+
+/* ---- where a raster is ---- */
+
+static OGRSpatialReferenceH new_crs(const char *text)
 {
-    double t[6];
-    if (GDALGetGeoTransform(file, t) != CE_None)
-        return SGC_OK;
-    const double *g = grid->transform;
-    const double column = (t[0] - g[0]) / g[1], row = (t[3] - g[3]) / g[5];
-    if (fabs(column - (double)patch->rect.x) < 0.01 && fabs(row - (double)patch->rect.y) < 0.01 &&
-        fabs(t[1] / g[1] - 1) < 1e-6 && fabs(t[5] / g[5] - 1) < 1e-6)
-        return SGC_OK;
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file lies elsewhere than its item promises",
-                    patch->id);
+    OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
+    OSRSetAxisMappingStrategy(crs, OAMS_TRADITIONAL_GIS_ORDER);
+    if (OSRSetFromUserInput(crs, text) == OGRERR_NONE)
+        return crs;
+    OSRDestroySpatialReference(crs);
+    return NULL;
 }
 
-static sgc_status check_file(GDALDatasetH file, const sgc_patch *patch, const sgc_band *band,
-                             const sgc_grid *grid, sgc_error *err)
+/* GeoTIFF keys know less of axes than the registry, so that a polar CRS may come back with others:
+ * as PROJ's text, which has none, they are equal. */
+static bool is_same_projection(OGRSpatialReferenceH a, OGRSpatialReferenceH b)
 {
-    if (GDALGetRasterCount(file) < band->source_band)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no band %d", patch->id,
-                        band->source_band);
-    if (GDALGetRasterXSize(file) != patch->rect.width ||
-        GDALGetRasterYSize(file) != patch->rect.height)
+    char *text_a = NULL, *text_b = NULL;
+    const bool same = OSRIsSameGeogCS(a, b) && OSRExportToProj4(a, &text_a) == OGRERR_NONE &&
+                      OSRExportToProj4(b, &text_b) == OGRERR_NONE && *text_a != '\0' &&
+                      strcmp(text_a, text_b) == 0;
+    CPLFree(text_a);
+    CPLFree(text_b);
+    return same;
+}
+
+static bool is_same_crs(OGRSpatialReferenceH raster, OGRSpatialReferenceH cube)
+{
+    static const char *const options[] = {"IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES", NULL};
+    OGRSpatialReferenceH flat = OSRClone(raster);
+    OSRStripVertical(flat);
+    const bool same = OSRIsSameEx(flat, cube, options) || is_same_projection(flat, cube);
+    OSRDestroySpatialReference(flat);
+    return same;
+}
+
+/* The integer next to a position in pixels, if it is next to one. */
+static bool snap(double position, int64_t *pixel)
+{
+    const double nearest = nearbyint(position);
+    if (!(fabs(position) < INT32_MAX) || fabs(position - nearest) > LARGEST_SHIFT)
+        return false;
+    *pixel = (int64_t)nearest;
+    return true;
+}
+
+/* Both ends of the raster must lie on the cube's pixel edges, with as many pixels between them. */
+static void find_lattice(sgc_raster_place *p, const sgc_grid *grid)
+{
+    const int width = GDALGetRasterXSize(p->raster), height = GDALGetRasterYSize(p->raster);
+    const double *t = p->transform, *g = grid->transform;
+    int64_t left, right, first, last;
+    if (t[2] != 0 || t[4] != 0 || !snap((t[0] - g[0]) / g[1], &left) ||
+        !snap((t[0] + width * t[1] - g[0]) / g[1], &right) || !snap((t[3] - g[3]) / g[5], &first) ||
+        !snap((t[3] + height * t[5] - g[3]) / g[5], &last))
+        return;
+    p->is_south_up = first > last;
+    p->is_on_lattice = right - left == width && llabs(last - first) == height;
+    p->rect = (sgc_rect){left, p->is_south_up ? last : first, width, height};
+}
+
+/* A promised file has the pixels of its patch, and if it says where it is, it is there. */
+static sgc_status check_promise(sgc_raster_place *p, const sgc_patch *patch, sgc_error *err)
+{
+    if (GDALGetRasterXSize(p->raster) != patch->rect.width ||
+        GDALGetRasterYSize(p->raster) != patch->rect.height)
         return sgc_fail(err, SGC_CORRUPT,
                         "patch %s: its file has %d x %d pixels, but its item promises %lld x %lld",
-                        patch->id, GDALGetRasterXSize(file), GDALGetRasterYSize(file),
+                        patch->id, GDALGetRasterXSize(p->raster), GDALGetRasterYSize(p->raster),
                         (long long)patch->rect.width, (long long)patch->rect.height);
-    return check_place(file, patch, grid, err);
+    if (p->has_transform &&
+        (!p->is_on_lattice || p->is_south_up || !sgc_rect_equal(p->rect, patch->rect)))
+        return sgc_fail(err, SGC_CORRUPT,
+                        "patch %s: its file lies elsewhere than its item promises", patch->id);
+    p->has_cube_crs = true;
+    p->is_on_lattice = true;
+    p->rect = patch->rect;
+    return SGC_OK;
 }
 
-/* valid[i] = pixel i of the band's type is neither `nodata` nor NaN. */
-static void mark_valid(const sgc_band *band, const void *pixels, size_t count, bool has_nodata,
-                       double nodata, uint8_t *valid)
+static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
+                             OGRSpatialReferenceH cube, sgc_error *err)
 {
-    const int size = GDALGetDataTypeSizeBytes(band->type);
-    for (size_t i = 0; i < count; i++) {
-        double value;
-        GDALCopyWords((const char *)pixels + i * (size_t)size, band->type, 0, &value, GDT_Float64,
-                      0, 1);
-        valid[i] = !isnan(value) && !(has_nodata && value == nodata);
+    OGRSpatialReferenceH own = GDALGetSpatialRef(p->raster);
+    p->has_transform = GDALGetGeoTransform(p->raster, p->transform) == CE_None;
+    if (p->has_transform)
+        find_lattice(p, &w->definition->grid);
+    if (!w->any_place)
+        return check_promise(p, w->patch, err);
+    if (!p->has_transform)
+        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file does not say where it lies",
+                        w->patch->id);
+    p->has_cube_crs = own == NULL || is_same_crs(own, cube);
+    p->is_on_lattice = p->is_on_lattice && p->has_cube_crs;
+    return SGC_OK;
+}
+
+/* ---- the wanted band ---- */
+
+/* What the service says counts where the file says nothing. */
+static sgc_nodata nodata_of(GDALRasterBandH source, const sgc_raster_window *w)
+{
+    const sgc_band *band = &w->definition->bands[w->band];
+    int exists = 0;
+    if (band->has_source_nodata)
+        return (sgc_nodata){true, band->source_nodata};
+    long double value;
+    switch (GDALGetRasterDataType(source)) {
+    case GDT_Int64:
+        value = GDALGetRasterNoDataValueAsInt64(source, &exists);
+        break;
+    case GDT_UInt64:
+        value = GDALGetRasterNoDataValueAsUInt64(source, &exists);
+        break;
+    default:
+        value = GDALGetRasterNoDataValue(source, &exists);
+    }
+    if (!exists && w->patch->nodata != NULL && !isnan(w->patch->nodata[w->band]))
+        return (sgc_nodata){true, w->patch->nodata[w->band]};
+    return (sgc_nodata){exists != 0, value};
+}
+
+/* GDAL takes an alpha band for a mask beside one or three others only. */
+static void find_mask(sgc_raster_place *p)
+{
+    const int flags = GDALGetMaskFlags(p->band), last = GDALGetRasterCount(p->raster);
+    GDALRasterBandH last_band = GDALGetRasterBand(p->raster, last);
+    if ((flags & (GMF_ALL_VALID | GMF_NODATA)) == 0) {
+        p->mask = GDALGetMaskBand(p->band);
+    } else if (last != p->number && GDALGetRasterColorInterpretation(last_band) == GCI_AlphaBand) {
+        p->mask = last_band;
+        p->mask_number = last;
     }
 }
 
-/* The same for the type that dominates, in a loop the compiler can vectorise. */
-static void mark_valid_float(const float *pixels, size_t count, bool has_nodata, double nodata,
-                             uint8_t *valid)
+static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
-    const float bad = has_nodata ? (float)nodata : NAN;
-    for (size_t i = 0; i < count; i++)
-        valid[i] = !(pixels[i] == bad || pixels[i] != pixels[i]);
+    const sgc_band *band = &w->definition->bands[w->band];
+    p->number = w->source_band > 0 ? w->source_band : band->source_band;
+    if (GDALGetRasterCount(p->raster) < p->number)
+        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no band %d", w->patch->id,
+                        p->number);
+    p->band = GDALGetRasterBand(p->raster, p->number);
+    p->type = GDALGetRasterDataType(p->band);
+    if (GDALDataTypeIsComplex(p->type))
+        return sgc_fail(err, SGC_UNSUPPORTED, "patch %s: its file has complex numbers",
+                        w->patch->id);
+    p->nodata = nodata_of(p->band, w);
+    find_mask(p);
+    return SGC_OK;
 }
 
-/* Where the file carries a mask of its own (a mask band, alpha), it counts too. */
-static CPLErr apply_mask(GDALRasterBandH source, sgc_rect window, uint8_t *valid)
+/* ---- pixels ---- */
+
+sgc_status sgc_raster_put_row(const sgc_raster_window *w, GDALDataType from_type, const void *from,
+                              size_t count, sgc_nodata nodata, double tolerance, void *pixels,
+                              uint8_t *valid, sgc_error *err)
 {
-    if ((GDALGetMaskFlags(source) & (GMF_ALL_VALID | GMF_NODATA)) != 0)
-        return CE_None;
-    const size_t count = (size_t)(window.width * window.height);
-    uint8_t *mask = VSIMalloc(count);
-    if (mask == NULL)
-        return CE_Failure;
-    const CPLErr result = GDALRasterIO(GDALGetMaskBand(source), GF_Read, (int)window.x,
-                                       (int)window.y, (int)window.width, (int)window.height, mask,
-                                       (int)window.width, (int)window.height, GDT_Byte, 0, 0);
-    for (size_t i = 0; result == CE_None && i < count; i++)
-        valid[i] = valid[i] && mask[i] != 0;
-    VSIFree(mask);
-    return result;
+    const sgc_band *band = &w->definition->bands[w->band];
+    double bad;
+    sgc_pixels_mark(from_type, from, count, nodata, valid);
+    if (from != pixels &&
+        !sgc_pixels_convert(from_type, from, band->type, pixels, count, valid, tolerance, &bad))
+        return sgc_fail(err, SGC_CORRUPT,
+                        "patch %s: its file has the value %g, which the %s of band \"%s\" cannot "
+                        "hold",
+                        w->patch->id, bad, band->data_type, band->name);
+    uint8_t *truth = pixels;
+    for (size_t i = 0; band->is_bool && i < count; i++)
+        truth[i] = truth[i] != 0;
+    return SGC_OK;
+}
+
+static sgc_status fail_read(const sgc_raster_window *w, sgc_error *err)
+{
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id,
+                    CPLGetLastErrorMsg());
+}
+
+/* A part of the raster's own pixels as they come. */
+typedef struct part {
+    sgc_rect wanted; /* of the cube */
+    char *pixels;
+    size_t line;   /* bytes from row to row, from north to south or back */
+    uint8_t *mask; /* or NULL */
+} part;
+
+static CPLErr read_part(GDALRasterBandH band, const sgc_raster_place *p, sgc_rect wanted,
+                        GDALDataType type, void *pixels, size_t line)
+{
+    const int64_t x = wanted.x - p->rect.x, y = wanted.y - p->rect.y;
+    const int64_t first = p->is_south_up ? p->rect.height - y - wanted.height : y;
+    return GDALRasterIOEx(band, GF_Read, (int)x, (int)first, (int)wanted.width, (int)wanted.height,
+                          pixels, (int)wanted.width, (int)wanted.height, type, 0, (GSpacing)line,
+                          NULL);
+}
+
+/* Puts the part into the window, row by row. */
+static sgc_status put_part(const sgc_raster_place *p, const sgc_raster_window *w, const part *from,
+                           void *pixels, uint8_t *valid, sgc_error *err)
+{
+    const size_t item = (size_t)GDALGetDataTypeSizeBytes(w->definition->bands[w->band].type);
+    const size_t width = (size_t)from->wanted.width, height = (size_t)from->wanted.height;
+    const size_t skipped =
+        (size_t)((from->wanted.y - w->rect.y) * w->rect.width + (from->wanted.x - w->rect.x));
+    for (size_t row = 0; row < height; row++) {
+        const size_t source = p->is_south_up ? height - 1 - row : row;
+        const size_t at = skipped + row * (size_t)w->rect.width;
+        SGC_TRY(sgc_raster_put_row(w, p->type, from->pixels + source * from->line, width, p->nodata,
+                                   0, (char *)pixels + at * item, valid + at, err));
+        for (size_t i = 0; from->mask != NULL && i < width; i++)
+            valid[at + i] = valid[at + i] && from->mask[source * width + i] != 0;
+    }
+    return SGC_OK;
+}
+
+/* Reads and puts the part; what needs no conversion is read into its place. */
+static sgc_status copy_part(const sgc_raster_place *p, const sgc_raster_window *w, part *from,
+                            void *pixels, uint8_t *valid, sgc_error *err)
+{
+    const sgc_rect wanted = from->wanted;
+    const size_t item = (size_t)GDALGetDataTypeSizeBytes(p->type);
+    const size_t count = (size_t)wanted.width * (size_t)wanted.height;
+    const bool in_place = p->type == w->definition->bands[w->band].type && !p->is_south_up;
+    char *room = in_place ? NULL : VSIMalloc2(count, item);
+    from->mask = p->mask != NULL ? VSIMalloc(count) : NULL;
+    from->line = (size_t)(in_place ? w->rect.width : wanted.width) * item;
+    from->pixels = in_place ? (char *)pixels + (size_t)(wanted.y - w->rect.y) * from->line +
+                                  (size_t)(wanted.x - w->rect.x) * item
+                            : room;
+    sgc_status status = SGC_OK;
+    if (from->pixels == NULL || (p->mask != NULL && from->mask == NULL))
+        status = sgc_fail_memory(err, count * (item + 1), "a window of a file");
+    else if (read_part(p->band, p, wanted, p->type, from->pixels, from->line) != CE_None ||
+             (p->mask != NULL &&
+              read_part(p->mask, p, wanted, GDT_Byte, from->mask, (size_t)wanted.width) != CE_None))
+        status = fail_read(w, err);
+    if (status == SGC_OK)
+        status = put_part(p, w, from, pixels, valid, err);
+    VSIFree(room);
+    VSIFree(from->mask);
+    return status;
+}
+
+static sgc_status copy_window(const sgc_raster_place *p, const sgc_raster_window *w, void *pixels,
+                              uint8_t *valid, sgc_error *err)
+{
+    part from = {.wanted = sgc_rect_intersect(w->rect, p->rect)};
+    if (!sgc_rect_equal(from.wanted, w->rect))
+        memset(valid, 0, (size_t)w->rect.width * (size_t)w->rect.height);
+    return sgc_rect_is_empty(from.wanted) ? SGC_OK : copy_part(p, w, &from, pixels, valid, err);
+}
+
+/* A cube's grid may begin a little beyond a pole. */
+static void drop_beyond_poles(const sgc_raster_window *w, OGRSpatialReferenceH crs, uint8_t *valid)
+{
+    if (!OSRIsGeographic(crs))
+        return;
+    const sgc_grid level = sgc_grid_at_level(&w->definition->grid, w->factor);
+    const double pole = M_PI / 2 / OSRGetAngularUnits(crs, NULL) + 1e-9;
+    for (int64_t j = 0; j < w->rect.height; j++) {
+        const double latitude =
+            level.transform[3] + ((double)(w->rect.y + j) + 0.5) * level.transform[5];
+        if (fabs(latitude) > pole)
+            memset(valid + j * w->rect.width, 0, (size_t)w->rect.width);
+    }
+}
+
+static sgc_status read_window(GDALDatasetH raster, const sgc_raster_window *w,
+                              OGRSpatialReferenceH crs, void *pixels, uint8_t *valid,
+                              sgc_error *err)
+{
+    sgc_raster_place place = {.raster = raster};
+    SGC_TRY(find_band(&place, w, err));
+    SGC_TRY(find_place(&place, w, crs, err));
+    if (w->factor == 1 && place.is_on_lattice)
+        SGC_TRY(copy_window(&place, w, pixels, valid, err));
+    else
+        SGC_TRY(sgc_raster_warp(&place, w, pixels, valid, err));
+    drop_beyond_poles(w, crs, valid);
+    return SGC_OK;
+}
+
+static sgc_status fail_crs(const char *crs, sgc_error *err)
+{
+    return sgc_fail(err, SGC_INVALID, "unknown CRS \"%.64s\"", crs);
 }
 
 sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *w, void *pixels,
                            uint8_t *valid, sgc_error *err)
 {
-    const sgc_band *band = &w->definition->bands[w->band];
-    const sgc_rect window = {w->rect.x - w->patch->rect.x, w->rect.y - w->patch->rect.y,
-                             w->rect.width, w->rect.height};
-    SGC_TRY(check_file(raster, w->patch, band, &w->definition->grid, err));
-    GDALRasterBandH source = GDALGetRasterBand(raster, band->source_band);
-    const size_t count = (size_t)(window.width * window.height);
-    if (GDALRasterIO(source, GF_Read, (int)window.x, (int)window.y, (int)window.width,
-                     (int)window.height, pixels, (int)window.width, (int)window.height, band->type,
-                     0, 0) != CE_None)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: %s", w->patch->id, CPLGetLastErrorMsg());
-    int has_nodata = 0;
-    double nodata = GDALGetRasterNoDataValue(source, &has_nodata);
-    if (band->has_source_nodata) {
-        has_nodata = 1;
-        nodata = band->source_nodata;
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    CPLErrorReset();
+    OGRSpatialReferenceH crs = new_crs(w->definition->crs);
+    const sgc_status status = crs != NULL ? read_window(raster, w, crs, pixels, valid, err)
+                                          : fail_crs(w->definition->crs, err);
+    OSRDestroySpatialReference(crs);
+    CPLPopErrorHandler();
+    return status;
+}
+
+/* ---- extents ---- */
+
+/* The bounds of the raster in its own CRS: left, bottom, right, top. */
+static void own_bounds(const double t[6], int64_t width, int64_t height, double bounds[4])
+{
+    bounds[0] = bounds[1] = INFINITY;
+    bounds[2] = bounds[3] = -INFINITY;
+    for (int corner = 0; corner < 4; corner++) {
+        const double column = corner % 2 ? (double)width : 0, row = corner / 2 ? (double)height : 0;
+        const double x = t[0] + column * t[1] + row * t[2], y = t[3] + column * t[4] + row * t[5];
+        bounds[0] = fmin(bounds[0], x);
+        bounds[1] = fmin(bounds[1], y);
+        bounds[2] = fmax(bounds[2], x);
+        bounds[3] = fmax(bounds[3], y);
     }
-    if (band->type == GDT_Float32)
-        mark_valid_float(pixels, count, has_nodata, nodata, valid);
-    else
-        mark_valid(band, pixels, count, has_nodata, nodata, valid);
-    if (apply_mask(source, window, valid) != CE_None)
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its mask: %s", w->patch->id,
-                        CPLGetLastErrorMsg());
+}
+
+static sgc_status bounds_on_cube(const char *crs, const sgc_grid *cube, double bounds[4],
+                                 sgc_error *err)
+{
+    OGRSpatialReferenceH from = new_crs(crs), to = new_crs(cube->crs);
+    OGRCoordinateTransformationH change = NULL;
+    sgc_status status = SGC_OK;
+    if (from == NULL || to == NULL)
+        status = fail_crs(from == NULL ? crs : cube->crs, err);
+    else if (!is_same_crs(from, to)) {
+        double b[4];
+        change = OCTNewCoordinateTransformation(from, to);
+        if (change == NULL || !OCTTransformBounds(change, bounds[0], bounds[1], bounds[2],
+                                                  bounds[3], &b[0], &b[1], &b[2], &b[3], DENSIFY))
+            status = sgc_fail(err, SGC_INVALID, "no way from %.32s to %.32s: %s", crs, cube->crs,
+                              CPLGetLastErrorMsg());
+        else
+            memcpy(bounds, b, sizeof b);
+    }
+    OCTDestroyCoordinateTransformation(change);
+    OSRDestroySpatialReference(from);
+    OSRDestroySpatialReference(to);
+    return status;
+}
+
+static bool is_pixel(double position)
+{
+    return fabs(position) < INT32_MAX;
+}
+
+/* Pixels outward, but for what arithmetic leaves over. */
+static sgc_status outward(const double bounds[4], const sgc_grid *cube, sgc_rect *rect,
+                          sgc_error *err)
+{
+    const double *g = cube->transform;
+    const double left = floor((bounds[0] - g[0]) / g[1] + LARGEST_SHIFT);
+    const double right = ceil((bounds[2] - g[0]) / g[1] - LARGEST_SHIFT);
+    const double top = floor((bounds[3] - g[3]) / g[5] + LARGEST_SHIFT);
+    const double bottom = ceil((bounds[1] - g[3]) / g[5] - LARGEST_SHIFT);
+    if (!is_pixel(left) || !is_pixel(right) || !is_pixel(top) || !is_pixel(bottom))
+        return sgc_fail(err, SGC_INVALID, "a raster too far from the cube");
+    *rect =
+        (sgc_rect){(int64_t)left, (int64_t)top, (int64_t)(right - left), (int64_t)(bottom - top)};
+    if (bounds[0] > bounds[2]) { /* across the antimeridian */
+        rect->x = 0;
+        rect->width = cube->width;
+    }
     return SGC_OK;
 }
+
+sgc_status sgc_raster_extent(const char *crs, const double transform[6], int64_t width,
+                             int64_t height, const sgc_grid *cube, sgc_rect *rect, sgc_error *err)
+{
+    double bounds[4];
+    own_bounds(transform, width, height, bounds);
+    if (crs != NULL) {
+        CPLPushErrorHandler(CPLQuietErrorHandler);
+        const sgc_status status = bounds_on_cube(crs, cube, bounds, err);
+        CPLPopErrorHandler();
+        SGC_TRY(status);
+    }
+    return outward(bounds, cube, rect, err);
+}
+
+/* ---- files on web servers ---- */
 
 static sgc_status open_and_read(const char *path, const sgc_raster_window *window, void *pixels,
                                 uint8_t *valid, sgc_error *err)
@@ -154,9 +442,12 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
                             const sgc_raster_window *window, void *pixels, uint8_t *valid,
                             sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err)
 {
-    char *path;
-    SGC_TRY(sgc_remote_files_path(files, href, &path, err));
-    sgc_status status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
+    char *url, *path;
+    SGC_TRY(sgc_config_expand(href, &url, err));
+    sgc_status status = sgc_remote_files_path(files, url, &path, err);
+    free(url);
+    SGC_TRY(status);
+    status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
     /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT)
         status = fetch_once(path, window, pixels, valid, fetch, cancel, err);

@@ -18,20 +18,42 @@ typedef struct sgc_raster_window {
     int64_t factor;         /* of the level */
     sgc_rect rect;          /* pixels of the level's grid */
     const sgc_patch *patch; /* whose file it is, for messages */
+    bool any_place;  /* the raster may lie anywhere, on any grid; else it must have the very pixels
+                        of  patch->rect */
+    int source_band; /* of the raster, from 1; 0: as the definition says */
 } sgc_raster_window;
 
 /* Reads the window from an open raster: `pixels` of the band's type, and for each in `valid` 1
- * where the raster has a value (its nodata value, mask and alpha count, and "source_nodata"), else
- * 0. SGC_CORRUPT when the raster cannot be read. */
+ * where the raster has a value, else 0. There is none outside the raster, where its nodata value
+ * (or the band's "source_nodata"), mask or alpha says so, and beyond the poles.
+ *
+ * Pixels that are the cube's own, whatever part of them the raster has, are copied bit by bit.
+ * Others are warped: with the definition's "resampling" at full resolution, with the band's at a
+ * level, from the overview that fits. A raster without CRS is in the cube's. Only what lies under
+ * the window is read.
+ *
+ * SGC_CORRUPT when the raster cannot be read, has no such band, lies elsewhere than promised, or
+ * has a value that the band's type cannot hold; SGC_UNSUPPORTED for complex types and for 64-bit
+ * integers that would have to be warped. */
 SGC_CHECKED sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *window,
                                        void *pixels, uint8_t *valid, sgc_error *err);
 
 /* The same from the GeoTIFF at `href`, whose bytes it fetches; what does not decode is fetched once
- * more. Adds to `fetch`. SGC_NOT_FOUND when there is no such file. */
+ * more. {config:NAME} in `href` is expanded. Adds to `fetch`. SGC_NOT_FOUND when there is no such
+ * file. */
 SGC_CHECKED sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
                                         const sgc_raster_window *window, void *pixels,
                                         uint8_t *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
                                         sgc_error *err);
+
+/* The full-resolution pixels of `cube` that a raster may cover: one of `width` x `height` pixels in
+ * `crs` (anything OSRSetFromUserInput() knows; NULL: the cube's) whose GDAL geotransform is
+ * `transform`. Outward, with densified edges; all columns of a cube in degrees when the raster
+ * crosses the antimeridian. May reach outside the cube. SGC_INVALID when the CRS is unknown or
+ * cannot be transformed. */
+SGC_CHECKED sgc_status sgc_raster_extent(const char *crs, const double transform[6], int64_t width,
+                                         int64_t height, const sgc_grid *cube, sgc_rect *rect,
+                                         sgc_error *err);
 
 SGC_END_C
 

@@ -21,6 +21,7 @@ enum {
     MAX_GAP = 16 << 10,     /* between ranges worth one request */
     MAX_REQUEST = 16 << 20, /* a larger one is cut, so that a failure repeats less */
     CACHED_HEADS = 64,
+    CACHED_WHOLE = 4,
 };
 
 /* The beginning of a file and what identifies its version. Shared by the cache and open files. */
@@ -36,7 +37,9 @@ struct sgc_remote_files {
     sgc_remote_files *next;         /* in the table */
     pthread_mutex_t mutex;          /* guards the heads */
     file_head *heads[CACHED_HEADS]; /* last used first */
-    size_t head_count;
+    size_t head_count, most_heads;
+    bool fetches_whole;
+    pthread_mutex_t whole_mutex; /* one whole file at a time: others may be waiting for the same */
     sgc_fork_watch forks;
 };
 
@@ -179,8 +182,8 @@ static void cache_head(sgc_remote_files *files, file_head *head)
     const size_t i = find_locked(files, head->url);
     if (i < files->head_count)
         remove_locked(files, i);
-    else if (files->head_count == CACHED_HEADS)
-        remove_locked(files, CACHED_HEADS - 1);
+    else if (files->head_count == files->most_heads)
+        remove_locked(files, files->most_heads - 1);
     head->owners++;
     files->heads[files->head_count++] = head;
     move_first_locked(files, files->head_count - 1);
@@ -210,13 +213,27 @@ static sgc_status head_new(const char *url, file_head **out, sgc_error *err)
     return SGC_OK;
 }
 
+static sgc_status fetch_whole(sgc_remote_files *files, const char *url, sgc_http_response *response,
+                              sgc_error *err)
+{
+    const sgc_cancel *cancel = current_call == NULL ? NULL : current_call->cancel;
+    const sgc_http_request request = {.method = "GET", .url = url};
+    SGC_TRY(sgc_http_perform(files->http, &request, cancel, response, err));
+    response->total_size = response->size;
+    if (current_call != NULL)
+        current_call->bytes_received += response->size;
+    return SGC_OK;
+}
+
 static sgc_status fetch_head(sgc_remote_files *files, const char *url, file_head **out,
                              sgc_error *err)
 {
     file_head *head = NULL;
     SGC_TRY(check_call(err));
     SGC_TRY(head_new(url, &head, err));
-    sgc_status status = fetch(files, url, 0, HEAD_SIZE - 1, &head->response, err);
+    sgc_status status = files->fetches_whole
+                            ? fetch_whole(files, url, &head->response, err)
+                            : fetch(files, url, 0, HEAD_SIZE - 1, &head->response, err);
     if (status == SGC_OK && head->response.total_size == UINT64_MAX) {
         char text[256];
         sgc_http_redact(url, text, sizeof text);
@@ -272,12 +289,25 @@ static bool parse_name(const char *name, uint64_t *id, const char **url)
     return *end == '/' && hash(*url) == expected;
 }
 
+/* While one thread fetches a whole file, others that want it wait, and then have it. */
+static sgc_status open_whole(sgc_remote_files *files, const char *url, file_head **out,
+                             sgc_error *err)
+{
+    pthread_mutex_lock(&files->whole_mutex);
+    *out = cached_head(files, url);
+    const sgc_status status = *out != NULL ? SGC_OK : fetch_head(files, url, out, err);
+    pthread_mutex_unlock(&files->whole_mutex);
+    return status;
+}
+
 static sgc_status open_head(uint64_t id, const char *url, sgc_remote_files **files, file_head **out,
                             sgc_error *err)
 {
     *files = find_files(id);
     if (*files == NULL)
         return fail_closed(url, err);
+    if ((*files)->fetches_whole)
+        return open_whole(*files, url, out, err);
     *out = cached_head(*files, url);
     return *out != NULL ? SGC_OK : fetch_head(*files, url, out, err);
 }
@@ -605,6 +635,7 @@ static void renew_in_child(void *object)
     sgc_remote_files *files = object;
     pthread_mutex_init(&table.mutex, NULL);
     pthread_mutex_init(&files->mutex, NULL);
+    pthread_mutex_init(&files->whole_mutex, NULL);
     files->head_count = 0;
 }
 
@@ -615,7 +646,9 @@ sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_erro
     if (files == NULL)
         return sgc_fail_memory(err, sizeof *files, "remote files");
     files->http = http;
+    files->most_heads = CACHED_HEADS;
     pthread_mutex_init(&files->mutex, NULL);
+    pthread_mutex_init(&files->whole_mutex, NULL);
     pthread_mutex_lock(&table.mutex);
     files->id = ++table.last_id;
     files->next = table.first;
@@ -644,8 +677,15 @@ void sgc_remote_files_free(sgc_remote_files *files)
     leave_table(files);
     for (size_t i = 0; i < files->head_count; i++)
         head_drop_locked(files->heads[i]);
+    pthread_mutex_destroy(&files->whole_mutex);
     pthread_mutex_destroy(&files->mutex);
     free(files);
+}
+
+void sgc_remote_files_fetch_whole(sgc_remote_files *files)
+{
+    files->fetches_whole = true;
+    files->most_heads = CACHED_WHOLE;
 }
 
 sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url, char **path,

@@ -29,6 +29,10 @@ SGC_CHECKED sgc_status sgc_remote_files_install(sgc_error *err);
 SGC_CHECKED sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_error *err);
 void sgc_remote_files_free(sgc_remote_files *files);
 
+/* From now on each file is fetched whole, in one request, when it is first opened, and the last few
+ * are kept in memory: for servers that know no ranges. Call it before the first file is opened. */
+void sgc_remote_files_fetch_whole(sgc_remote_files *files);
+
 /* Gives (free with free()) the name under which GDAL opens `url`. Only names made here are files:
  * those that GDAL derives from them, to look for sidecars, do not exist and cost no request. */
 SGC_CHECKED sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,

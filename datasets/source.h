@@ -16,9 +16,13 @@ SGC_BEGIN_C
 /* One remote unit. */
 typedef struct sgc_patch {
     char *id;
-    sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
-    size_t step;   /* of the time axis; 0 when the cube is static */
-    char **hrefs;  /* one per band; NULL where the patch has none. NULL for sources without files */
+    sgc_rect rect;  /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;    /* of the time axis; 0 when the cube is static */
+    char **hrefs;   /* one per band; NULL where the patch has none. NULL for sources without files,
+                       or when they are known only when it is read */
+    double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:
+                       it says nothing */
+    bool has_own_grid; /* its files have pixels of their own; `rect` is what they may cover */
 } sgc_patch;
 
 typedef struct sgc_patch_list {
@@ -27,7 +31,12 @@ typedef struct sgc_patch_list {
     size_t band_count;
 } sgc_patch_list;
 
+void sgc_patch_clear(sgc_patch *patch, size_t band_count);
 void sgc_patch_list_free(sgc_patch_list *list);
+
+/* Adds a copy of the patch to the end. */
+SGC_CHECKED sgc_status sgc_patch_list_add(sgc_patch_list *list, const sgc_patch *patch,
+                                          sgc_error *err);
 
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
@@ -48,6 +57,10 @@ struct sgc_source {
      * is static), with their ids in order. */
     sgc_status (*find)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                        sgc_patch_list *out, sgc_error *err);
+    /* The same for reading at factors other than 1, where patches may be larger and be called
+     * otherwise; NULL: they are those of full resolution. */
+    sgc_status (*find_level)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
+                             sgc_patch_list *out, sgc_error *err);
     /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of `count` bands
      * (one, unless `reads_together`): of each, rect.width x rect.height items of its type, row by
      * row, and for each 1 where the source has a value, else 0; and says what it has cost.
@@ -82,19 +95,8 @@ void sgc_patch_list_sort(sgc_patch_list *list);
 typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
                                           const sgc_source_options *options, sgc_source **out,
                                           sgc_error *err);
-sgc_source_constructor sgc_source_stac_new, sgc_source_synthetic_new;
-
-/* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
-extern const char *const sgc_source_stac_keys[];
-extern const char *const sgc_source_synthetic_keys[];
-
-/* The kinds; ends with an entry whose kind is NULL. */
-typedef struct sgc_source_kind {
-    const char *kind;
-    const char *const *keys;
-    sgc_source_constructor *construct;
-} sgc_source_kind;
-extern const sgc_source_kind sgc_source_kinds[];
+sgc_source_constructor sgc_source_earthengine_new, sgc_source_gdal_new, sgc_source_stac_new,
+    sgc_source_synthetic_new, sgc_source_tiles_new;
 
 SGC_END_C
 

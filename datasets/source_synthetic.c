@@ -25,8 +25,6 @@ enum {
 
 static const double step_height = 16, band_height = 1;
 
-const char *const sgc_source_synthetic_keys[] = {"offset", "levels", NULL};
-
 typedef struct synthetic {
     sgc_source base;
     bool is_temporal;

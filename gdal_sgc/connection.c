@@ -525,8 +525,16 @@ sgc_status sgc_connection_parse(const char *name, const char *const *open_option
 sgc_status sgc_connection_find_definition(const sgc_connection *connection, const char *name,
                                           sgc_definition **out, sgc_error *err)
 {
-    (void)connection;
-    return sgc_registry_find(name, out, err);
+    char **parameters = connection->parameters;
+    const sgc_status status = sgc_registry_find(name, parameters, out, err);
+    sgc_definition *plain;
+    if (status == SGC_OK || parameters == NULL ||
+        sgc_registry_find(name, NULL, &plain, NULL) != SGC_OK)
+        return status;
+    /* What is no parameter may be an option with a misprint, which is said better. */
+    const sgc_status checked = sgc_connection_check_parameters(connection, plain, err);
+    sgc_definition_free(plain);
+    return checked != SGC_OK ? checked : status;
 }
 
 static sgc_status fail_unknown_key(const char *pair, const cJSON *parameters, sgc_error *err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/registry.h"
 #include "gdal_sgc/cube_private.h"
 
 static struct {
@@ -102,7 +103,7 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
     char *text = strndup(span.text, span.size);
     if (text == NULL)
         return sgc_fail_memory(err, span.size, "a definition");
-    const sgc_status status = sgc_definition_parse(text, cube->place, out, err);
+    const sgc_status status = sgc_definition_parse(text, cube->place, NULL, out, err);
     free(text);
     return status;
 }
@@ -115,8 +116,11 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
     sgc_definition *mine;
     const char *dataset = c->dataset;
     cube->definition = theirs;
-    const sgc_status found = sgc_connection_find_definition(
-        c, dataset != NULL ? dataset : theirs->id, &mine, dataset != NULL ? err : NULL);
+    const char *name = dataset != NULL ? dataset : theirs->id;
+    sgc_error *reason = dataset != NULL ? err : NULL;
+    const sgc_status found =
+        c->parameters == NULL ? sgc_registry_find(name, theirs->parameters, &mine, reason)
+                              : sgc_connection_find_definition(c, name, &mine, reason);
     if (found != SGC_OK && dataset != NULL)
         return found;
     if (found != SGC_OK) {

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/number_text.h"
+#include "gdal_sgc/time_axis.h"
+
 enum { COMPLETE_CHUNK = 64, COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
 
 /* ---- levels ---- */
@@ -92,24 +95,18 @@ void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE])
 
 /* ---- documents ---- */
 
-enum { NUMBER_SIZE = 32 };
-
 /* As Python prints floats: the shortest text that is the same double, and never without a point.
  * cJSON rounds to 15 digits where that is nearly the same, in which grids would drift. */
-static void print_number(double value, char text[NUMBER_SIZE])
+static void print_number(double value, char text[SGC_NUMBER_TEXT_SIZE])
 {
-    for (int digits = 15; digits <= 17; digits++) {
-        CPLsnprintf(text, NUMBER_SIZE, "%.*g", digits, value);
-        if (CPLAtof(text) == value)
-            break;
-    }
+    sgc_number_print(value, text);
     if (strpbrk(text, ".en") == NULL)
         strcat(text, ".0");
 }
 
 static void add_number(cJSON *object, const char *key, double value)
 {
-    char text[NUMBER_SIZE];
+    char text[SGC_NUMBER_TEXT_SIZE];
     print_number(value, text);
     cJSON_AddRawToObject(object, key, text);
 }
@@ -435,7 +432,7 @@ static void add_wkt(cJSON *attributes, OGRSpatialReferenceH crs)
 
 static void add_geotransform(cJSON *attributes, const double transform[6])
 {
-    char numbers[6][NUMBER_SIZE], text[6 * NUMBER_SIZE];
+    char numbers[6][SGC_NUMBER_TEXT_SIZE], text[6 * SGC_NUMBER_TEXT_SIZE];
     for (int i = 0; i < 6; i++)
         print_number(transform[i], numbers[i]);
     snprintf(text, sizeof text, "%s %s %s %s %s %s", numbers[0], numbers[1], numbers[2], numbers[3],

@@ -416,7 +416,9 @@ static sgc_status find_of_step(sgc_loading *l, sgc_step_patches *patches, sgc_er
     const sgc_rect extent = patches->extent;
     const sgc_rect full = {extent.x * f, extent.y * f, extent.width * f, extent.height * f};
     const sgc_cancel cancel = {sgc_loading_stops, l};
-    SGC_TRY(l->source->find(l->source, full, patches->step, &cancel, &patches->list, err));
+    sgc_source *source = l->source;
+    SGC_TRY((f > 1 && source->find_level != NULL ? source->find_level : source->find)(
+        source, full, patches->step, &cancel, &patches->list, err));
     patches->costs = calloc(patches->list.count + 1, sizeof *patches->costs);
     return patches->costs != NULL ? SGC_OK : sgc_fail_memory(err, patches->list.count, "patches");
 }

@@ -270,7 +270,7 @@ static void test_documents_are_those_of_the_python_package(void **state)
     sgc_repository *repository = NULL;
     sgc_level levels[SGC_MOST_LEVELS];
     sgc_error error = {""};
-    if (sgc_definition_parse(alphaearth, "test", &d, &error) != SGC_OK)
+    if (sgc_definition_parse(alphaearth, "test", NULL, &d, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_layout_levels(d, d->chunk_width, d->chunk_height, 1, levels);
     sgc_session *session = open_session(&repository);
@@ -311,7 +311,7 @@ static void test_levels(void **state)
     (void)state;
     sgc_definition *d = NULL;
     sgc_level levels[SGC_MOST_LEVELS];
-    assert_int_equal(sgc_definition_parse(alphaearth, "test", &d, NULL), SGC_OK);
+    assert_int_equal(sgc_definition_parse(alphaearth, "test", NULL, &d, NULL), SGC_OK);
     assert_int_equal(sgc_layout_levels(d, 3600, 3600, 0, levels), 1);
     assert_int_equal(sgc_layout_levels(d, 3600, 3600, 1, levels), 14);
     assert_int_equal(levels[13].factor, 8192);

@@ -410,7 +410,154 @@ static void test_redirected_post_stays_a_post(void **state)
     sgc_http_free(http);
 }
 
+/* ---- headers of the client ---- */
+
+static http_server second;
+
+/* The header of that name that the server's request `index` had, or "". */
+static void received(const http_server *at, int index, const char *name, char text[128])
+{
+    cJSON *log = http_server_log(at);
+    const cJSON *headers =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(log, index), "headers");
+    const char *value = cJSON_GetStringValue(cJSON_GetObjectItem(headers, name));
+    assert_non_null(headers);
+    snprintf(text, 128, "%s", value != NULL ? value : "");
+    cJSON_Delete(log);
+}
+
+static void assert_received(const http_server *at, int index, const char *name, const char *value)
+{
+    char text[128];
+    received(at, index, name, text);
+    assert_string_equal(text, value);
+}
+
+static sgc_http *secretive_client(const char *home)
+{
+    static const char *const headers[] = {"X-Key: {config:SGC_TEST_KEY}", "X-Plain: yes", NULL};
+    const char *const homes[] = {home, NULL};
+    CPLSetThreadLocalConfigOption("SGC_TEST_KEY", "s3cret");
+    return new_client((sgc_http_options){
+        .max_requests = 1, .first_delay_ms = 1, .headers = headers, .header_urls = homes});
+}
+
+static void test_headers_go_to_their_host_only(void **state)
+{
+    (void)state;
+    http_server_start(&second, "http_server.py");
+    http_server_write(&second, "a.bin", content, sizeof content);
+    const http_server_url home = http_server_address(&server, "/");
+    sgc_http *http = secretive_client(home.text);
+    sgc_error err;
+    assert_int_equal(get(http, "/a.bin", &err), SGC_OK);
+    assert_received(&server, 0, "X-Key", "s3cret");
+    assert_received(&server, 0, "X-Plain", "yes");
+
+    const http_server_url elsewhere = http_server_address(&second, "/a.bin");
+    sgc_http_response response;
+    const sgc_http_request request = {.method = "GET", .url = elsewhere.text};
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+    assert_received(&second, 0, "X-Key", "");
+    sgc_http_free(http);
+}
+
+static void test_headers_do_not_follow_to_another_host(void **state)
+{
+    (void)state;
+    http_server_reset(&second);
+    const http_server_url home = http_server_address(&server, "/");
+    const http_server_url elsewhere = http_server_address(&second, "/a.bin");
+    const http_server_url moved = http_server_address(&server, "/moved");
+    sgc_http *http = secretive_client(home.text);
+    sgc_error err;
+    sgc_http_response response;
+    static const char *const credentials[] = {"Authorization: Bearer t0ken", "Accept: */*", NULL};
+    const sgc_http_request request = {.method = "GET", .url = moved.text, .headers = credentials};
+
+    fault("{\"path\": \"/moved\", \"redirect_to\": \"%s\"}", elsewhere.text);
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    assert_int_equal(response.size, sizeof content);
+    sgc_http_response_clear(&response);
+    assert_received(&server, 0, "X-Key", "s3cret");
+    assert_received(&server, 0, "Authorization", "Bearer t0ken");
+    assert_received(&second, 0, "X-Key", "");
+    assert_received(&second, 0, "Authorization", "");
+
+    http_server_reset(&server);
+    fault("{\"path\": \"/moved\", \"redirect_to\": \"/a.bin\"}");
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+    assert_received(&server, 1, "X-Key", "s3cret");
+    assert_received(&server, 1, "Authorization", "Bearer t0ken");
+
+    fault("{\"path\": \"/loop\", \"redirect_to\": \"/loop\"}");
+    assert_int_equal(get(http, "/loop", &err), SGC_NETWORK);
+    assert_contains(err.message, "redirect");
+    sgc_http_free(http);
+    http_server_stop(&second);
+}
+
+static void test_header_whose_option_is_not_set(void **state)
+{
+    (void)state;
+    const http_server_url home = http_server_address(&server, "/");
+    sgc_http *http = secretive_client(home.text);
+    sgc_error err;
+    CPLSetThreadLocalConfigOption("SGC_TEST_KEY", NULL);
+    assert_int_equal(get(http, "/a.bin", &err), SGC_INVALID);
+    assert_contains(err.message, "SGC_TEST_KEY");
+    assert_int_equal(http_server_count(&server), 0);
+    sgc_http_free(http);
+}
+
+static void test_origins(void **state)
+{
+    (void)state;
+    assert_true(sgc_http_is_same_origin("https://a.example/x?y", "https://A.example:443/z"));
+    assert_false(sgc_http_is_same_origin("https://a.example/", "http://a.example/"));
+    assert_false(sgc_http_is_same_origin("https://a.example/", "https://a.example:444/"));
+    assert_false(sgc_http_is_same_origin("https://a.example/", "https://a.example.evil/"));
+    assert_false(sgc_http_is_same_origin("https://a.example@evil/", "https://a.example/"));
+    assert_false(sgc_http_is_same_origin("nonsense", "nonsense"));
+}
+
+static void test_trusted_hosts(void **state)
+{
+    (void)state;
+    assert_false(sgc_http_is_trusted("https://a.example/"));
+    CPLSetThreadLocalConfigOption("SGC_TRUSTED_HOSTS", "a.example, b.example:8080");
+    assert_true(sgc_http_is_trusted("https://a.example/x"));
+    assert_true(sgc_http_is_trusted("http://A.EXAMPLE:99/x"));
+    assert_true(sgc_http_is_trusted("http://b.example:8080/x"));
+    assert_false(sgc_http_is_trusted("http://b.example/x"));
+    assert_false(sgc_http_is_trusted("https://a.example.evil/"));
+    assert_false(sgc_http_is_trusted("https://x.a.example/"));
+    CPLSetThreadLocalConfigOption("SGC_TRUSTED_HOSTS", NULL);
+}
+
 /* ---- failures ---- */
+
+static void test_statuses_that_mean_missing(void **state)
+{
+    (void)state;
+    static const int missing[] = {403, 503, 0};
+    sgc_http *http = new_client((sgc_http_options){
+        .max_requests = 1, .retries = 3, .first_delay_ms = 1, .missing_statuses = missing});
+    sgc_error err;
+    static const int statuses[] = {403, 503, 404};
+    for (size_t i = 0; i < 3; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"status\": %d}", statuses[i]);
+        assert_int_equal(get(http, "/a.bin", &err), SGC_NOT_FOUND);
+        assert_int_equal(http_server_count(&server), 1);
+    }
+    http_server_reset(&server);
+    fault("{\"path\": \"/a.bin\", \"status\": 401}");
+    assert_int_equal(get(http, "/a.bin", &err), SGC_AUTH);
+    sgc_http_free(http);
+}
 
 static void test_transient_statuses_are_repeated(void **state)
 {
@@ -835,6 +982,12 @@ int main(void)
         cmocka_unit_test_setup(test_connections_are_reused, reset),
         cmocka_unit_test_setup(test_redirects, reset),
         cmocka_unit_test_setup(test_redirected_post_stays_a_post, reset),
+        cmocka_unit_test_setup(test_headers_go_to_their_host_only, reset),
+        cmocka_unit_test_setup(test_headers_do_not_follow_to_another_host, reset),
+        cmocka_unit_test_setup(test_header_whose_option_is_not_set, reset),
+        cmocka_unit_test_setup(test_origins, reset),
+        cmocka_unit_test_setup(test_trusted_hosts, reset),
+        cmocka_unit_test_setup(test_statuses_that_mean_missing, reset),
         cmocka_unit_test_setup(test_transient_statuses_are_repeated, reset),
         cmocka_unit_test_setup(test_retries_are_exhausted, reset),
         cmocka_unit_test_setup(test_permanent_statuses_fail_at_once, reset),

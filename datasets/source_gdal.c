@@ -1,0 +1,363 @@
+/* Anything that GDAL opens, cut into the cube's chunks (datasets guide 6.4). */
+#include <cpl_conv.h>
+#include <cpl_error.h>
+#include <cpl_string.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/gdal_array.h"
+#include "datasets/raster_file.h"
+#include "datasets/template.h"
+
+#include "store/fork.h"
+
+enum { DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PATCHES = 4000000 };
+
+/* An open raster. Two threads must not use one at a time, so that each read takes one out of the
+ * pool, or opens another, and puts it back. */
+typedef struct handle {
+    GDALDatasetH file; /* the array's; NULL when the raster was opened by itself */
+    GDALDatasetH raster;
+    size_t band, step; /* of an array's slice */
+    struct handle *next;
+} handle;
+
+typedef struct gdal_source {
+    sgc_source base;
+    const sgc_definition *definition;
+    const char *dataset, *dimension; /* NULL: no array */
+    char **open_options;
+    char retries[16];
+    pthread_mutex_t mutex; /* guards the pool */
+    handle *idle;          /* last used first */
+    sgc_fork_watch forks;
+} gdal_source;
+
+/* ---- patches ---- */
+
+static sgc_rect whole_grid(const sgc_grid *grid)
+{
+    return (sgc_rect){0, 0, grid->width, grid->height};
+}
+
+/* Gives an id, with the time step before it when the cube has several. */
+static char *new_id(const gdal_source *s, size_t step, int64_t row, int64_t column)
+{
+    char *id;
+    const int size = s->definition->time.count > 0
+                         ? asprintf(&id, "%zu-%lld-%lld", step, (long long)row, (long long)column)
+                         : asprintf(&id, "%lld-%lld", (long long)row, (long long)column);
+    return size < 0 ? NULL : id;
+}
+
+/* Gives the cells of width x height pixels that meet `rect`. */
+static sgc_status find_cells(const gdal_source *s, sgc_rect rect, size_t step, int64_t width,
+                             int64_t height, sgc_patch_list *out, sgc_error *err)
+{
+    const sgc_rect whole = whole_grid(&s->definition->grid);
+    const sgc_rect inside = sgc_rect_intersect(rect, whole);
+    sgc_patch_list list = {.band_count = s->definition->band_count};
+    const bool is_empty = sgc_rect_is_empty(inside);
+    const int64_t row = inside.y / height, column = inside.x / width;
+    const int64_t rows = is_empty ? 0 : (inside.y + inside.height - 1) / height - row + 1;
+    const int64_t columns = is_empty ? 0 : (inside.x + inside.width - 1) / width - column + 1;
+    if (rows * columns > MOST_PATCHES)
+        return sgc_fail(err, SGC_INVALID, "%s: a window of %lld chunks: read a smaller one",
+                        s->definition->id, (long long)(rows * columns));
+    const size_t count = (size_t)(rows * columns);
+    list.patches = calloc(count + 1, sizeof *list.patches);
+    if (list.patches == NULL)
+        return sgc_fail_memory(err, count * sizeof *list.patches, "patches");
+    for (; list.count < count; list.count++) {
+        const int64_t y = row + (int64_t)list.count / columns;
+        const int64_t x = column + (int64_t)list.count % columns;
+        sgc_patch *patch = &list.patches[list.count];
+        *patch = (sgc_patch){
+            .id = new_id(s, step, y, x),
+            .rect = sgc_rect_intersect(whole, (sgc_rect){x * width, y * height, width, height}),
+            .step = step};
+        if (patch->id == NULL) {
+            sgc_patch_list_free(&list);
+            return sgc_fail_memory(err, 32, "a patch");
+        }
+    }
+    sgc_patch_list_sort(&list);
+    *out = list;
+    return SGC_OK;
+}
+
+static sgc_status gdal_find(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
+                            sgc_patch_list *out, sgc_error *err)
+{
+    (void)cancel;
+    const gdal_source *s = (const gdal_source *)self;
+    return find_cells(s, rect, step, s->definition->chunk_width, s->definition->chunk_height, out,
+                      err);
+}
+
+/* A chunk of a level may lie over thousands of chunks, but is one window of the raster. */
+static sgc_status gdal_find_level(sgc_source *self, sgc_rect rect, size_t step,
+                                  const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
+{
+    (void)cancel;
+    const gdal_source *s = (const gdal_source *)self;
+    return find_cells(s, rect, step, s->definition->grid.width, s->definition->grid.height, out,
+                      err);
+}
+
+/* ---- open rasters ---- */
+
+static void handle_close(handle *h)
+{
+    if (h == NULL)
+        return;
+    GDALClose(h->raster);
+    GDALClose(h->file);
+    free(h);
+}
+
+static handle *take(gdal_source *s, size_t band, size_t step)
+{
+    handle *found = NULL;
+    pthread_mutex_lock(&s->mutex);
+    for (handle **link = &s->idle; *link != NULL; link = &(*link)->next) {
+        if ((*link)->band == band && (*link)->step == step) {
+            found = *link;
+            *link = found->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return found;
+}
+
+/* Keeps as many as there may be requests. */
+static void put_back(gdal_source *s, handle *h)
+{
+    pthread_mutex_lock(&s->mutex);
+    h->next = s->idle;
+    s->idle = h;
+    handle **link = &s->idle;
+    for (unsigned i = 0; i < s->base.max_requests && *link != NULL; i++)
+        link = &(*link)->next;
+    handle *surplus = *link;
+    *link = NULL;
+    pthread_mutex_unlock(&s->mutex);
+    handle_close(surplus);
+}
+
+/* What GDAL says may hold the name with its secrets. */
+static sgc_status fail_open(const gdal_source *s, sgc_error *err)
+{
+    const bool has_secret = strstr(s->dataset, "{config:") != NULL;
+    return sgc_fail(err, SGC_IO, "%s: GDAL cannot open its dataset%s%.300s", s->definition->id,
+                    has_secret ? "" : ": ", has_secret ? "" : CPLGetLastErrorMsg());
+}
+
+static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *err)
+{
+    char **options = NULL;
+    for (int i = 0; i < CSLCount(s->open_options); i++) {
+        char *text;
+        const sgc_status status = sgc_config_expand(s->open_options[i], &text, err);
+        if (status != SGC_OK) {
+            CSLDestroy(options);
+            return status;
+        }
+        options = CSLAddString(options, text);
+        free(text);
+    }
+    *out = options;
+    return SGC_OK;
+}
+
+static sgc_status open_file(const gdal_source *s, unsigned kind, GDALDatasetH *file, sgc_error *err)
+{
+    char *name, **options;
+    SGC_TRY(sgc_config_expand(s->dataset, &name, err));
+    sgc_status status = expand_options(s, &options, err);
+    if (status == SGC_OK) {
+        *file = GDALOpenEx(name, kind | GDAL_OF_INTERNAL | GDAL_OF_VERBOSE_ERROR, NULL,
+                           (const char *const *)options, NULL);
+        CSLDestroy(options);
+        if (*file == NULL)
+            status = fail_open(s, err);
+    }
+    free(name);
+    return status;
+}
+
+static sgc_status check_driver(const gdal_source *s, GDALDatasetH file, sgc_error *err)
+{
+    GDALDriverH driver = GDALGetDatasetDriver(file);
+    return driver == NULL || !EQUAL(GDALGetDriverShortName(driver), "SGC")
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID, "%s: a cube cannot be the source of a cube",
+                          s->definition->id);
+}
+
+static sgc_status open_into(const gdal_source *s, handle *h, sgc_error *err)
+{
+    const sgc_time_axis *time = &s->definition->time;
+    if (s->dimension == NULL) {
+        SGC_TRY(open_file(s, GDAL_OF_RASTER, &h->raster, err));
+        return check_driver(s, h->raster, err);
+    }
+    const sgc_band *band = &s->definition->bands[h->band];
+    const sgc_gdal_slice slice = {.array = band->asset,
+                                  .time_dimension = s->dimension,
+                                  .time = time->starts[h->step],
+                                  .band = band->source_band};
+    SGC_TRY(open_file(s, GDAL_OF_MULTIDIM_RASTER, &h->file, err));
+    const sgc_status status = sgc_gdal_array_open(h->file, &slice, &h->raster, err);
+    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", s->definition->id);
+}
+
+static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, handle **out,
+                              sgc_error *err)
+{
+    handle *h = calloc(1, sizeof *h);
+    if (h == NULL)
+        return sgc_fail_memory(err, sizeof *h, "a raster");
+    h->band = band;
+    h->step = step;
+    const sgc_status status = open_into(s, h, err);
+    if (status != SGC_OK)
+        handle_close(h);
+    else
+        *out = h;
+    return status;
+}
+
+static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
+                            size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
+                            uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
+                            sgc_error *err)
+{
+    (void)count;
+    (void)cancel;
+    gdal_source *s = (gdal_source *)self;
+    const bool is_array = s->dimension != NULL;
+    const size_t band = is_array ? bands[0] : 0, step = is_array ? patch->step : 0;
+    const sgc_raster_window window = {.definition = s->definition,
+                                      .band = bands[0],
+                                      .factor = factor,
+                                      .rect = rect,
+                                      .patch = patch,
+                                      .any_place = true,
+                                      .source_band = is_array ? 1 : 0};
+    *fetch = (sgc_fetch){0};
+    /* GDAL by itself repeats nothing. */
+    if (CPLGetConfigOption("GDAL_HTTP_MAX_RETRY", NULL) == NULL)
+        CPLSetThreadLocalConfigOption("GDAL_HTTP_MAX_RETRY", s->retries);
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    CPLErrorReset();
+    handle *h = take(s, band, step);
+    sgc_status status = h != NULL ? SGC_OK : handle_open(s, band, step, &h, err);
+    if (status == SGC_OK) {
+        status = sgc_raster_read(h->raster, &window, pixels[0], valid[0], err);
+        put_back(s, h);
+    }
+    CPLPopErrorHandler();
+    return status;
+}
+
+/* ---- the source ---- */
+
+static void gdal_free(sgc_source *self)
+{
+    gdal_source *s = (gdal_source *)self;
+    sgc_fork_watch_end(&s->forks);
+    while (s->idle != NULL) {
+        handle *h = s->idle;
+        s->idle = h->next;
+        handle_close(h);
+    }
+    pthread_mutex_destroy(&s->mutex);
+    CSLDestroy(s->open_options);
+    free(s);
+}
+
+/* Open files share their positions with the parent's: the child opens its own. */
+static void renew_in_child(void *object)
+{
+    gdal_source *s = object;
+    pthread_mutex_init(&s->mutex, NULL);
+    s->idle = NULL;
+}
+
+static sgc_status fail_at(const gdal_source *s, const char *pointer, const char *reason,
+                          sgc_error *err)
+{
+    return sgc_fail(err, SGC_INVALID, "%s: /source%s: %s", s->definition->id, pointer, reason);
+}
+
+/* NAME=VALUE of each member of an object, or the texts of a list. */
+static char **list_options(const cJSON *json)
+{
+    char **list = NULL;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json)
+    {
+        if (!cJSON_IsString(item))
+            continue;
+        list = item->string != NULL ? CSLAddNameValue(list, item->string, item->valuestring)
+                                    : CSLAddString(list, item->valuestring);
+    }
+    return list;
+}
+
+static int count_of(const cJSON *json, const char *key, int otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
+    return cJSON_IsNumber(item) && item->valueint >= 0 ? item->valueint : otherwise;
+}
+
+static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
+                            sgc_error *err)
+{
+    s->dataset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dataset"));
+    s->dimension = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dimension"));
+    if (options->url != NULL)
+        s->dataset = options->url;
+    if (s->dataset == NULL || *s->dataset == '\0')
+        return fail_at(s, "/dataset", "required", err);
+    if (EQUALN(s->dataset, "SGC:", 4))
+        return fail_at(s, "/dataset", "a cube cannot be the source of a cube", err);
+    if (s->dimension == NULL && s->definition->time.count > 1)
+        return fail_at(s, "/dimension", "required: which dimension is the cube's time", err);
+    if (s->dimension != NULL && s->definition->time.count == 0)
+        return fail_at(s, "/dimension", "the cube has no time axis", err);
+    s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
+    snprintf(s->retries, sizeof s->retries, "%d", count_of(json, "retries", DEFAULT_RETRIES));
+    const int requests = count_of(json, "max_concurrency", DEFAULT_REQUESTS);
+    s->base.max_requests = options->max_requests > 0 ? options->max_requests
+                           : requests > 0            ? (unsigned)requests
+                                                     : 1;
+    return SGC_OK;
+}
+
+sgc_status sgc_source_gdal_new(const sgc_definition *definition, const cJSON *json,
+                               const sgc_source_options *options, sgc_source **out, sgc_error *err)
+{
+    gdal_source *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return sgc_fail_memory(err, sizeof *s, "a source");
+    s->definition = definition;
+    s->base = (sgc_source){.find = gdal_find,
+                           .find_level = gdal_find_level,
+                           .read = gdal_read,
+                           .free = gdal_free,
+                           .has_levels = true,
+                           .finds_alone = true};
+    pthread_mutex_init(&s->mutex, NULL);
+    sgc_fork_watch_begin(&s->forks, renew_in_child, s);
+    const sgc_status status = configure(s, json, options, err);
+    if (status != SGC_OK)
+        gdal_free(&s->base);
+    else
+        *out = &s->base;
+    return status;
+}
