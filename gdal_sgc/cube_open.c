@@ -118,9 +118,9 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
     cube->definition = theirs;
     const char *name = dataset != NULL ? dataset : theirs->id;
     sgc_error *reason = dataset != NULL ? err : NULL;
-    const sgc_status found =
-        c->parameters == NULL ? sgc_registry_find(name, theirs->parameters, &mine, reason)
-                              : sgc_connection_find_definition(c, name, &mine, reason);
+    const sgc_status found = c->parameters == NULL
+                                 ? sgc_registry_find(name, theirs->parameters, &mine, reason)
+                                 : sgc_connection_find_definition(c, name, &mine, reason);
     if (found != SGC_OK && dataset != NULL)
         return found;
     if (found != SGC_OK) {

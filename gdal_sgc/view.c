@@ -364,7 +364,16 @@ sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, const
     return SGC_OK;
 }
 
-/* ---- which steps have data ---- */
+/* ---- which steps there are ---- */
+
+size_t sgc_cube_steps(sgc_cube *cube)
+{
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    const size_t steps = view != NULL ? view->steps[0] : sgc_layout_steps(cube->definition);
+    sgc_view_unref(view);
+    return steps;
+}
 
 static void mark_steps(const sgc_snapshot *snapshot, const char *path, size_t dimension,
                        size_t steps, bool *has_data)

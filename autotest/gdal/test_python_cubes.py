@@ -179,7 +179,7 @@ def test_temporal_cube_shows_every_step(copy, define, read, warnings):
     ({"proj:transform": [32, 0, 419840, 0, -32, 1920016]}, 'its "y" goes from'),
     ({"proj:shape": [HEIGHT, WIDTH + 1]}, 'its coordinate "x" has not 701'),
     ({"proj:code": "EPSG:3995"}, "its CRS is not EPSG:3995"),
-    ({"time": {"values": ["2020-01-01"]}}, 'it has no array "time"'),
+    ({"time": {"values": ["2020-01-01", "2021-01-01"]}}, 'it has no array "time"'),
     ({"bands": [{"name": "dem", "data_type": "float32"}, {"name": "slope", "data_type": "float32"}]},
      'it has no array "slope"'),
     ({"bands": [{"name": "dem", "data_type": "float64"}]}, 'its "dem" is float32, not float64'),

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 
-PYTHON = os.environ.get("SGC_SMART_GEOCUBES_PYTHON")  # conftest takes such variables away
+PYTHON = os.environ.get("SGC_SMART_GEOCUBES_PYTHON")
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "gdal"))
 
