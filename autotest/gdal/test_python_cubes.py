@@ -29,6 +29,8 @@ class ReleaseServer:
         self.base = "http://127.0.0.1:%d" % int(self.process.stdout.readline().split()[1])
 
     def close(self):
+        if self.process.stdin.closed:
+            return
         self.process.stdin.close()
         self.process.wait(timeout=30)
         self.process.stdout.close()
@@ -246,6 +248,31 @@ def test_window_by_window(copy, define, read, serve):
             band = open_cube(place, define(server.base), "CHANNELS=dem")
             dem[y:y + 160, x:x + 100] = read(band, x, y, 100, 160)
     assert sha256(dem) == STATIC["dem"]["sha256_f32le"]
+
+
+def test_cubes_of_our_own_have_the_very_pixels(tmp_path, define, read, serve):
+    server = serve("s")
+    own = {"chunk_shape": [CHUNK, CHUNK]}
+    static = open_cube(tmp_path / "static", define(server.base, **own), "CREATE=YES")
+    assert sha256(read(static.GetRasterBand(1), *WHOLE)) == STATIC["dem"]["sha256_f32le"]
+    masks = open_cube(tmp_path / "static", define(server.base, **own), "CHANNELS=datamask")
+    assert (read(masks, *WHOLE) == 1).sum() == STATIC["datamask_true"]
+    server.close()
+    server = serve("t")
+    temporal = open_cube(tmp_path / "temporal", define(server.base, **own, **YEARS), "CREATE=YES", "TIME=2020/2022")
+    assert sha256(read(temporal, *WHOLE)) == TEMPORAL["dem"]["sha256_f32le"]
+
+
+def test_stored_steps_are_verified_and_stay(copy, define, read, serve, contents_of):
+    server = serve("t")
+    place = copy("temporal.icechunk")
+    chunks = contents_of(place / "chunks")
+    dataset = open_cube(place, define(server.base, **YEARS), "TIME=2020/2022")
+    assert sha256(read(dataset, *WHOLE)) == TEMPORAL["dem"]["sha256_f32le"]
+    assert server.files() == set()
+    assert contents_of(place / "chunks") == chunks
+    server.close()
+    assert sha256(read(dataset, *WHOLE)) == TEMPORAL["dem"]["sha256_f32le"]
 
 
 def test_stored_pixels_come_first(copy, define, read, assert_pixels):
