@@ -226,41 +226,51 @@ static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position 
     return (uint64_t)bytes;
 }
 
-/* Takes the positions out of which somebody has stored something that no request may verify, and
- * says how many there were (architecture 6.3). */
-static sgc_status drop_unverified(const sgc_view *view, size_t level, sgc_position *positions,
-                                  size_t *count, uint64_t *dropped, sgc_error *err)
+/* Whether a position, which lacks a flag, may be served without a request: because all its patches
+ * are listed, or as it is stored if nobody can tell, which is counted (architecture 6.3). */
+static sgc_status may_serve(const sgc_view *view, size_t level, sgc_position at, bool *serve,
+                            uint64_t *unverified, sgc_error *err)
+{
+    *serve = false;
+    if (view == NULL || level > 0)
+        return SGC_OK;
+    if (view->cube->source->finds_alone)
+        return sgc_view_is_listed(view, at, serve, err);
+    SGC_TRY(sgc_view_has_chunk(view, level, at, serve, err));
+    *unverified += *serve;
+    return SGC_OK;
+}
+
+static sgc_status drop_served(const sgc_view *view, size_t level, sgc_position *positions,
+                              size_t *count, uint64_t *unverified, sgc_error *err)
 {
     size_t n = 0;
+    *unverified = 0;
     for (size_t i = 0; i < *count; i++) {
-        bool stored;
-        SGC_TRY(sgc_view_has_chunk(view, level, positions[i], &stored, err));
-        if (!stored)
+        bool serve;
+        SGC_TRY(may_serve(view, level, positions[i], &serve, unverified, err));
+        if (!serve)
             positions[n++] = positions[i];
     }
-    *dropped = *count - n;
     *count = n;
     return SGC_OK;
 }
 
-/* With `unverified`, what is stored and cannot be verified is counted there instead. */
+/* With `unverified`, because no request may be made, what can be served without one is not missing.
+ */
 static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, const sgc_window *window,
                                sgc_missing *out, uint64_t *unverified, sgc_error *err)
 {
     sgc_position *positions;
     size_t count;
     SGC_TRY(sgc_view_incomplete(cube, view, window, &positions, &count, err));
-    if (unverified != NULL && !sgc_cube_source(cube, window->level)->finds_alone) {
-        const sgc_status status =
-            drop_unverified(view, window->level, positions, &count, unverified, err);
-        if (status != SGC_OK) {
-            free(positions);
-            return status;
-        }
-    }
-    *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
+    const sgc_status status =
+        unverified != NULL ? drop_served(view, window->level, positions, &count, unverified, err)
+                           : SGC_OK;
+    if (status == SGC_OK)
+        *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
     free(positions);
-    return SGC_OK;
+    return status;
 }
 
 sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,

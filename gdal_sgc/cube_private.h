@@ -103,6 +103,12 @@ typedef struct sgc_position {
     int32_t row, column, step, band;
 } sgc_position;
 
+/* Says whether all patches that meet a position of full resolution are listed as loaded: what
+ * Python has filled is noted nowhere else (architecture 6.3). For sources that find patches alone.
+ */
+SGC_CHECKED sgc_status sgc_view_is_listed(const sgc_view *view, sgc_position at, bool *listed,
+                                          sgc_error *err);
+
 /* Gives (free with free()) the positions under the window that are not complete in every channel;
  * `view` may be NULL. */
 SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view,

@@ -13,7 +13,8 @@ SGC_BEGIN_C
 /* What `complete` says about a chunk besides 0 (architecture 6.3). */
 enum {
     SGC_COMPLETE = 1,
-    SGC_COMPLETE_FOR_NOW = 2, /* an asset was missing that may come */
+    SGC_COMPLETE_FOR_NOW =
+        2, /* an asset was missing that may come, or the time step has not ended */
 };
 
 /* A position and what became of it. A worker owns it until `done`, the committer afterwards.

@@ -222,11 +222,9 @@ sgc_status sgc_view_loaded(const sgc_view *view, const sgc_loaded_set **out, sgc
     return SGC_OK;
 }
 
-/* Whether all patches that meet a position are listed as loaded: those that Python has filled are
- * not noted elsewhere (architecture 6.3). */
-static sgc_status is_listed(const sgc_cube *cube, const sgc_view *view, sgc_position at,
-                            bool *listed, sgc_error *err)
+sgc_status sgc_view_is_listed(const sgc_view *view, sgc_position at, bool *listed, sgc_error *err)
 {
+    const sgc_cube *cube = view->cube;
     const sgc_loaded_set *set;
     sgc_patch_list patches;
     SGC_TRY(sgc_view_loaded(view, &set, err));
@@ -315,6 +313,17 @@ static sgc_status add_position(position_list *list, sgc_position at, sgc_error *
     return SGC_OK;
 }
 
+/* As sgc_view_is_listed(), but where we note what is complete, and nothing is stored, quickly: that
+ * is how nearly all positions are that nobody has loaded. */
+static sgc_status is_stored_and_listed(const sgc_view *view, sgc_position at, bool *listed,
+                                       sgc_error *err)
+{
+    *listed = view->complete[0] == NULL;
+    if (!*listed)
+        SGC_TRY(sgc_view_has_chunk(view, 0, at, listed, err));
+    return *listed ? sgc_view_is_listed(view, at, listed, err) : SGC_OK;
+}
+
 /* Adds the positions of a unit that lack a flag; `flags` is scratch: unit's band x row x column. */
 static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
                                  sgc_slice unit, sgc_rect chunks, uint8_t *flags,
@@ -332,7 +341,7 @@ static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, siz
                                  (int32_t)(chunks.x + (int64_t)i % chunks.width),
                                  (int32_t)unit.step, (int32_t)unit.band};
         if (!complete && may_be_listed)
-            SGC_TRY(is_listed(cube, view, at, &complete, err));
+            SGC_TRY(is_stored_and_listed(view, at, &complete, err));
         if (!complete)
             SGC_TRY(add_position(list, at, err));
     }

@@ -1,6 +1,8 @@
 """Cubes with a time axis: steps, ranges and parts of them, every pixel; what is loaded together."""
 import json
 import re
+import subprocess
+import sys
 
 from osgeo import gdal
 import pytest
@@ -250,6 +252,30 @@ def test_bands_fit_into_memory(name, read, assert_pixels, config, memory, descri
     pixels = read(gdal.Open(name(time="2020")), X, Y, SIDE, SIDE)
     for band in range(3):
         assert_pixels(pixels[band], expected(band, 3))
+
+
+@pytest.mark.parametrize("fill", ["all", "channels"])
+def test_processes_share_the_work(define, cube, read, assert_pixels, run, fill):
+    connection = "SGC:%s,dataset=%s,create=yes,time=2017/2020" % (cube, define(fill=fill))
+    code = ("from osgeo import gdal; gdal.UseExceptions(); "
+            "gdal.Open(%r).ReadRaster(%d, %d, %d, %d)" % (connection, X, Y, 3 * SIDE, 3 * SIDE))
+    readers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [reader.wait(timeout=120) for reader in readers] == [0, 0, 0]
+    pixels = read(gdal.Open(connection), X, Y, 3 * SIDE, 3 * SIDE)
+    for i in range(12):
+        assert_pixels(pixels[i], expected(i % 3, i // 3, (X, Y, 3 * SIDE, 3 * SIDE)))
+    log = run(["sgc", "log", "SGC:%s" % cube]).stdout
+    loaded = sum(int(n) for n in re.findall(r"Load (\d+) chunks? from", log))
+    assert loaded == 25 * 4 * (1 if fill == "all" else 3)  # none twice
+    assert run(["sgc", "verify", "SGC:%s" % cube, "--chunks"]).stdout.endswith("no defects\n")
+
+
+def test_steps_that_have_not_ended_are_complete_for_now(define, cube, read, assert_pixels):
+    path = define(time={"values": ["2020-01-01", "2400-01-01", "2800-01-01"]})
+    dataset = gdal.Open("SGC:%s,dataset=%s,create=yes,time=2020/2800" % (cube, path))
+    pixels = read(dataset, X, Y, SIDE, SIDE)
+    assert missing(dataset) == 0
+    assert_pixels(pixels[8], expected(2, 2))
 
 
 def test_budget_of_a_channel(define, cube, failure, read):

@@ -2,6 +2,7 @@
 
     smart_geocubes_peer.py load PLACE ITEMS ID…    loads these items of a JSON list, unless they are loaded
     smart_geocubes_peer.py read PLACE FILE         saves the whole `dem`
+    smart_geocubes_peer.py list PLACE ID…          says that these patches are loaded
     smart_geocubes_peer.py paint PLACE X Y W H V   sets a rectangle of `dem` to V, as any program may
 
 prints what is loaded afterwards as a JSON list.
@@ -47,6 +48,12 @@ def read(cube, file):
     numpy.save(file, cube.open_xarray().dem.values)
 
 
+def list_loaded(cube, *ids):
+    session = cube.repo.writable_session("main")
+    zarr.open_group(session.store).attrs["loaded_patches"] = cube.loaded_patches() + list(ids)
+    session.commit("List")
+
+
 def paint(cube, *numbers):
     x, y, width, height, value = map(int, numbers)
     session = cube.repo.writable_session("main")
@@ -57,6 +64,6 @@ def paint(cube, *numbers):
 if __name__ == "__main__":
     command, place, *arguments = sys.argv[1:]
     cube = Static(icechunk.local_filesystem_storage(place), create_icechunk_storage=False, backend="simple")
-    {"load": load, "read": read, "paint": paint}[command](cube, *arguments)
+    {"load": load, "read": read, "list": list_loaded, "paint": paint}[command](cube, *arguments)
     print(json.dumps(cube.loaded_patches()), flush=True)
     os._exit(0)  # icechunk's threads may end a leaving interpreter with an abort

@@ -99,3 +99,16 @@ def test_pixels_that_python_stores_during_a_load_stay(copy, define, read, server
     log = run(["sgc", "log", "SGC:%s" % place]).stdout
     assert log.index("Load") < log.index("Paint")
     assert run(["sgc", "verify", "SGC:%s" % place, "--chunks"]).stdout.endswith("no defects\n")
+
+
+def test_listed_patches_make_chunks_complete(copy, define, read, run):
+    """Where patches are known without a request, nothing is asked, loaded or committed."""
+    place = copy("static.icechunk")
+    definition = define(bands=[{"name": "dem", "data_type": "float32"}], source={"kind": "synthetic"})
+    assert missing(open_cube(place, definition)) == 9
+    package("list", place, "00_00")  # which meets all chunks
+    for options in ([], ["DOWNLOAD=NO"]):
+        dataset = open_cube(place, definition, *options)
+        assert missing(dataset) == 0
+        assert sha256(read(dataset, *WHOLE)) == STATIC["dem"]["sha256_f32le"]
+    assert run(["sgc", "log", "SGC:%s" % place]).stdout.splitlines()[0].endswith("List")
