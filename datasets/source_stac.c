@@ -38,7 +38,9 @@ typedef struct stac_source {
     const cJSON *query;
     int limit;
     bool prefer_s3;
-    char *index; /* URL, or NULL */
+    sgc_source *lattice; /* supposes tiles, or NULL */
+    cJSON *lattice_json; /* its definition */
+    char *index;         /* URL, or NULL */
     const char *index_member, *id_column;
     sgc_http *http;
     sgc_remote_files *files;
@@ -199,9 +201,14 @@ static sgc_status load_index(void *user, const char *key, const sgc_cancel *canc
                              double *seconds, sgc_error *err)
 {
     const stac_source *source = user;
-    sgc_stac_index *index;
-    SGC_TRY(sgc_stac_index_load(source->http, key, source->index_member, source->id_column,
-                                &source->definition->grid, cancel, &index, err));
+    sgc_stac_index *index = NULL;
+    char *url;
+    SGC_TRY(sgc_config_expand(key, &url, err));
+    const sgc_status status =
+        sgc_stac_index_load(source->http, url, source->index_member, source->id_column,
+                            &source->definition->grid, cancel, &index, err);
+    free(url);
+    SGC_TRY(status);
     *value = index;
     *seconds = INDEX_KEPT_S;
     return SGC_OK;
@@ -271,6 +278,23 @@ static sgc_status find_in_index(stac_source *source, sgc_rect rect, size_t step,
     sgc_patch_list_free(&supposed.list);
     CPLHashSetDestroy(supposed.ids);
     return status;
+}
+
+/* ---- find: lattice ---- */
+
+/* The lattice's files are the documents of items: their addresses are no files of patches. */
+static sgc_status find_on_lattice(stac_source *source, sgc_rect rect, size_t step,
+                                  const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
+{
+    SGC_TRY(source->lattice->find(source->lattice, rect, step, cancel, out, err));
+    for (size_t i = 0; i < out->count; i++) {
+        sgc_patch *patch = &out->patches[i];
+        for (size_t b = 0; patch->hrefs != NULL && b < out->band_count; b++)
+            free(patch->hrefs[b]);
+        free(patch->hrefs);
+        patch->hrefs = NULL;
+    }
+    return SGC_OK;
 }
 
 /* ---- find: search ---- */
@@ -377,6 +401,8 @@ static sgc_status stac_find(sgc_source *self, sgc_rect rect, size_t step, const 
         *out = (sgc_patch_list){.band_count = source->definition->band_count};
         return SGC_OK;
     }
+    if (source->lattice != NULL)
+        return find_on_lattice(source, f.rect, step, cancel, out, err);
     snprintf(key, sizeof key, "%zu %lld %lld %lld %lld", step, (long long)f.rect.x,
              (long long)f.rect.y, (long long)f.rect.width, (long long)f.rect.height);
     sgc_status status =
@@ -452,6 +478,11 @@ static sgc_status read_supposed(stac_source *source, const sgc_patch *patch, rea
     sgc_status status;
     if (!item->exists)
         status = sgc_fail(err, SGC_NOT_FOUND, "there is no item %s", patch->id);
+    else if (source->lattice != NULL && !sgc_rect_contains(patch->rect, item->patch.rect))
+        status = sgc_fail(err, SGC_INVALID,
+                          "patch %s: its item reaches beyond its tile: see \"buffer\" and \"tile\" "
+                          "in /source of the definition",
+                          patch->id);
     else
         status = read_known(source, &item->patch, r, cancel, err);
     sgc_memo_release(source->documents, entry);
@@ -487,6 +518,8 @@ static void stac_free(sgc_source *self)
     sgc_memo_free(source->searches);
     sgc_memo_free(source->documents);
     sgc_memo_free(source->indexes);
+    sgc_source_free(source->lattice);
+    cJSON_Delete(source->lattice_json);
     sgc_signer_free(source->signer);
     sgc_remote_files_free(source->files);
     sgc_http_free(source->http);
@@ -538,6 +571,11 @@ static sgc_status check_keys(const sgc_definition *definition, const cJSON *json
 static sgc_status place_url(const cJSON *json, const sgc_source_options *options, const char *url,
                             char **out, sgc_error *err)
 {
+    if (options->url != NULL && strstr(url, "{config:") != NULL &&
+        !sgc_http_is_trusted(options->url))
+        return sgc_fail(err, SGC_AUTH,
+                        "the secret in a URL of /source is not sent to another endpoint: name its "
+                        "host in SGC_TRUSTED_HOSTS if you trust it");
     if (options->url != NULL)
         return sgc_href_rebase(url, sgc_stac_text(json, "api"), options->url, out, err);
     *out = strdup(url);
@@ -552,6 +590,35 @@ static sgc_status set_api(stac_source *source, const cJSON *json, const char *ap
         return SGC_OK;
     source->search = NULL;
     return sgc_fail_memory(err, strlen(api), "a URL");
+}
+
+/* A lattice of tiles whose files are the documents of items. */
+static sgc_status set_lattice(stac_source *source, const cJSON *json, const char *items,
+                              sgc_error *err)
+{
+    static const char *const keys[] = {"tile", "id", "buffer", "proj:code"};
+    static const sgc_source_options options = {0};
+    sgc_template *id;
+    if (sgc_stac_member(json, "tile") == NULL)
+        return SGC_OK;
+    if (sgc_stac_text(json, "id") == NULL)
+        return sgc_fail(err, SGC_INVALID, "%s: /source/id: a tile lattice needs it",
+                        source->definition->id);
+    SGC_TRY(sgc_template_new(sgc_stac_text(json, "id"), &id, err));
+    const bool has_time = (sgc_template_fields(id) & SGC_FIELDS_TIME) != 0;
+    sgc_template_free(id);
+    if (source->definition->time.count > 0 && !has_time)
+        return sgc_fail(err, SGC_INVALID, "%s: /source/id: does not use the time, like {t_year}",
+                        source->definition->id);
+    source->lattice_json = cJSON_CreateObject();
+    cJSON_AddStringToObject(source->lattice_json, "href", items);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (sgc_stac_member(json, keys[i]) != NULL)
+            cJSON_AddItemToObject(source->lattice_json, keys[i],
+                                  cJSON_Duplicate(sgc_stac_member(json, keys[i]), 1));
+    source->base.finds_alone = true;
+    return sgc_source_tiles_new(source->definition, source->lattice_json, &options,
+                                &source->lattice, err);
 }
 
 /* How the document of an item is found: as the definition says, or as APIs have it. */
@@ -569,11 +636,13 @@ static sgc_status set_items(stac_source *source, const cJSON *json,
             return sgc_fail_memory(err, strlen(source->search), "a URL");
     }
     sgc_status status = sgc_template_new(url, &source->items, err);
-    free(url);
     if (status == SGC_OK && sgc_template_fields(source->items) != SGC_FIELD_ID)
         status = sgc_fail(err, SGC_INVALID, "it must have the place {id} and no other");
-    return status == SGC_OK ? SGC_OK
-                            : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
+    status = status == SGC_OK
+                 ? set_lattice(source, json, url, err)
+                 : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
+    free(url);
+    return status;
 }
 
 /* Without a driver for the index, the API tells the same. */

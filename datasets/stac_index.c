@@ -104,15 +104,28 @@ static void name_file(copy *c, const char *directory, const char *href)
              digest_of(href, strlen(href)), c->digest, suffix);
 }
 
+/* Gives (free with VSIFree()) the content of a file, or NULL. */
+static GByte *content_of(const char *path, int64_t most, uint64_t *size)
+{
+    GByte *data = NULL;
+    vsi_l_offset length = 0;
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    if (!VSIIngestFile(NULL, path, &data, &length, most))
+        data = NULL;
+    CPLPopErrorHandler();
+    *size = length;
+    return data;
+}
+
 /* Reads which file is the newest; false when there is none. */
 static bool read_pointer(copy *c, const char *directory, const char *href)
 {
-    GByte *text = NULL;
-    vsi_l_offset size = 0;
+    uint64_t size;
     snprintf(c->pointer, PATH_SIZE, "%.767s/index-%016" PRIx64 ".json", directory,
              digest_of(href, strlen(href)));
     c->etag[0] = '\0';
-    if (!VSIIngestFile(NULL, c->pointer, &text, &size, 65536))
+    GByte *text = content_of(c->pointer, 65536, &size);
+    if (text == NULL)
         return false;
     cJSON *json = cJSON_ParseWithLength((const char *)text, (size_t)size);
     VSIFree(text);
@@ -133,13 +146,12 @@ static bool read_pointer(copy *c, const char *directory, const char *href)
 /* Whether the file is there, whole. */
 static bool is_whole(const copy *c)
 {
-    GByte *data = NULL;
-    vsi_l_offset size = 0;
+    uint64_t size;
     VSIStatBufL stat;
-    if (VSIStatL(c->path, &stat) != 0 || (uint64_t)stat.st_size != c->size ||
-        !VSIIngestFile(NULL, c->path, &data, &size, -1))
+    if (VSIStatL(c->path, &stat) != 0 || (uint64_t)stat.st_size != c->size)
         return false;
-    const bool good = size == c->size && digest_of(data, (size_t)size) == c->digest;
+    GByte *data = content_of(c->path, -1, &size);
+    const bool good = data != NULL && size == c->size && digest_of(data, (size_t)size) == c->digest;
     VSIFree(data);
     return good;
 }
