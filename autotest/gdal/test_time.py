@@ -229,6 +229,21 @@ def test_other_steps_are_not_mixed_in(define, cube, read, failure):
     assert "/time" in failure(dataset.ReadRaster, X + 500, Y, SIDE, SIDE)
 
 
+def test_parameters_of_a_definition(define, cube, failure, read, assert_pixels, monkeypatch, tmp_path):
+    path = define(id="years-{zone}", parameters={"zone": {"values": ["north", "south"], "default": "north"}})
+    monkeypatch.setenv("SGC_DATASETS_PATH", str(tmp_path))
+    container = gdal.Open("SGC:%s,dataset=%s,zone=south,create=yes" % (cube, path))
+    assert container.GetMetadataItem("DATASET") == "years-south"
+    part = gdal.Open(subdatasets(container)[1])
+    assert_pixels(read(part, X, Y, SIDE, SIDE)[2], expected(2, 1))
+    assert "years-north" in failure(gdal.Open, "SGC:%s,dataset=%s,zone=north" % (cube, path))
+    assert "zone" in failure(gdal.Open, "SGC:%s,dataset=%s,zone=west" % (cube, path))
+    message = failure(gdal.Open, "SGC:%s,dataset=%s,zoom=3" % (cube, path))
+    assert 'unknown option "zoom" (did you mean zone?' in message
+    assert "TIME, " in message and message.endswith(", zone)")
+    gdal.Open("SGC:%s,zone=south" % cube)
+
+
 # What is loaded together
 
 def test_channels_loaded_alone(define, cube, read, assert_pixels, run):
