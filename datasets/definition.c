@@ -375,10 +375,6 @@ static sgc_status parse_band(const cJSON *json, const place *p, sgc_band *band, 
     band->source_band = number != NULL ? number->valueint : 1;
     if (number != NULL && (!cJSON_IsNumber(number) || number->valueint < 1))
         return fail_at(&at_band, SGC_INVALID, err, "must be a number from 1");
-    static const char *const rs[] = {"nearest", "bilinear", "cubic", "average", "mode", NULL};
-    int choice = band->is_bool ? 0 : 3;
-    SGC_TRY(get_choice(json, "resampling", rs, p, &choice, err));
-    band->resampling = (sgc_resampling)choice;
     const cJSON *nodata = member(json, "source_nodata");
     band->has_source_nodata = cJSON_IsNumber(nodata);
     band->source_nodata = band->has_source_nodata ? nodata->valuedouble : 0;
@@ -524,10 +520,6 @@ static sgc_status parse(const cJSON *json, const place *p, sgc_definition *d, sg
     SGC_TRY(parse_chunks(json, p, d, err));
     SGC_TRY(parse_bands(json, p, d, err));
     SGC_TRY(parse_source(json, p, d, err));
-    static const char *const rs[] = {"nearest", "bilinear", "cubic", "average", "mode", NULL};
-    int choice = 0;
-    SGC_TRY(get_choice(json, "resampling", rs, p, &choice, err));
-    d->resampling = (sgc_resampling)choice;
     int composite = SGC_COMPOSITE_FIRST;
     SGC_TRY(get_choice(json, "composite", composites, p, &composite, err));
     d->composite = (sgc_composite)composite;
