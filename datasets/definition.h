@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "datasets/grid.h"
+#include "datasets/nearest_word.h"
 #include "store/error.h"
 
 SGC_BEGIN_C
@@ -42,7 +43,8 @@ typedef struct sgc_band {
     char *data_type;   /* Zarr's name */
     GDALDataType type; /* of pixels in memory; Byte for bool */
     bool is_bool;
-    double nodata;            /* NaN, or a value of the type; of bool: 0 */
+    double nodata;            /* NaN, or a value of the type; of bool: 0; of 64 bits: the nearest */
+    uint64_t nodata_bits;     /* of int64 and uint64: the very value, in two's complement */
     char *unit, *description; /* NULL when absent */
     bool has_scale;
     double scale, offset;
@@ -55,7 +57,7 @@ typedef struct sgc_band {
     double minimum, maximum, mean, stddev;
     sgc_resampling resampling; /* how levels are made of it */
     size_t category_count;
-    sgc_category *categories; /* by value */
+    sgc_category *categories; /* by value, each once */
 } sgc_band;
 
 /* The time axis. Times are seconds since 1970, UTC. */
@@ -88,28 +90,35 @@ typedef struct sgc_definition {
     size_t level_count;
     sgc_level_source *levels; /* by factor */
     double bytes_per_pixel;   /* estimated download per pixel of one band; 0: 0.4 x item size */
-    cJSON *source;            /* the member "source" */
-    char *text;               /* the whole document, one line, as it is kept in a cube */
+    const cJSON *source;      /* the member "source"; borrows from `json` */
+    char **parameters;        /* NAME=VALUE of each, NULL-terminated; NULL when there are none */
+    char *warning;            /* what its author should know, or NULL */
+    cJSON *json;              /* the whole document, with the values of the parameters filled in */
+    char *text;               /* the same as it is kept in a cube: one line, every digit as it was
+                                 written, each parameter with its value as the only one allowed */
 } sgc_definition;
 
 /* Gives the definition in `text`; free with sgc_definition_free(). `name` begins the message of any
- * error: one line with the JSON pointer of the offending member. SGC_UNSUPPORTED for what the
+ * error: one line with the JSON pointer of the offending member. `parameters` is a NULL-terminated
+ * list of NAME=VALUE, or NULL; names and listed values in any case. SGC_UNSUPPORTED for what the
  * format has and this build cannot do. */
 SGC_CHECKED sgc_status sgc_definition_parse(const char *text, const char *name,
-                                            sgc_definition **out, sgc_error *err);
+                                            char *const *parameters, sgc_definition **out,
+                                            sgc_error *err);
 void sgc_definition_free(sgc_definition *definition);
 
-/* SGC_INVALID, naming the difference, when loading with `mine` would mix two products in a cube
- * that was made with `theirs` (architecture 6.16). */
+/* SGC_INVALID, with the JSON pointer of the difference, when loading with `mine` would mix two
+ * products in a cube that was made with `theirs` (architecture 6.16). Texts, endpoints, limits,
+ * retries and how patches are found may differ; `mine` may have further time steps, when the axis
+ * of `theirs` is growable, and further sources of levels. */
 SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
                                                  const sgc_definition *mine, sgc_error *err);
 
 /* Estimated bytes to download for one pixel of all bands. */
 double sgc_definition_bytes_per_pixel(const sgc_definition *definition);
 
-/* The candidate (of a NULL-terminated list) nearest to `word` in spelling; NULL when none is near.
- */
-const char *sgc_nearest_word(const char *word, const char *const *candidates);
+/* Writes the band's nodata value into `count` items of its type. */
+void sgc_band_fill_nodata(const sgc_band *band, void *items, size_t count);
 
 SGC_END_C
 

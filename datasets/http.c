@@ -602,6 +602,8 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
         SGC_TRY(accept_part(try, &total_size, err));
     else if (status == 200)
         SGC_TRY(accept_whole(try, &total_size, err));
+    else if (status == 304 && try->request->known_etag != NULL)
+        total_size = 0;
     else if (status / 100 == 3 && !curl_follows(try->http))
         return note_redirect(try, status, err);
     else
@@ -637,6 +639,8 @@ static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
     if (code == CURLE_OK)
         code = transfer(conn, cancel);
     terminate(&try->body);
+    if (try->request->answered != NULL)
+        *try->request->answered = (int)http_status(try->easy);
     const sgc_status status = accept_answer(try, code, response, err);
     if (status != SGC_OK)
         free(try->body.data);
@@ -774,12 +778,22 @@ static sgc_status append_own_headers(const sgc_http *http, struct curl_slist **h
     return SGC_OK;
 }
 
+static bool append_condition(struct curl_slist **headers, const sgc_http_request *request)
+{
+    char line[160];
+    if (request->known_etag == NULL)
+        return true;
+    snprintf(line, sizeof line, "If-None-Match: %.130s", request->known_etag);
+    return append_header(headers, line);
+}
+
 static sgc_status make_headers(const sgc_http *http, const sgc_http_request *request,
                                const char *first_url, struct curl_slist **headers, sgc_error *err)
 {
     /* Without this curl asks before it sends a large body, and waits a second for servers that do
      * not answer that. */
-    if (!append_header(headers, "Expect:") || !append_callers_headers(headers, request, first_url))
+    if (!append_header(headers, "Expect:") ||
+        !append_callers_headers(headers, request, first_url) || !append_condition(headers, request))
         return sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
     return append_own_headers(http, headers, request->url, err);
 }
@@ -836,6 +850,8 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
     SGC_TRY(check_request(request, err));
     unsigned attempts = 1;
     sgc_error reason;
+    if (request->answered != NULL)
+        *request->answered = 0;
     const sgc_status status = perform_steps(http, request, cancel, response, &attempts, &reason);
     if (status != SGC_OK)
         return fail_request(request, attempts, &reason, status, err);

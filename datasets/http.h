@@ -49,11 +49,14 @@ typedef struct sgc_http_request {
     size_t body_size;
     bool has_range; /* then only bytes first … last (inclusive) are wanted */
     uint64_t range_first, range_last;
-    size_t max_size; /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+    size_t max_size;        /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
+    const char *known_etag; /* of a copy at hand: the answer may be 304, without body; or NULL */
+    int *answered; /* gets the status of the last answer, also of a refusal; 0 when there was none.
+                      May be NULL */
 } sgc_http_request;
 
 typedef struct sgc_http_response {
-    int status;          /* 200 or 206 on success */
+    int status;          /* 200, 206 or, for what is known, 304 on success */
     unsigned char *data; /* body, followed by a NUL that `size` does not count */
     size_t size;
     uint64_t total_size;    /* of the whole resource (Content-Range or Content-Length); UINT64_MAX

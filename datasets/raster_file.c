@@ -114,8 +114,10 @@ static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
 
 /* ---- the wanted band ---- */
 
-static sgc_nodata nodata_of(GDALRasterBandH source, const sgc_band *band)
+/* What the service says counts where the file says nothing. */
+static sgc_nodata nodata_of(GDALRasterBandH source, const sgc_raster_window *w)
 {
+    const sgc_band *band = &w->definition->bands[w->band];
     int exists = 0;
     if (band->has_source_nodata)
         return (sgc_nodata){true, band->source_nodata};
@@ -130,6 +132,8 @@ static sgc_nodata nodata_of(GDALRasterBandH source, const sgc_band *band)
     default:
         value = GDALGetRasterNoDataValue(source, &exists);
     }
+    if (!exists && w->patch->nodata != NULL && !isnan(w->patch->nodata[w->band]))
+        return (sgc_nodata){true, w->patch->nodata[w->band]};
     return (sgc_nodata){exists != 0, value};
 }
 
@@ -158,7 +162,7 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
     if (GDALDataTypeIsComplex(p->type))
         return sgc_fail(err, SGC_UNSUPPORTED, "patch %s: its file has complex numbers",
                         w->patch->id);
-    p->nodata = nodata_of(p->band, band);
+    p->nodata = nodata_of(p->band, w);
     find_mask(p);
     return SGC_OK;
 }

@@ -11,21 +11,24 @@
 
 enum { DEFAULT_RETRIES = 5 };
 
-const sgc_source_kind sgc_source_kinds[] = {
-    {"gdal", sgc_source_gdal_keys, sgc_source_gdal_new},
-    {"stac", sgc_source_stac_keys, sgc_source_stac_new},
-    {"synthetic", sgc_source_synthetic_keys, sgc_source_synthetic_new},
-    {"tiles", sgc_source_tiles_keys, sgc_source_tiles_new},
-    {NULL, NULL, NULL},
+static const struct {
+    const char *kind;
+    sgc_source_constructor *construct;
+} kinds[] = {
+    {"earthengine", sgc_source_earthengine_new},
+    {"gdal", sgc_source_gdal_new},
+    {"stac", sgc_source_stac_new},
+    {"synthetic", sgc_source_synthetic_new},
+    {"tiles", sgc_source_tiles_new},
 };
 
 sgc_status sgc_source_new(const sgc_definition *definition, const cJSON *json,
                           const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
     const char *kind = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "kind"));
-    for (const sgc_source_kind *k = sgc_source_kinds; kind != NULL && k->kind != NULL; k++)
-        if (strcmp(k->kind, kind) == 0)
-            return k->construct(definition, json, options, out, err);
+    for (size_t i = 0; kind != NULL && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].kind, kind) == 0)
+            return kinds[i].construct(definition, json, options, out, err);
     return sgc_fail(err, SGC_UNSUPPORTED, "%s: kind \"%.32s\" is not supported by this build",
                     definition->id, kind != NULL ? kind : "");
 }
@@ -133,17 +136,64 @@ sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *op
     return status;
 }
 
+void sgc_patch_clear(sgc_patch *patch, size_t band_count)
+{
+    free(patch->id);
+    for (size_t b = 0; patch->hrefs != NULL && b < band_count; b++)
+        free(patch->hrefs[b]);
+    free(patch->hrefs);
+    free(patch->nodata);
+    *patch = (sgc_patch){0};
+}
+
 void sgc_patch_list_free(sgc_patch_list *list)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        sgc_patch *patch = &list->patches[i];
-        free(patch->id);
-        for (size_t b = 0; patch->hrefs != NULL && b < list->band_count; b++)
-            free(patch->hrefs[b]);
-        free(patch->hrefs);
-    }
+    for (size_t i = 0; i < list->count; i++)
+        sgc_patch_clear(&list->patches[i], list->band_count);
     free(list->patches);
     *list = (sgc_patch_list){0};
+}
+
+static char **copy_hrefs(char *const *hrefs, size_t count)
+{
+    char **copy = calloc(count, sizeof *copy);
+    for (size_t b = 0; copy != NULL && b < count; b++)
+        if (hrefs[b] != NULL && (copy[b] = strdup(hrefs[b])) == NULL) {
+            while (b-- > 0)
+                free(copy[b]);
+            free(copy);
+            return NULL;
+        }
+    return copy;
+}
+
+static bool copy_patch(const sgc_patch *from, size_t band_count, sgc_patch *to)
+{
+    *to = (sgc_patch){.id = strdup(from->id),
+                      .rect = from->rect,
+                      .step = from->step,
+                      .has_own_grid = from->has_own_grid};
+    if (from->hrefs != NULL)
+        to->hrefs = copy_hrefs(from->hrefs, band_count);
+    if (from->nodata != NULL && (to->nodata = calloc(band_count, sizeof *to->nodata)) != NULL)
+        memcpy(to->nodata, from->nodata, band_count * sizeof *to->nodata);
+    return to->id != NULL && (to->hrefs != NULL) == (from->hrefs != NULL) &&
+           (to->nodata != NULL) == (from->nodata != NULL);
+}
+
+sgc_status sgc_patch_list_add(sgc_patch_list *list, const sgc_patch *patch, sgc_error *err)
+{
+    sgc_patch copy;
+    const bool copied = copy_patch(patch, list->band_count, &copy);
+    const size_t size = (list->count + 1) * sizeof *list->patches;
+    sgc_patch *patches = copied ? realloc(list->patches, size) : NULL;
+    if (patches == NULL) {
+        sgc_patch_clear(&copy, list->band_count);
+        return sgc_fail_memory(err, size, "patches");
+    }
+    list->patches = patches;
+    list->patches[list->count++] = copy;
+    return SGC_OK;
 }
 
 static int compare_patches(const void *a, const void *b)

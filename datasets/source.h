@@ -16,9 +16,13 @@ SGC_BEGIN_C
 /* One remote unit. */
 typedef struct sgc_patch {
     char *id;
-    sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
-    size_t step;   /* of the time axis; 0 when the cube is static */
-    char **hrefs;  /* one per band; NULL where the patch has none. NULL for sources without files */
+    sgc_rect rect;  /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;    /* of the time axis; 0 when the cube is static */
+    char **hrefs;   /* one per band; NULL where the patch has none. NULL for sources without files,
+                       or when they are known only when it is read */
+    double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:
+                       it says nothing */
+    bool has_own_grid; /* its files have pixels of their own; `rect` is what they may cover */
 } sgc_patch;
 
 typedef struct sgc_patch_list {
@@ -27,11 +31,17 @@ typedef struct sgc_patch_list {
     size_t band_count;
 } sgc_patch_list;
 
+void sgc_patch_clear(sgc_patch *patch, size_t band_count);
 void sgc_patch_list_free(sgc_patch_list *list);
+
+/* Adds a copy of the patch to the end. */
+SGC_CHECKED sgc_status sgc_patch_list_add(sgc_patch_list *list, const sgc_patch *patch,
+                                          sgc_error *err);
 
 typedef struct sgc_source_options {
     const char *url;       /* another endpoint of the same service, or NULL */
     unsigned max_requests; /* 0: the definition's */
+    const char *project;   /* that pays for requests to Earth Engine, or NULL */
 } sgc_source_options;
 
 /* What a read of one patch has cost. */
@@ -85,22 +95,8 @@ void sgc_patch_list_sort(sgc_patch_list *list);
 typedef sgc_status sgc_source_constructor(const sgc_definition *definition, const cJSON *json,
                                           const sgc_source_options *options, sgc_source **out,
                                           sgc_error *err);
-sgc_source_constructor sgc_source_gdal_new, sgc_source_stac_new, sgc_source_synthetic_new,
-    sgc_source_tiles_new;
-
-/* The keys of "source" that each kind allows besides the common ones, NULL-terminated. */
-extern const char *const sgc_source_gdal_keys[];
-extern const char *const sgc_source_stac_keys[];
-extern const char *const sgc_source_synthetic_keys[];
-extern const char *const sgc_source_tiles_keys[];
-
-/* The kinds; ends with an entry whose kind is NULL. */
-typedef struct sgc_source_kind {
-    const char *kind;
-    const char *const *keys;
-    sgc_source_constructor *construct;
-} sgc_source_kind;
-extern const sgc_source_kind sgc_source_kinds[];
+sgc_source_constructor sgc_source_earthengine_new, sgc_source_gdal_new, sgc_source_stac_new,
+    sgc_source_synthetic_new, sgc_source_tiles_new;
 
 SGC_END_C
 

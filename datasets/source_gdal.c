@@ -15,8 +15,6 @@
 
 enum { DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PATCHES = 4000000 };
 
-const char *const sgc_source_gdal_keys[] = {"dataset", "open_options", "dimension", NULL};
-
 /* An open raster. Two threads must not use one at a time, so that each read takes one out of the
  * pool, or opens another, and puts it back. */
 typedef struct handle {

@@ -1,340 +1,491 @@
-/* Items of a STAC API whose assets are cloud-optimised GeoTIFFs (datasets guide 3). */
-#include <cpl_conv.h>
-#include <cpl_error.h>
+/* Items of a STAC catalogue whose assets are cloud-optimised GeoTIFFs (datasets guide 3).
+ *
+ * The patches of a rectangle come from a search of the API, from an index file, or from a tile
+ * lattice that supposes ids; the last two fetch the documents of items by id, the lattice only when
+ * a patch is read. */
+#include <cpl_hash_set.h>
 #include <cpl_string.h>
-#include <gdal.h>
-#include <math.h>
-#include <ogr_srs_api.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/memo.h"
 #include "datasets/raster_file.h"
+#include "datasets/stac_href.h"
+#include "datasets/stac_index.h"
+#include "datasets/stac_items.h"
+#include "datasets/stac_json.h"
+#include "datasets/stac_search.h"
+#include "datasets/stac_sign.h"
+#include "datasets/template.h"
 
-enum { DEFAULT_LIMIT = 100, DEFAULT_REQUESTS = 4, MOST_PAGES = 10000 };
-
-enum { LARGEST_PAGE = 64 * 1024 * 1024 };
-
-const char *const sgc_source_stac_keys[] = {"api", "collection", "limit", "href", NULL};
+enum {
+    DEFAULT_LIMIT = 100,
+    DEFAULT_REQUESTS = 4,
+    MOST_SEARCHES = 64,
+    MOST_ITEMS = 8192,
+    KEPT_S = 300,        /* how long an answer is believed */
+    INDEX_KEPT_S = 3600, /* before its ETag is asked for again */
+};
 
 typedef struct stac_source {
     sgc_source base;
     const sgc_definition *definition;
-    char *search;    /* URL */
-    char shown[256]; /* the same without secrets, for messages */
+    char *search;        /* URL, or NULL */
+    sgc_template *items; /* URL of the document of an item, or NULL */
     const char *collection;
+    const cJSON *query;
     int limit;
+    bool prefer_s3;
+    sgc_source *lattice; /* supposes tiles, or NULL */
+    cJSON *lattice_json; /* its definition */
+    char *index;         /* URL, or NULL */
+    const char *index_member, *id_column;
     sgc_http *http;
     sgc_remote_files *files;
+    sgc_signer *signer;  /* NULL: addresses are good as they are */
+    sgc_memo *searches;  /* sgc_patch_list by rectangle and step */
+    sgc_memo *documents; /* stac_item by id */
+    sgc_memo *indexes;   /* sgc_stac_index, one */
 } stac_source;
 
-static const cJSON *member(const cJSON *object, const char *key)
+/* What the service has said about an id. */
+typedef struct stac_item {
+    bool exists;
+    sgc_patch patch;
+    sgc_stac_times times;
+    size_t band_count;
+} stac_item;
+
+static void free_item(void *value)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, key);
+    stac_item *item = value;
+    sgc_patch_clear(&item->patch, item->band_count);
+    free(item);
 }
 
-static const char *text_of(const cJSON *object, const char *key)
+static void free_list(void *value)
 {
-    return cJSON_GetStringValue(member(object, key));
+    sgc_patch_list_free(value);
+    free(value);
 }
 
-static int number_of(const cJSON *object, const char *key, int otherwise)
+static void free_index(void *value)
 {
-    const cJSON *item = member(object, key);
-    return cJSON_IsNumber(item) && item->valueint > 0 ? item->valueint : otherwise;
+    sgc_stac_index_free(value);
 }
 
-/* ---- search ---- */
+/* ---- the documents of items ---- */
 
-static cJSON *ring(double west, double south, double east, double north)
+/* Gives what `json` (NULL: there is no such item), found at `url`, says. */
+static sgc_status new_item(const stac_source *source, const cJSON *json, const char *url,
+                           stac_item **out, sgc_error *err)
 {
-    const double x[] = {west, east, east, west, west}, y[] = {south, south, north, north, south};
-    cJSON *points = cJSON_CreateArray();
-    for (int i = 0; i < 5; i++)
-        cJSON_AddItemToArray(points, cJSON_CreateDoubleArray((const double[]){x[i], y[i]}, 2));
-    cJSON *rings = cJSON_CreateArray();
-    cJSON_AddItemToArray(rings, points);
-    return rings;
-}
-
-/* The rectangle around a place in degrees. Footprints of items are drawn with straight edges
- * between their corners, which cut up to some kilometres off the true outline, so the area is
- * widened; what does not meet the wanted pixels is dropped by its own grid afterwards. */
-static cJSON *search_area(const double bounds[4])
-{
-    enum { METRES_PER_DEGREE = 111000, WIDENING = 5000 };
-    const double margin = (double)WIDENING / METRES_PER_DEGREE;
-    const double south = fmax(bounds[1] - margin, -90), north = fmin(bounds[3] + margin, 90);
-    const double nearest_pole = fmax(fabs(south), fabs(north)) * M_PI / 180;
-    const double shrink = fmax(cos(nearest_pole), 1e-6);
-    double west = bounds[0] - margin / shrink, east = bounds[2] + margin / shrink;
-    const double width = east - west + (bounds[0] > bounds[2] ? 360 : 0);
-    cJSON *area = cJSON_CreateObject();
-    if (width >= 360) {
-        west = -180;
-        east = 180;
-    } else {
-        if (west < -180)
-            west += 360;
-        if (east > 180)
-            east -= 360;
-    }
-    if (west <= east) {
-        cJSON_AddStringToObject(area, "type", "Polygon");
-        cJSON_AddItemToObject(area, "coordinates", ring(west, south, east, north));
-    } else {
-        cJSON *polygons = cJSON_AddArrayToObject(area, "coordinates");
-        cJSON_AddStringToObject(area, "type", "MultiPolygon");
-        cJSON_AddItemToArray(polygons, ring(west, south, 180, north));
-        cJSON_AddItemToArray(polygons, ring(-180, south, east, north));
-    }
-    return area;
-}
-
-static sgc_status search_body(const stac_source *source, sgc_rect rect, cJSON **body,
-                              sgc_error *err)
-{
-    double bounds[4];
-    SGC_TRY(sgc_grid_lonlat_bounds(&source->definition->grid, rect, bounds, err));
-    cJSON *result = cJSON_CreateObject();
-    cJSON *collections = cJSON_AddArrayToObject(result, "collections");
-    cJSON_AddItemToArray(collections, cJSON_CreateString(source->collection));
-    cJSON_AddItemToObject(result, "intersects", search_area(bounds));
-    if (cJSON_AddNumberToObject(result, "limit", source->limit) == NULL) {
-        cJSON_Delete(result);
-        return sgc_fail_memory(err, 0, "a search");
-    }
-    *body = result;
-    return SGC_OK;
-}
-
-/* One page: a request with `body` (NULL for GET) to `url`. */
-static sgc_status fetch_page(const stac_source *source, const char *url, const cJSON *body,
-                             const sgc_cancel *cancel, cJSON **page, sgc_error *err)
-{
-    static const char *const headers[] = {"Content-Type: application/json",
-                                          "Accept: application/geo+json, application/json", NULL};
-    char *text = body != NULL ? cJSON_PrintUnformatted(body) : NULL;
-    if (body != NULL && text == NULL)
-        return sgc_fail_memory(err, 0, "a search");
-    const sgc_http_request request = {
-        .method = body != NULL ? "POST" : "GET",
-        .url = url,
-        .headers = body != NULL ? headers : headers + 1,
-        .body = text,
-        .body_size = text != NULL ? strlen(text) : 0,
-        .max_size = LARGEST_PAGE,
-    };
-    sgc_http_response response = {0};
-    const sgc_status status = sgc_http_perform(source->http, &request, cancel, &response, err);
-    cJSON_free(text);
-    SGC_TRY(status);
-    cJSON *json = cJSON_ParseWithLength((const char *)response.data, response.size);
-    sgc_http_response_clear(&response);
-    if (cJSON_IsArray(member(json, "features"))) {
-        *page = json;
-        return SGC_OK;
-    }
-    cJSON_Delete(json);
-    return sgc_fail(err, SGC_CORRUPT,
-                    "%s answered a search with something that is no list of items", source->shown);
-}
-
-/* The link to the next page, or NULL (datasets guide 3.1). */
-static const cJSON *next_link(const cJSON *page)
-{
-    const cJSON *link;
-    cJSON_ArrayForEach(link, member(page, "links"))
-    {
-        const char *rel = text_of(link, "rel");
-        if (rel != NULL && strcmp(rel, "next") == 0 && text_of(link, "href") != NULL)
-            return link;
-    }
-    return NULL;
-}
-
-/* The body that asks for the next page: the link's, merged over the last one only if it says so. */
-static cJSON *next_body(const cJSON *link, const cJSON *last)
-{
-    const cJSON *body = member(link, "body");
-    if (!cJSON_IsTrue(member(link, "merge")))
-        return cJSON_Duplicate(body != NULL ? body : last, 1);
-    cJSON *merged = cJSON_Duplicate(last, 1);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, body)
-    {
-        cJSON_DeleteItemFromObjectCaseSensitive(merged, item->string);
-        cJSON_AddItemToObject(merged, item->string, cJSON_Duplicate(item, 1));
-    }
-    return merged;
-}
-
-/* ---- items ---- */
-
-/* The item's grid as pixels of the cube's grid; SGC_UNSUPPORTED unless they are the same pixels. */
-static sgc_status item_rect(const stac_source *source, const cJSON *properties, const cJSON *asset,
-                            const char *id, sgc_rect *rect, sgc_error *err)
-{
-    const cJSON *shape = member(asset, "proj:shape"), *transform = member(asset, "proj:transform");
-    if (shape == NULL)
-        shape = member(properties, "proj:shape");
-    if (transform == NULL)
-        transform = member(properties, "proj:transform");
-    const int n = cJSON_GetArraySize(transform);
-    if (cJSON_GetArraySize(shape) != 2 || (n != 6 && n != 9))
-        return sgc_fail(err, SGC_UNSUPPORTED,
-                        "item %s has no proj:shape and proj:transform: its pixels are unknown", id);
-    double t[6], s[2];
-    for (int i = 0; i < 6; i++)
-        t[i] = cJSON_GetArrayItem(transform, i)->valuedouble;
-    for (int i = 0; i < 2; i++)
-        s[i] = cJSON_GetArrayItem(shape, i)->valuedouble;
-    const double *g = source->definition->grid.transform;
-    const double column = (t[2] - g[0]) / g[1], row = (t[5] - g[3]) / g[5];
-    if (fabs(t[0] / g[1] - 1) > 1e-9 || fabs(t[4] / g[5] - 1) > 1e-9 || t[1] != 0 || t[3] != 0 ||
-        fabs(column - nearbyint(column)) > 0.01 || fabs(row - nearbyint(row)) > 0.01 ||
-        !(fabs(column) < INT32_MAX && fabs(row) < INT32_MAX))
-        return sgc_fail(err, SGC_UNSUPPORTED,
-                        "item %s has other pixels than the cube; this build does not resample", id);
-    if (!(s[0] >= 1 && s[1] >= 1 && s[0] <= INT32_MAX && s[1] <= INT32_MAX))
-        return sgc_fail(err, SGC_CORRUPT, "item %s: bad proj:shape", id);
-    *rect = (sgc_rect){(int64_t)nearbyint(column), (int64_t)nearbyint(row), (int64_t)s[1],
-                       (int64_t)s[0]};
-    return SGC_OK;
-}
-
-static sgc_status check_item_crs(const stac_source *source, const cJSON *properties, const char *id,
-                                 sgc_error *err)
-{
-    char text[32];
-    const char *code = text_of(properties, "proj:code");
-    const cJSON *epsg = member(properties, "proj:epsg");
-    if (code == NULL && cJSON_IsNumber(epsg)) {
-        snprintf(text, sizeof text, "EPSG:%d", epsg->valueint);
-        code = text;
-    }
-    if (code == NULL || EQUAL(code, source->definition->crs))
-        return SGC_OK;
-    return sgc_fail(err, SGC_UNSUPPORTED,
-                    "item %s is in %.32s, the cube in %.32s; this build does "
-                    "not reproject",
-                    id, code, source->definition->crs);
-}
-
-static sgc_status copy_hrefs(const stac_source *source, const cJSON *assets, sgc_patch *patch,
-                             sgc_error *err)
-{
-    const sgc_definition *d = source->definition;
-    patch->hrefs = calloc(d->band_count, sizeof *patch->hrefs);
-    if (patch->hrefs == NULL)
-        return sgc_fail_memory(err, d->band_count * sizeof *patch->hrefs, "a patch");
-    for (size_t b = 0; b < d->band_count; b++) {
-        const cJSON *asset = member(assets, d->bands[b].asset);
-        const char *href = text_of(asset, "href");
-        if (asset != NULL && href == NULL)
-            return sgc_fail(err, SGC_CORRUPT, "item %s: its asset \"%s\" has no href", patch->id,
-                            d->bands[b].asset);
-        if (href != NULL && (patch->hrefs[b] = strdup(href)) == NULL)
-            return sgc_fail_memory(err, strlen(href), "a patch");
-    }
-    return SGC_OK;
-}
-
-/* Appends the item to the list when its pixels meet `rect`. */
-static sgc_status add_item(const stac_source *source, const cJSON *item, sgc_rect rect,
-                           sgc_patch_list *list, sgc_error *err)
-{
-    const char *id = text_of(item, "id");
-    const cJSON *properties = member(item, "properties"), *assets = member(item, "assets");
-    if (id == NULL || *id == '\0' || !cJSON_IsObject(assets))
-        return sgc_fail(err, SGC_CORRUPT, "%s answered with an item without id or assets",
-                        source->shown);
-    SGC_TRY(check_item_crs(source, properties, id, err));
-    sgc_rect extent;
-    SGC_TRY(item_rect(source, properties, member(assets, source->definition->bands[0].asset), id,
-                      &extent, err));
-    if (sgc_rect_is_empty(sgc_rect_intersect(extent, rect)))
-        return SGC_OK;
-    sgc_patch *patches = realloc(list->patches, (list->count + 1) * sizeof *patches);
-    if (patches == NULL)
-        return sgc_fail_memory(err, (list->count + 1) * sizeof *patches, "patches");
-    list->patches = patches;
-    sgc_patch *patch = &patches[list->count++];
-    *patch = (sgc_patch){.id = strdup(id), .rect = extent};
-    if (patch->id == NULL)
-        return sgc_fail_memory(err, strlen(id), "a patch");
-    return copy_hrefs(source, assets, patch, err);
-}
-
-static sgc_status add_page(const stac_source *source, const cJSON *page, sgc_rect rect,
-                           sgc_patch_list *list, sgc_error *err)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, member(page, "features"))
-        SGC_TRY(add_item(source, item, rect, list, err));
-    return SGC_OK;
-}
-
-static bool same_request(const cJSON *link, const char *url, const cJSON *next, const cJSON *body)
-{
-    return strcmp(text_of(link, "href"), url) == 0 && cJSON_Compare(next, body, 1);
-}
-
-/* Follows the pages from the first one on; takes `body`. */
-static sgc_status search_pages(const stac_source *source, cJSON *body, sgc_rect rect,
-                               const sgc_cancel *cancel, sgc_patch_list *list, sgc_error *err)
-{
-    sgc_status status = SGC_OK;
-    char *url = strdup(source->search);
-    cJSON *page = NULL;
-    for (int pages = 0; status == SGC_OK && url != NULL; pages++) {
-        cJSON_Delete(page);
-        page = NULL;
-        status = pages < MOST_PAGES
-                     ? fetch_page(source, url, body, cancel, &page, err)
-                     : sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", source->shown);
-        if (status == SGC_OK)
-            status = add_page(source, page, rect, list, err);
-        if (status != SGC_OK)
-            break;
-        const cJSON *link = next_link(page);
-        if (link == NULL || cJSON_GetArraySize(member(page, "features")) == 0)
-            break;
-        const char *method = text_of(link, "method");
-        cJSON *next = method != NULL && EQUAL(method, "POST") ? next_body(link, body) : NULL;
-        if (same_request(link, url, next, body)) {
-            cJSON_Delete(next);
-            break;
+    stac_item *item = calloc(1, sizeof *item);
+    if (item == NULL)
+        return sgc_fail_memory(err, sizeof *item, "an item");
+    item->band_count = source->definition->band_count;
+    item->exists = json != NULL;
+    if (json != NULL) {
+        const sgc_status status =
+            sgc_stac_item_read(source->definition, json, url, source->prefer_s3, &item->patch, err);
+        if (status != SGC_OK) {
+            free_item(item);
+            return status;
         }
-        cJSON_Delete(body);
-        body = next;
-        free(url);
-        url = strdup(text_of(link, "href"));
+        item->times = sgc_stac_item_times(json);
     }
-    if (status == SGC_OK && url == NULL)
-        status = sgc_fail_memory(err, 0, "a search");
-    cJSON_Delete(page);
-    cJSON_Delete(body);
-    free(url);
+    *out = item;
+    return SGC_OK;
+}
+
+static sgc_status check_id(const cJSON *json, const char *wanted, sgc_error *err)
+{
+    const char *id = NULL;
+    SGC_TRY(sgc_stac_item_id(json, &id, err));
+    return strcmp(id, wanted) == 0
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT, "its document is that of item %.200s", id);
+}
+
+static sgc_status item_url(const stac_source *source, const char *id, char **url, sgc_error *err)
+{
+    char *escaped = CPLEscapeString(id, -1, CPLES_URL), *text = NULL;
+    const sgc_template_values values = {.id = escaped};
+    sgc_status status = sgc_template_expand(source->items, &values, &text, err);
+    CPLFree(escaped);
+    SGC_TRY(status);
+    status = sgc_config_expand(text, url, err);
+    free(text);
     return status;
+}
+
+static sgc_status fetch_item(void *user, const char *key, const sgc_cancel *cancel, void **value,
+                             double *seconds, sgc_error *err)
+{
+    const stac_source *source = user;
+    char *url;
+    cJSON *json = NULL;
+    stac_item *item = NULL;
+    SGC_TRY(item_url(source, key, &url, err));
+    sgc_status status = sgc_stac_get(source->http, url, cancel, &json, err);
+    if (status == SGC_OK)
+        status = check_id(json, key, err);
+    if (status == SGC_OK || status == SGC_NOT_FOUND)
+        status = new_item(source, json, url, &item, err);
+    cJSON_Delete(json);
+    free(url);
+    if (status != SGC_OK)
+        return sgc_fail_in(err, status, "patch %s", key);
+    *value = item;
+    *seconds = KEPT_S;
+    return SGC_OK;
+}
+
+static sgc_status keep_item(void *user, const cJSON *json, const char *url, sgc_error *err)
+{
+    const stac_source *source = user;
+    stac_item *item = NULL;
+    SGC_TRY(new_item(source, json, url, &item, err));
+    sgc_memo_put(source->documents, item->patch.id, item, KEPT_S);
+    return SGC_OK;
+}
+
+/* Asks for up to `limit` ids in one search; those that do not come do not exist. */
+static sgc_status fetch_ids(stac_source *source, char **ids, int count, const sgc_cancel *cancel,
+                            sgc_error *err)
+{
+    cJSON *search = sgc_stac_search_new(source->collection, source->limit, NULL);
+    cJSON *list = cJSON_CreateStringArray((const char *const *)ids, count);
+    sgc_status status = SGC_OK;
+    if (!cJSON_AddItemToObject(search, "ids", list)) {
+        cJSON_Delete(list);
+        status = sgc_fail_memory(err, 0, "a search");
+    }
+    if (status == SGC_OK)
+        status = sgc_stac_search_run(source->http, source->search, search, cancel, keep_item,
+                                     source, err);
+    cJSON_Delete(search);
+    for (int i = 0; status == SGC_OK && i < count; i++) {
+        stac_item *absent = NULL;
+        status = new_item(source, NULL, NULL, &absent, err);
+        if (status == SGC_OK)
+            sgc_memo_put(source->documents, ids[i], absent, KEPT_S);
+    }
+    return status;
+}
+
+/* ---- find: index ---- */
+
+/* What the index supposes. */
+typedef struct supposition {
+    sgc_patch_list list; /* ids and bounds */
+    CPLHashSet *ids;
+} supposition;
+
+static sgc_status suppose(void *user, const char *id, sgc_rect extent, sgc_error *err)
+{
+    supposition *s = user;
+    if (CPLHashSetLookup(s->ids, id) != NULL)
+        return SGC_OK;
+    char *copy = strdup(id);
+    if (copy == NULL)
+        return sgc_fail_memory(err, strlen(id), "an id");
+    CPLHashSetInsert(s->ids, copy);
+    const sgc_patch patch = {.id = copy, .rect = extent};
+    return sgc_patch_list_add(&s->list, &patch, err);
+}
+
+static sgc_status load_index(void *user, const char *key, const sgc_cancel *cancel, void **value,
+                             double *seconds, sgc_error *err)
+{
+    const stac_source *source = user;
+    sgc_stac_index *index = NULL;
+    char *url;
+    SGC_TRY(sgc_config_expand(key, &url, err));
+    const sgc_status status =
+        sgc_stac_index_load(source->http, url, source->index_member, source->id_column,
+                            &source->definition->grid, cancel, &index, err);
+    free(url);
+    SGC_TRY(status);
+    *value = index;
+    *seconds = INDEX_KEPT_S;
+    return SGC_OK;
+}
+
+/* Asks for the documents of the supposed items that are not at hand, many at a time if the service
+ * can. */
+static sgc_status fetch_documents(stac_source *source, const sgc_patch_list *supposed,
+                                  const sgc_cancel *cancel, sgc_error *err)
+{
+    char **ids = calloc((size_t)source->limit, sizeof *ids);
+    sgc_status status =
+        ids != NULL ? SGC_OK : sgc_fail_memory(err, (size_t)source->limit * sizeof *ids, "ids");
+    int count = 0;
+    for (size_t i = 0; status == SGC_OK && i < supposed->count; i++) {
+        if (!sgc_memo_has(source->documents, supposed->patches[i].id))
+            ids[count++] = supposed->patches[i].id;
+        if (count == source->limit || (i + 1 == supposed->count && count > 0)) {
+            status = fetch_ids(source, ids, count, cancel, err);
+            count = 0;
+        }
+    }
+    free(ids);
+    return status;
+}
+
+/* Adds the item behind a supposed patch to the list when it meets `rect`; the supposed one itself
+ * when there is none, so that reading it tells. */
+static sgc_status add_supposed(stac_source *source, const sgc_patch *supposed, sgc_rect rect,
+                               size_t step, const sgc_cancel *cancel, sgc_patch_list *list,
+                               sgc_error *err)
+{
+    sgc_memo_entry *entry;
+    bool is_in = true;
+    SGC_TRY(sgc_memo_get(source->documents, supposed->id, fetch_item, source, cancel, &entry, NULL,
+                         err));
+    const stac_item *item = sgc_memo_value(entry);
+    const sgc_patch *patch = item->exists ? &item->patch : supposed;
+    sgc_status status = SGC_OK;
+    if (item->exists) {
+        status = sgc_stac_times_in_step(&item->times, &source->definition->time, step, &is_in, err);
+        if (status != SGC_OK)
+            status = sgc_fail_in(err, status, "item %.200s", supposed->id);
+    }
+    if (status == SGC_OK && is_in && !sgc_rect_is_empty(sgc_rect_intersect(patch->rect, rect)))
+        status = sgc_patch_list_add(list, patch, err);
+    sgc_memo_release(source->documents, entry);
+    return status;
+}
+
+static sgc_status find_in_index(stac_source *source, sgc_rect rect, size_t step,
+                                const sgc_cancel *cancel, sgc_patch_list *list, sgc_error *err)
+{
+    sgc_memo_entry *entry;
+    SGC_TRY(sgc_memo_get(source->indexes, source->index, load_index, source, cancel, &entry, NULL,
+                         err));
+    supposition supposed = {
+        .list = {.band_count = list->band_count},
+        .ids = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free),
+    };
+    sgc_status status = sgc_stac_index_select(sgc_memo_value(entry), rect, suppose, &supposed, err);
+    sgc_memo_release(source->indexes, entry);
+    if (status == SGC_OK && source->search != NULL)
+        status = fetch_documents(source, &supposed.list, cancel, err);
+    for (size_t i = 0; status == SGC_OK && i < supposed.list.count; i++)
+        status = add_supposed(source, &supposed.list.patches[i], rect, step, cancel, list, err);
+    sgc_patch_list_free(&supposed.list);
+    CPLHashSetDestroy(supposed.ids);
+    return status;
+}
+
+/* ---- find: lattice ---- */
+
+/* The lattice's files are the documents of items: their addresses are no files of patches. */
+static sgc_status find_on_lattice(stac_source *source, sgc_rect rect, size_t step,
+                                  const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
+{
+    SGC_TRY(source->lattice->find(source->lattice, rect, step, cancel, out, err));
+    for (size_t i = 0; i < out->count; i++) {
+        sgc_patch *patch = &out->patches[i];
+        for (size_t b = 0; patch->hrefs != NULL && b < out->band_count; b++)
+            free(patch->hrefs[b]);
+        free(patch->hrefs);
+        patch->hrefs = NULL;
+    }
+    return SGC_OK;
+}
+
+/* ---- find: search ---- */
+
+typedef struct finding {
+    stac_source *source;
+    sgc_rect rect;
+    size_t step;
+    sgc_patch_list *list;
+} finding;
+
+static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_error *err)
+{
+    finding *f = user;
+    const sgc_definition *d = f->source->definition;
+    const sgc_stac_times times = sgc_stac_item_times(json);
+    const char *id = NULL;
+    bool is_in;
+    SGC_TRY(sgc_stac_item_id(json, &id, err));
+    const sgc_status timed = sgc_stac_times_in_step(&times, &d->time, f->step, &is_in, err);
+    if (timed != SGC_OK)
+        return sgc_fail_in(err, timed, "item %.200s", id);
+    if (!is_in)
+        return SGC_OK;
+    sgc_patch patch;
+    sgc_status status = sgc_stac_item_read(d, json, url, f->source->prefer_s3, &patch, err);
+    SGC_TRY(status);
+    if (!sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect)))
+        status = sgc_patch_list_add(f->list, &patch, err);
+    sgc_patch_clear(&patch, d->band_count);
+    return status;
+}
+
+static sgc_status find_by_search(finding *f, const sgc_cancel *cancel, sgc_error *err)
+{
+    stac_source *source = f->source;
+    const sgc_definition *d = source->definition;
+    cJSON *search = sgc_stac_search_new(source->collection, source->limit, source->query);
+    if (search == NULL)
+        return sgc_fail_memory(err, 0, "a search");
+    sgc_status status = sgc_stac_search_set_area(search, &d->grid, f->rect, err);
+    if (status == SGC_OK)
+        status = sgc_stac_search_set_step(search, &d->time, f->step, err);
+    if (status == SGC_OK)
+        status =
+            sgc_stac_search_run(source->http, source->search, search, cancel, take_item, f, err);
+    cJSON_Delete(search);
+    return status;
+}
+
+/* ---- find ---- */
+
+static sgc_status make_list(void *user, const char *key, const sgc_cancel *cancel, void **value,
+                            double *seconds, sgc_error *err)
+{
+    finding *f = user;
+    (void)key;
+    f->list = calloc(1, sizeof *f->list);
+    if (f->list == NULL)
+        return sgc_fail_memory(err, sizeof *f->list, "patches");
+    f->list->band_count = f->source->definition->band_count;
+    const sgc_status status = f->source->index != NULL
+                                  ? find_in_index(f->source, f->rect, f->step, cancel, f->list, err)
+                                  : find_by_search(f, cancel, err);
+    if (status != SGC_OK) {
+        free_list(f->list);
+        return status;
+    }
+    sgc_patch_list_sort(f->list);
+    *value = f->list;
+    *seconds = KEPT_S;
+    return SGC_OK;
+}
+
+static sgc_status copy_list(const sgc_patch_list *from, size_t step, sgc_patch_list *out,
+                            sgc_error *err)
+{
+    sgc_patch_list list = {.band_count = from->band_count};
+    for (size_t i = 0; i < from->count; i++) {
+        const sgc_status status = sgc_patch_list_add(&list, &from->patches[i], err);
+        if (status != SGC_OK) {
+            sgc_patch_list_free(&list);
+            return status;
+        }
+        list.patches[i].step = step;
+    }
+    *out = list;
+    return SGC_OK;
 }
 
 static sgc_status stac_find(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                             sgc_patch_list *out, sgc_error *err)
 {
-    (void)step;
     stac_source *source = (stac_source *)self;
-    cJSON *body = NULL;
-    SGC_TRY(search_body(source, rect, &body, err));
-    sgc_patch_list list = {.band_count = source->definition->band_count};
-    const sgc_status status = search_pages(source, body, rect, cancel, &list, err);
-    if (status != SGC_OK) {
-        sgc_patch_list_free(&list);
-        return sgc_fail_in(err, status, "searching for patches of %s", source->definition->id);
+    const sgc_grid *grid = &source->definition->grid;
+    finding f = {
+        .source = source,
+        .rect = sgc_rect_intersect(rect, (sgc_rect){0, 0, grid->width, grid->height}),
+        .step = step,
+    };
+    char key[128];
+    sgc_memo_entry *entry;
+    if (sgc_rect_is_empty(f.rect)) {
+        *out = (sgc_patch_list){.band_count = source->definition->band_count};
+        return SGC_OK;
     }
-    sgc_patch_list_sort(&list);
-    *out = list;
-    return SGC_OK;
+    if (source->lattice != NULL)
+        return find_on_lattice(source, f.rect, step, cancel, out, err);
+    snprintf(key, sizeof key, "%zu %lld %lld %lld %lld", step, (long long)f.rect.x,
+             (long long)f.rect.y, (long long)f.rect.width, (long long)f.rect.height);
+    sgc_status status =
+        sgc_memo_get(source->searches, key, make_list, &f, cancel, &entry, NULL, err);
+    if (status != SGC_OK)
+        return sgc_fail_in(err, status, "searching for patches of %s", source->definition->id);
+    status = copy_list(sgc_memo_value(entry), step, out, err);
+    sgc_memo_release(source->searches, entry);
+    return status;
+}
+
+/* ---- read ---- */
+
+/* Where and how the pixels of one read are wanted. */
+typedef struct reading {
+    sgc_raster_window window;
+    void *pixels;
+    uint8_t *valid;
+    sgc_fetch *fetch;
+} reading;
+
+/* One attempt with a token; `*stale` when it was refused and had been kept from before. */
+static sgc_status fetch_signed(stac_source *source, const char *href, const reading *r, bool *stale,
+                               const sgc_cancel *cancel, sgc_error *err)
+{
+    sgc_signed_url url;
+    SGC_TRY(sgc_signer_sign(source->signer, href, cancel, &url, err));
+    const sgc_status status = sgc_raster_fetch(source->files, url.url, &r->window, r->pixels,
+                                               r->valid, r->fetch, cancel, err);
+    *stale = status == SGC_AUTH && url.token != NULL && !url.is_fresh;
+    sgc_signer_release(source->signer, &url, *stale);
+    return status;
+}
+
+static sgc_status fetch_pixels(stac_source *source, const char *href, const reading *r,
+                               const sgc_cancel *cancel, sgc_error *err)
+{
+    if (source->signer == NULL)
+        return sgc_raster_fetch(source->files, href, &r->window, r->pixels, r->valid, r->fetch,
+                                cancel, err);
+    bool stale = false;
+    sgc_status status = fetch_signed(source, href, r, &stale, cancel, err);
+    if (stale)
+        status = fetch_signed(source, href, r, &stale, cancel, err);
+    return status;
+}
+
+/* Reads from a patch whose item is known. */
+static sgc_status read_known(stac_source *source, const sgc_patch *patch, reading *r,
+                             const sgc_cancel *cancel, sgc_error *err)
+{
+    const size_t band = r->window.band;
+    if (patch->hrefs[band] == NULL)
+        return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
+                        source->definition->bands[band].asset);
+    r->window.patch = patch;
+    r->window.any_place =
+        patch->has_own_grid ||
+        !sgc_rect_contains(sgc_rect_at_level(patch->rect, r->window.factor), r->window.rect);
+    const sgc_status status = fetch_pixels(source, patch->hrefs[band], r, cancel, err);
+    /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
+    return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
+}
+
+/* Reads from a patch that a lattice or an index supposed. */
+static sgc_status read_supposed(stac_source *source, const sgc_patch *patch, reading *r,
+                                const sgc_cancel *cancel, sgc_error *err)
+{
+    sgc_memo_entry *entry;
+    SGC_TRY(
+        sgc_memo_get(source->documents, patch->id, fetch_item, source, cancel, &entry, NULL, err));
+    const stac_item *item = sgc_memo_value(entry);
+    sgc_status status;
+    if (!item->exists)
+        status = sgc_fail(err, SGC_NOT_FOUND, "there is no item %s", patch->id);
+    else if (source->lattice != NULL && !sgc_rect_contains(patch->rect, item->patch.rect))
+        status = sgc_fail(err, SGC_INVALID,
+                          "patch %s: its item reaches beyond its tile: see \"buffer\" and \"tile\" "
+                          "in /source of the definition",
+                          patch->id);
+    else
+        status = read_known(source, &item->patch, r, cancel, err);
+    sgc_memo_release(source->documents, entry);
+    return status;
 }
 
 static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
@@ -343,69 +494,192 @@ static sgc_status stac_read(sgc_source *self, const sgc_patch *patch, const size
                             sgc_error *err)
 {
     stac_source *source = (stac_source *)self;
-    const sgc_raster_window window = {.definition = source->definition,
-                                      .band = bands[0],
-                                      .factor = factor,
-                                      .rect = rect,
-                                      .patch = patch};
-    const char *href = patch->hrefs[bands[0]];
+    reading r = {
+        .window = {.definition = source->definition,
+                   .band = bands[0],
+                   .factor = factor,
+                   .rect = rect},
+        .pixels = pixels[0],
+        .valid = valid[0],
+        .fetch = fetch,
+    };
     (void)count;
     *fetch = (sgc_fetch){0};
-    if (factor != 1)
-        return sgc_fail(err, SGC_UNSUPPORTED, "this source has full resolution only");
-    if (href == NULL)
-        return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
-                        source->definition->bands[bands[0]].asset);
-    const sgc_status status =
-        sgc_raster_fetch(source->files, href, &window, pixels[0], valid[0], fetch, cancel, err);
-    /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
-    return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
+    return patch->hrefs != NULL ? read_known(source, patch, &r, cancel, err)
+                                : read_supposed(source, patch, &r, cancel, err);
 }
+
+/* ---- construction ---- */
 
 static void stac_free(sgc_source *self)
 {
     stac_source *source = (stac_source *)self;
+    sgc_memo_free(source->searches);
+    sgc_memo_free(source->documents);
+    sgc_memo_free(source->indexes);
+    sgc_source_free(source->lattice);
+    cJSON_Delete(source->lattice_json);
+    sgc_signer_free(source->signer);
     sgc_remote_files_free(source->files);
     sgc_http_free(source->http);
+    sgc_template_free(source->items);
     free(source->search);
+    free(source->index);
     free(source);
+}
+
+static sgc_status check_endpoint(const sgc_definition *definition, const char *url, sgc_error *err)
+{
+    if (!EQUALN(url, "http://", 7) && !EQUALN(url, "https://", 8))
+        return sgc_fail(err, SGC_INVALID,
+                        "the endpoint of %s must be an http or https URL, like "
+                        "https://host/api/v1/",
+                        definition->id);
+    if (strpbrk(url, "?#") != NULL)
+        return sgc_fail(err, SGC_INVALID, "the endpoint of %s must be a URL without query",
+                        definition->id);
+    return SGC_OK;
+}
+
+/* The URL of a file of the service, at the user's endpoint if there is one. */
+static sgc_status place_url(const cJSON *json, const sgc_source_options *options, const char *url,
+                            char **out, sgc_error *err)
+{
+    if (options->url != NULL && strstr(url, "{config:") != NULL &&
+        !sgc_http_is_trusted(options->url))
+        return sgc_fail(err, SGC_AUTH,
+                        "the secret in a URL of /source is not sent to another endpoint: name its "
+                        "host in SGC_TRUSTED_HOSTS if you trust it");
+    if (options->url != NULL)
+        return sgc_href_rebase(url, sgc_stac_text(json, "api"), options->url, out, err);
+    *out = strdup(url);
+    return *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(url), "a URL");
+}
+
+static sgc_status set_api(stac_source *source, const cJSON *json, const char *api, sgc_error *err)
+{
+    const char *separator = api[strlen(api) - 1] == '/' ? "" : "/";
+    source->collection = sgc_stac_text(json, "collection");
+    if (asprintf(&source->search, "%s%ssearch", api, separator) >= 0)
+        return SGC_OK;
+    source->search = NULL;
+    return sgc_fail_memory(err, strlen(api), "a URL");
+}
+
+/* A lattice of tiles whose files are the documents of items. */
+static sgc_status set_lattice(stac_source *source, const cJSON *json, const char *items,
+                              sgc_error *err)
+{
+    static const char *const keys[] = {"tile", "id", "buffer"};
+    static const sgc_source_options options = {0};
+    sgc_template *id;
+    if (sgc_stac_member(json, "tile") == NULL)
+        return SGC_OK;
+    SGC_TRY(sgc_template_new(sgc_stac_text(json, "id"), &id, err));
+    const bool has_time = (sgc_template_fields(id) & SGC_FIELDS_TIME) != 0;
+    sgc_template_free(id);
+    if (source->definition->time.count > 0 && !has_time)
+        return sgc_fail(err, SGC_INVALID, "%s: /source/id: does not use the time, like {t_year}",
+                        source->definition->id);
+    source->lattice_json = cJSON_CreateObject();
+    cJSON_AddStringToObject(source->lattice_json, "href", items);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (sgc_stac_member(json, keys[i]) != NULL)
+            cJSON_AddItemToObject(source->lattice_json, keys[i],
+                                  cJSON_Duplicate(sgc_stac_member(json, keys[i]), 1));
+    source->base.finds_alone = true;
+    return sgc_source_tiles_new(source->definition, source->lattice_json, &options,
+                                &source->lattice, err);
+}
+
+/* How the document of an item is found: as the definition says, or as APIs have it. */
+static sgc_status set_items(stac_source *source, const cJSON *json,
+                            const sgc_source_options *options, sgc_error *err)
+{
+    const char *items = sgc_stac_text(json, "items");
+    char *url = NULL;
+    if (items != NULL) {
+        SGC_TRY(place_url(json, options, items, &url, err));
+    } else {
+        const int length = (int)(strlen(source->search) - strlen("search"));
+        if (asprintf(&url, "%.*scollections/%s/items/{id}", length, source->search,
+                     source->collection) < 0)
+            return sgc_fail_memory(err, strlen(source->search), "a URL");
+    }
+    sgc_status status = sgc_template_new(url, &source->items, err);
+    if (status == SGC_OK && sgc_template_fields(source->items) != SGC_FIELD_ID)
+        status = sgc_fail(err, SGC_INVALID, "it must have the place {id} and no other");
+    status = status == SGC_OK
+                 ? set_lattice(source, json, url, err)
+                 : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
+    free(url);
+    return status;
+}
+
+/* Without a driver for the index, the API tells the same. */
+static sgc_status set_index(stac_source *source, const cJSON *json,
+                            const sgc_source_options *options, sgc_error *err)
+{
+    const cJSON *index = sgc_stac_member(json, "index");
+    if (index == NULL)
+        return SGC_OK;
+    const char *href = sgc_stac_text(index, "href");
+    source->index_member = sgc_stac_text(index, "member");
+    source->id_column = sgc_stac_text(index, "id_column");
+    if (source->id_column == NULL)
+        source->id_column = "id";
+    const char *name = source->index_member != NULL ? source->index_member : href;
+    if (source->search != NULL && !sgc_stac_index_is_readable(name))
+        return SGC_OK;
+    return place_url(json, options, href, &source->index, err);
+}
+
+static sgc_status set_client(stac_source *source, const cJSON *json,
+                             const sgc_source_options *options, sgc_error *err)
+{
+    const char *sign = sgc_stac_text(json, "sign");
+    SGC_TRY(sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
+                                  &source->base.max_requests, err));
+    SGC_TRY(sgc_remote_files_new(source->http, &source->files, err));
+    if (sign != NULL && strcmp(sign, "none") != 0)
+        SGC_TRY(
+            sgc_signer_new(source->http, sgc_stac_text(json, "collection"), &source->signer, err));
+    SGC_TRY(sgc_memo_new(MOST_SEARCHES, free_list, &source->searches, err));
+    SGC_TRY(sgc_memo_new(MOST_ITEMS, free_item, &source->documents, err));
+    return sgc_memo_new(1, free_index, &source->indexes, err);
+}
+
+static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_source_options *options,
+                          sgc_error *err)
+{
+    const char *api = sgc_stac_text(json, "api"), *href = sgc_stac_text(json, "href");
+    const cJSON *limit = sgc_stac_member(json, "limit");
+    source->query = sgc_stac_member(json, "query");
+    source->prefer_s3 = href != NULL && strcmp(href, "s3") == 0;
+    source->limit = cJSON_IsNumber(limit) && limit->valueint > 0 && limit->valueint <= 10000
+                        ? limit->valueint
+                        : DEFAULT_LIMIT;
+    if (options->url != NULL)
+        SGC_TRY(check_endpoint(source->definition, options->url, err));
+    if (api != NULL && sgc_stac_text(json, "collection") != NULL) {
+        SGC_TRY(check_endpoint(source->definition, api, err));
+        SGC_TRY(set_api(source, json, options->url != NULL ? options->url : api, err));
+    }
+    SGC_TRY(set_items(source, json, options, err));
+    SGC_TRY(set_index(source, json, options, err));
+    return set_client(source, json, options, err);
 }
 
 sgc_status sgc_source_stac_new(const sgc_definition *definition, const cJSON *json,
                                const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
-    const char *api = options->url != NULL ? options->url : text_of(json, "api");
-    const char *collection = text_of(json, "collection");
-    if (api == NULL || collection == NULL)
-        return sgc_fail(err, SGC_INVALID, "%s: /source: kind \"stac\" needs api and collection",
-                        definition->id);
-    if (!EQUALN(api, "http://", 7) && !EQUALN(api, "https://", 8))
-        return sgc_fail(err, SGC_INVALID,
-                        "the endpoint of %s must be an http or https URL, like "
-                        "https://host/api/v1/",
-                        definition->id);
-    if (strpbrk(api, "?#") != NULL)
-        return sgc_fail(err, SGC_INVALID, "the endpoint of %s must be a URL without query",
-                        definition->id);
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
-    source->base = (sgc_source){.find = stac_find, .read = stac_read, .free = stac_free};
+    source->base =
+        (sgc_source){.find = stac_find, .read = stac_read, .free = stac_free, .has_levels = true};
     source->definition = definition;
-    source->collection = collection;
-    sgc_http_redact(api, source->shown, sizeof source->shown);
-    source->limit = number_of(json, "limit", DEFAULT_LIMIT);
-    const size_t length = strlen(api);
-    sgc_status status = SGC_OK;
-    if (asprintf(&source->search, "%s%ssearch", api, api[length - 1] == '/' ? "" : "/") < 0) {
-        source->search = NULL;
-        status = sgc_fail_memory(err, length, "a URL");
-    }
-    if (status == SGC_OK)
-        status = sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
-                                       &source->base.max_requests, err);
-    if (status == SGC_OK)
-        status = sgc_remote_files_new(source->http, &source->files, err);
+    const sgc_status status = set_all(source, json, options, err);
     if (status != SGC_OK) {
         stac_free(&source->base);
         return status;

@@ -1,5 +1,8 @@
 /* An analytic terrain, for trying things out and for tests: ridged gradient noise on integer
- * lattices.
+ * lattices. Each time step lies 16 m above the one before, each band 1 m above the one before.
+ *
+ * For tests of definitions with "levels": "offset" is added to all heights, and with "levels":
+ * false only full resolution can be read.
  *
  * All arithmetic is in IEEE doubles in a fixed order, so that every machine, and a second writing
  * of the formula in another language, gets the same bits. */
@@ -20,7 +23,13 @@ enum {
     MARGIN = 100, /* by which a patch reaches beyond its pitch on each side */
 };
 
-const char *const sgc_source_synthetic_keys[] = {NULL};
+static const double step_height = 16, band_height = 1;
+
+typedef struct synthetic {
+    sgc_source base;
+    bool is_temporal;
+    double offset;
+} synthetic;
 
 /* The gradient of the noise at a lattice point. */
 typedef struct gradient {
@@ -156,11 +165,19 @@ static int64_t clamp_patch(int64_t index)
     return index < 0 ? 0 : index >= PATCHES ? PATCHES - 1 : index;
 }
 
+/* Gives (free with free()) "row_column", after the time step where there are several. */
+static char *patch_id(const synthetic *s, size_t step, int row, int column)
+{
+    char *id = NULL;
+    const int length = s->is_temporal ? asprintf(&id, "%zu-%02d_%02d", step, row, column)
+                                      : asprintf(&id, "%02d_%02d", row, column);
+    return length >= 0 ? id : NULL;
+}
+
 static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, size_t step,
                                  const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
 {
-    (void)self;
-    (void)step;
+    const synthetic *s = (const synthetic *)self;
     (void)cancel;
     const sgc_rect whole = {0, 0, SIDE, SIDE};
     const int64_t r0 = clamp_patch((rect.y - MARGIN) / PITCH - 1);
@@ -181,8 +198,9 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, size_t step,
                 continue;
             sgc_patch *patch = &list.patches[list.count];
             patch->rect = extent;
-            if (asprintf(&patch->id, "%02d_%02d", (int)r, (int)c) < 0) {
-                patch->id = NULL;
+            patch->step = step;
+            patch->id = patch_id(s, step, (int)r, (int)c);
+            if (patch->id == NULL) {
                 sgc_patch_list_free(&list);
                 return sgc_fail_memory(err, 6, "a patch");
             }
@@ -193,19 +211,11 @@ static sgc_status synthetic_find(sgc_source *self, sgc_rect rect, size_t step,
     return SGC_OK;
 }
 
-static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
-                                 size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
-                                 uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
-                                 sgc_error *err)
+/* Writes the heights of one band. */
+static sgc_status fill_window(float *out, int64_t factor, sgc_rect rect, double above,
+                              const sgc_cancel *cancel, sgc_error *err)
 {
-    (void)self;
-    (void)bands;
-    (void)count;
-    int row, column;
-    if (sscanf(patch->id, "%d_%d", &row, &column) != 2)
-        return sgc_fail(err, SGC_INVALID, "\"%s\" is no patch of this source", patch->id);
-    const double tag = patch_tag(row, column), f = (double)factor;
-    float *out = pixels[0];
+    const double f = (double)factor;
     cell cells[OCTAVES];
     init_cells(cells);
     for (int64_t j = 0; j < rect.height; j++) {
@@ -213,10 +223,28 @@ static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, const
             return sgc_fail(err, SGC_CANCELLED, "cancelled");
         const double y = ((double)(rect.y + j) + 0.5) * f;
         for (int64_t i = 0; i < rect.width; i++)
-            *out++ = (float)(terrain(cells, ((double)(rect.x + i) + 0.5) * f, y) + tag);
+            *out++ = (float)(terrain(cells, ((double)(rect.x + i) + 0.5) * f, y) + above);
+    }
+    return SGC_OK;
+}
+
+static sgc_status synthetic_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
+                                 size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
+                                 uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
+                                 sgc_error *err)
+{
+    const synthetic *s = (const synthetic *)self;
+    const char *id = s->is_temporal ? strchr(patch->id, '-') : patch->id;
+    int row, column;
+    if (id == NULL || sscanf(id + s->is_temporal, "%d_%d", &row, &column) != 2)
+        return sgc_fail(err, SGC_INVALID, "\"%s\" is no patch of this source", patch->id);
+    for (size_t b = 0; b < count; b++) {
+        const double above = patch_tag(row, column) + s->offset +
+                             step_height * (double)patch->step + band_height * (double)bands[b];
+        SGC_TRY(fill_window(pixels[b], factor, rect, above, cancel, err));
+        memset(valid[b], 1, (size_t)(rect.width * rect.height));
     }
     *fetch = (sgc_fetch){0};
-    memset(valid[0], 1, (size_t)(rect.width * rect.height));
     return SGC_OK;
 }
 
@@ -229,24 +257,30 @@ sgc_status sgc_source_synthetic_new(const sgc_definition *definition, const cJSO
                                     const sgc_source_options *options, sgc_source **out,
                                     sgc_error *err)
 {
-    (void)json;
     (void)options;
-    if (definition->band_count != 1 || definition->bands[0].type != GDT_Float32 ||
-        definition->grid.width > SIDE || definition->grid.height > SIDE)
+    bool fits = definition->grid.width <= SIDE && definition->grid.height <= SIDE;
+    for (size_t b = 0; b < definition->band_count; b++)
+        fits = fits && definition->bands[b].type == GDT_Float32;
+    if (!fits)
         return sgc_fail(err, SGC_INVALID,
-                        "%s: the synthetic source has one float32 band of at most %d x %d pixels",
+                        "%s: the synthetic source has float32 bands of at most %d x %d pixels",
                         definition->id, SIDE, SIDE);
-    sgc_source *source = calloc(1, sizeof *source);
+    const cJSON *offset = cJSON_GetObjectItemCaseSensitive(json, "offset");
+    const cJSON *levels = cJSON_GetObjectItemCaseSensitive(json, "levels");
+    synthetic *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
-    *source = (sgc_source){
-        .find = synthetic_find,
-        .read = synthetic_read,
-        .free = synthetic_free,
-        .has_levels = true,
-        .finds_alone = true,
-        .max_requests = 4,
+    *source = (synthetic){
+        .base = {.find = synthetic_find,
+                 .read = synthetic_read,
+                 .free = synthetic_free,
+                 .has_levels = !cJSON_IsFalse(levels),
+                 .reads_together = true,
+                 .finds_alone = true,
+                 .max_requests = 4},
+        .is_temporal = definition->time.count > 0,
+        .offset = cJSON_IsNumber(offset) ? offset->valuedouble : 0,
     };
-    *out = source;
+    *out = &source->base;
     return SGC_OK;
 }

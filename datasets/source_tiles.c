@@ -14,8 +14,6 @@
 
 enum { DEFAULT_REQUESTS = 4, DENSIFY = 101, MOST_TILES = 1000000, FEWEST_DIGITS = 2 };
 
-const char *const sgc_source_tiles_keys[] = {"href", "id", "tile", "missing", "proj:code", NULL};
-
 /* Tiles side by side, numbered eastward and northward. */
 typedef struct lattice {
     const char *crs; /* NULL: the cube's */

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "gdal_sgc/dataset.h"
+#include "gdal_sgc/time_axis.h"
 
 namespace
 {
@@ -50,8 +52,8 @@ class Scratch
 
 } // namespace
 
-SGCBand::SGCBand(SGCDataset *dataset, int number, size_t channel)
-    : dataset_(dataset), channel_(channel)
+SGCBand::SGCBand(SGCDataset *dataset, int number, const sgc_slice &slice)
+    : dataset_(dataset), slice_(slice)
 {
     const sgc_level *level = sgc_cube_level(dataset->Handle()->Cube(), dataset->Level());
     poDS = dataset;
@@ -62,7 +64,6 @@ SGCBand::SGCBand(SGCDataset *dataset, int number, size_t channel)
     nBlockYSize = BlockSide(level->chunk_height);
     nRasterXSize = dataset->GetRasterXSize();
     nRasterYSize = dataset->GetRasterYSize();
-    GDALRasterBand::SetDescription(Definition().name);
     const sgc_band &band = Definition();
     if (band.description != nullptr)
         GDALRasterBand::SetMetadataItem("LONG_NAME", band.description);
@@ -78,7 +79,28 @@ SGCBand::SGCBand(SGCDataset *dataset, int number, size_t channel)
 
 const sgc_band &SGCBand::Definition() const
 {
-    return sgc_cube_definition(dataset_->Handle()->Cube())->bands[channel_];
+    return sgc_cube_definition(dataset_->Handle()->Cube())->bands[slice_.band];
+}
+
+sgc_window SGCBand::Window(const sgc_rect &rect) const
+{
+    return {dataset_->Level(), rect, &slice_, 1};
+}
+
+void SGCBand::Describe(bool byChannel, bool byTime)
+{
+    const sgc_time_axis &axis = sgc_cube_definition(dataset_->Handle()->Cube())->time;
+    char time[SGC_TIME_SIZE] = "";
+    if (axis.count > 0) {
+        sgc_time_format(axis.starts[slice_.step], time);
+        GDALRasterBand::SetMetadataItem("DIM_time_INDEX", CPLSPrintf("%zu", slice_.step));
+        GDALRasterBand::SetMetadataItem("DIM_time_VALUE", time);
+    }
+    const std::string name = Definition().name;
+    GDALRasterBand::SetDescription((byChannel && byTime ? name + " " + time
+                                    : byTime            ? time
+                                                        : name)
+                                       .c_str());
 }
 
 double SGCBand::GetNoDataValue(int *success)
@@ -125,7 +147,7 @@ CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSiz
 {
     // A resampled read may go to another level: what it says about this one is not known.
     if (xSize == bufXSize && ySize == bufYSize)
-        dataset_->Handle()->Announce(dataset_->Level(), {xOff, yOff, xSize, ySize});
+        dataset_->Handle()->Announce(dataset_->Level(), {xOff, yOff, xSize, ySize}, slice_);
     return CE_None;
 }
 
@@ -141,8 +163,7 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
     sgc_status status = SGC_OK;
     if (bufType == eDataType && pixelSpace == size &&
         lineSpace == static_cast<GSpacing>(rowBytes)) {
-        status =
-            sgc_cube_read(cube, view, dataset_->Level(), channel_, rect, data, threads, &error);
+        status = sgc_cube_read(cube, view, dataset_->Level(), slice_, rect, data, threads, &error);
     } else {
         const int64_t rows =
             std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, rect.height);
@@ -151,7 +172,7 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
             return CE_Failure;
         for (int64_t y = 0; y < rect.height && status == SGC_OK; y += rows) {
             const sgc_rect part = {rect.x, rect.y + y, rect.width, std::min(rows, rect.height - y)};
-            status = sgc_cube_read(cube, view, dataset_->Level(), channel_, part, strip.Get(),
+            status = sgc_cube_read(cube, view, dataset_->Level(), slice_, part, strip.Get(),
                                    threads, &error);
             for (int64_t row = 0; row < part.height && status == SGC_OK; row++)
                 GDALCopyWords64(strip.Get() + static_cast<size_t>(row) * rowBytes, eDataType, size,
@@ -182,8 +203,7 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
     DropIncompleteBlocks();
     sgc_view *view = nullptr;
     bool missing = false;
-    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, nullptr, nullptr, &view, &missing) !=
-        CE_None)
+    if (dataset_->Handle()->Ensure(Window(rect), nullptr, nullptr, &view, &missing) != CE_None)
         return CE_Failure;
     if (missing)
         incomplete_.emplace_back(xBlock, yBlock);
@@ -223,8 +243,8 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
             pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
 
     sgc_view *view = nullptr;
-    if (dataset_->Handle()->Ensure(dataset_->Level(), rect, extra.pfnProgress, extra.pProgressData,
-                                   &view) != CE_None)
+    if (dataset_->Handle()->Ensure(Window(rect), extra.pfnProgress, extra.pProgressData, &view) !=
+        CE_None)
         return CE_Failure;
     const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
     const Scratch line(1, static_cast<size_t>(rect.width * size));
@@ -262,11 +282,12 @@ bool SGCBand::MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
     if (overview < 0)
         return false;
     sgc_missing here = {}, there = {};
-    const size_t level = dataset_->Overview(overview)->Level();
-    return sgc_cube_missing(handle.Cube(), dataset_->Level(), rect, &here, nullptr) != SGC_OK ||
-           sgc_cube_missing(handle.Cube(), level, {x, y, width, height}, &there, nullptr) !=
-               SGC_OK ||
-           here.chunks > 0 || there.chunks == 0;
+    const sgc_window window = Window(rect);
+    const sgc_window coarse = {
+        dataset_->Overview(overview)->Level(), {x, y, width, height}, &slice_, 1};
+    return sgc_cube_missing(handle.Cube(), &window, &here, nullptr) != SGC_OK ||
+           sgc_cube_missing(handle.Cube(), &coarse, &there, nullptr) != SGC_OK || here.chunks > 0 ||
+           there.chunks == 0;
 }
 
 CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
@@ -281,8 +302,8 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     if (xSize == bufXSize && ySize == bufYSize) {
         sgc_view *view = nullptr;
-        if (dataset_->Handle()->Ensure(dataset_->Level(), rect, extra->pfnProgress,
-                                       extra->pProgressData, &view) != CE_None)
+        if (dataset_->Handle()->Ensure(Window(rect), extra->pfnProgress, extra->pProgressData,
+                                       &view) != CE_None)
             return CE_Failure;
         const CPLErr result = ReadView(view, rect, data, bufType, pixelSpace, lineSpace);
         sgc_view_unref(view);

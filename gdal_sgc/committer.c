@@ -17,25 +17,31 @@ static sgc_rect patch_chunks(const sgc_loading *l, const sgc_patch *patch)
     return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
 }
 
-/* A batch on its way into a commit: what `complete` will say for a rectangle of positions. */
+/* What `complete` will say for a rectangle of positions at a time step. */
+typedef struct step_batch {
+    const sgc_step_patches *patches;
+    sgc_rect changed; /* chunk positions around the batch's tasks; empty when it has none */
+    sgc_rect chunks;  /* around them and all chunks of the patches that meet the batch */
+    uint8_t *flags;   /* band x row x column of `chunks` */
+} step_batch;
+
+/* A batch on its way into a commit. */
 typedef struct batch {
     sgc_loading *load;
     sgc_session *session;
     sgc_view *base;    /* of the session's snapshot */
-    sgc_rect changed;  /* chunk positions around the batch's tasks */
-    sgc_rect chunks;   /* around them and all chunks of the patches that meet the batch */
-    uint8_t *flags;    /* band x row x column */
+    step_batch *steps; /* one per step of the load */
     size_t count;      /* tasks that this commit completes */
     sgc_buffer loaded; /* ids, quoted, comma-separated */
     sgc_buffer metadata;
     size_t patch_count;
 } batch;
 
-static uint8_t *flag_at(const batch *b, size_t band, int64_t row, int64_t column)
+static uint8_t *flag_at(const step_batch *s, size_t band, int64_t row, int64_t column)
 {
-    const int64_t per_band = b->chunks.width * b->chunks.height;
-    return b->flags + (int64_t)band * per_band + (row - b->chunks.y) * b->chunks.width +
-           (column - b->chunks.x);
+    const int64_t per_band = s->chunks.width * s->chunks.height;
+    return s->flags + (int64_t)band * per_band + (row - s->chunks.y) * s->chunks.width +
+           (column - s->chunks.x);
 }
 
 static bool patch_meets(sgc_rect chunks, const sgc_task *t)
@@ -44,26 +50,39 @@ static bool patch_meets(sgc_rect chunks, const sgc_task *t)
            t->at.row >= chunks.y && t->at.row < chunks.y + chunks.height;
 }
 
-static bool patch_meets_batch(const sgc_loading *l, sgc_rect chunks)
+static bool patch_meets_batch(const sgc_loading *l, size_t step, sgc_rect chunks)
 {
     for (size_t i = 0; i < l->task_count; i++)
-        if (l->tasks[i].in_batch && patch_meets(chunks, &l->tasks[i]))
+        if (l->tasks[i].in_batch && (size_t)l->tasks[i].at.step == step &&
+            patch_meets(chunks, &l->tasks[i]))
             return true;
     return false;
+}
+
+static step_batch *step_of(const batch *b, const sgc_task *t)
+{
+    return &b->steps[sgc_loading_patches(b->load, (size_t)t->at.step) - b->load->steps];
 }
 
 static void find_extents(batch *b)
 {
     const sgc_loading *l = b->load;
-    for (size_t i = 0; i < l->task_count; i++)
+    for (size_t i = 0; i < l->step_count; i++)
+        b->steps[i].patches = &l->steps[i];
+    for (size_t i = 0; i < l->task_count; i++) {
+        const sgc_position *at = &l->tasks[i].at;
+        step_batch *s = step_of(b, &l->tasks[i]);
         if (l->tasks[i].in_batch)
-            b->changed = sgc_rect_unite(
-                b->changed, (sgc_rect){l->tasks[i].at.column, l->tasks[i].at.row, 1, 1});
-    b->chunks = b->changed;
-    for (size_t i = 0; l->level == 0 && i < l->patches.count; i++) {
-        const sgc_rect chunks = patch_chunks(l, &l->patches.patches[i]);
-        if (patch_meets_batch(l, chunks))
-            b->chunks = sgc_rect_unite(b->chunks, chunks);
+            s->changed = sgc_rect_unite(s->changed, (sgc_rect){at->column, at->row, 1, 1});
+    }
+    for (size_t i = 0; i < l->step_count; i++) {
+        step_batch *s = &b->steps[i];
+        s->chunks = s->changed;
+        for (size_t k = 0; l->level == 0 && k < s->patches->list.count; k++) {
+            const sgc_rect chunks = patch_chunks(l, &s->patches->list.patches[k]);
+            if (patch_meets_batch(l, s->patches->step, chunks))
+                s->chunks = sgc_rect_unite(s->chunks, chunks);
+        }
     }
 }
 
@@ -71,28 +90,59 @@ static void find_extents(batch *b)
 static sgc_status read_flags(batch *b, sgc_error *err)
 {
     const size_t bands = sgc_loading_bands(b->load);
+    b->steps = calloc(b->load->step_count, sizeof *b->steps);
+    if (b->steps == NULL)
+        return sgc_fail_memory(err, b->load->step_count * sizeof *b->steps, "a commit");
     find_extents(b);
-    b->flags = calloc(bands, (size_t)(b->chunks.width * b->chunks.height));
-    if (b->flags == NULL)
-        return sgc_fail_memory(err, bands, "a commit");
-    const uint64_t start[] = {0, (uint64_t)b->chunks.y, (uint64_t)b->chunks.x};
-    const uint64_t count[] = {bands, (uint64_t)b->chunks.height, (uint64_t)b->chunks.width};
-    return sgc_array_read(b->base->complete[b->load->level], start, count, b->flags, 1, err);
+    for (size_t i = 0; i < b->load->step_count; i++) {
+        step_batch *s = &b->steps[i];
+        if (sgc_rect_is_empty(s->changed))
+            continue;
+        s->flags = calloc(bands, (size_t)(s->chunks.width * s->chunks.height));
+        if (s->flags == NULL)
+            return sgc_fail_memory(err, bands, "a commit");
+        const sgc_slice first = {0, s->patches->step};
+        SGC_TRY(
+            sgc_view_read_flags(b->base, b->load->level, first, bands, s->chunks, s->flags, err));
+    }
+    return SGC_OK;
 }
 
-/* Puts one finished chunk, unless somebody else has completed it first. */
+/* The coordinates of a chunk of an array with a time axis where the cube has one. */
+typedef struct coordinates {
+    uint32_t values[4];
+    size_t count;
+} coordinates;
+
+static void add_coordinate(coordinates *c, uint64_t value)
+{
+    c->values[c->count++] = (uint32_t)value;
+}
+
+static void add_step(const batch *b, coordinates *c, size_t step)
+{
+    if (b->load->cube->definition->time.count > 0)
+        add_coordinate(c, step);
+}
+
+/* Puts the finished chunks of a task, unless somebody else has completed them first. */
 static sgc_status put_task(batch *b, const sgc_task *t, sgc_error *err)
 {
     const sgc_loading *l = b->load;
-    const uint32_t coordinates[] = {(uint32_t)t->at.row, (uint32_t)t->at.column};
+    const step_batch *s = step_of(b, t);
+    coordinates at = {.count = 0};
+    add_step(b, &at, (size_t)t->at.step);
+    add_coordinate(&at, (uint64_t)t->at.row);
+    add_coordinate(&at, (uint64_t)t->at.column);
     bool put = false;
-    for (size_t band = 0; band < sgc_loading_bands(l); band++) {
-        uint8_t *flag = flag_at(b, band, t->at.row, t->at.column);
+    for (size_t i = 0; i < sgc_loading_unit_bands(l); i++) {
+        const size_t band = (size_t)t->at.band + i;
+        uint8_t *flag = flag_at(s, band, t->at.row, t->at.column);
         if (*flag == SGC_COMPLETE)
             continue;
         char path[SGC_PATH_SIZE];
         sgc_layout_channel_path(l->cube->definition, sgc_loading_level(l), band, path);
-        SGC_TRY(sgc_session_set_chunk(b->session, path, coordinates, &t->refs[band], err));
+        SGC_TRY(sgc_session_set_chunk(b->session, path, at.values, &t->refs[i], err));
         *flag = t->complete;
         put = true;
     }
@@ -100,71 +150,84 @@ static sgc_status put_task(batch *b, const sgc_task *t, sgc_error *err)
     return SGC_OK;
 }
 
-/* Writes one chunk of the array of what is complete, with the batch's flags in it. */
-static sgc_status put_flags_chunk(batch *b, uint32_t band, uint32_t row, uint32_t column,
+/* Writes one chunk of the array of what is complete, whose first row and column are those of
+ * `block`, with the batch's flags in it. */
+static sgc_status put_flags_chunk(batch *b, const step_batch *s, size_t band, sgc_rect block,
                                   sgc_error *err)
 {
-    const sgc_array *array = b->base->complete[b->load->level];
-    const sgc_array_metadata *m = sgc_array_get_metadata(array);
-    const uint64_t height = m->chunk_shape[1], width = m->chunk_shape[2];
-    const uint64_t start[] = {band, row * height, column * width};
-    uint64_t count[] = {1, height, width};
-    for (int d = 1; d < 3; d++)
-        if (count[d] > m->shape[d] - start[d])
-            count[d] = m->shape[d] - start[d];
-    uint8_t *chunk = calloc(1, m->chunk_bytes), *inside = malloc(count[1] * count[2]);
+    const size_t l = b->load->level, step = s->patches->step;
+    const sgc_array_metadata *m = sgc_array_get_metadata(b->base->complete[l]);
+    const sgc_level *level = sgc_loading_level(b->load);
+    const sgc_rect whole = {0, 0, sgc_level_columns(level), sgc_level_rows(level)};
+    const sgc_rect inside = sgc_rect_intersect(whole, block);
+    uint8_t *chunk = calloc(1, m->chunk_bytes);
+    uint8_t *flags = calloc((size_t)inside.width, (size_t)inside.height);
     sgc_buffer encoded = {0};
     sgc_chunk_ref ref;
-    sgc_status status = chunk != NULL && inside != NULL
-                            ? sgc_array_read(array, start, count, inside, 1, err)
-                            : sgc_fail_memory(err, m->chunk_bytes, "a commit");
-    for (uint64_t r = 0; status == SGC_OK && r < count[1]; r++)
-        memcpy(chunk + r * width, inside + r * count[2], count[2]);
-    const sgc_rect common =
-        sgc_rect_intersect(b->changed, (sgc_rect){(int64_t)start[2], (int64_t)start[1],
-                                                  (int64_t)count[2], (int64_t)count[1]});
+    sgc_status status =
+        chunk != NULL && flags != NULL
+            ? sgc_view_read_flags(b->base, l, (sgc_slice){band, step}, 1, inside, flags, err)
+            : sgc_fail_memory(err, m->chunk_bytes, "a commit");
+    for (int64_t r = 0; status == SGC_OK && r < inside.height; r++)
+        memcpy(chunk + r * block.width, flags + r * inside.width, (size_t)inside.width);
+    const sgc_rect common = sgc_rect_intersect(s->changed, inside);
     for (int64_t r = common.y; status == SGC_OK && r < common.y + common.height; r++)
-        memcpy(chunk + (r - (int64_t)start[1]) * (int64_t)width + (common.x - (int64_t)start[2]),
-               flag_at(b, band, r, common.x), (size_t)common.width);
+        memcpy(chunk + (r - block.y) * block.width + (common.x - block.x),
+               flag_at(s, band, r, common.x), (size_t)common.width);
     if (status == SGC_OK)
         status = sgc_array_write_chunk(b->load->cube->repository, m, chunk, 1, &encoded, &ref, err);
     if (status == SGC_OK) {
         char path[SGC_PATH_SIZE];
-        const uint32_t coordinates[] = {band, row, column};
-        sgc_layout_complete_path(sgc_loading_level(b->load), path);
-        status = sgc_session_set_chunk(b->session, path, coordinates, &ref, err);
+        coordinates at = {{(uint32_t)band}, 1};
+        add_step(b, &at, step);
+        add_coordinate(&at, (uint64_t)(block.y / block.height));
+        add_coordinate(&at, (uint64_t)(block.x / block.width));
+        sgc_layout_complete_path(level, path);
+        status = sgc_session_set_chunk(b->session, path, at.values, &ref, err);
     }
     sgc_buffer_free(&encoded);
     free(chunk);
-    free(inside);
+    free(flags);
     return status;
 }
 
-static sgc_status put_flags(batch *b, sgc_error *err)
+static bool batch_has_band(const sgc_loading *l, size_t step, size_t band)
+{
+    for (size_t i = 0; i < l->task_count; i++) {
+        const sgc_position *at = &l->tasks[i].at;
+        if (l->tasks[i].in_batch && (size_t)at->step == step && band >= (size_t)at->band &&
+            band < (size_t)at->band + sgc_loading_unit_bands(l))
+            return true;
+    }
+    return false;
+}
+
+static sgc_status put_flags(batch *b, const step_batch *s, size_t band, sgc_error *err)
 {
     const sgc_array_metadata *m = sgc_array_get_metadata(b->base->complete[b->load->level]);
-    const int64_t height = (int64_t)m->chunk_shape[1], width = (int64_t)m->chunk_shape[2];
-    for (size_t band = 0; band < sgc_loading_bands(b->load); band++)
-        for (int64_t r = b->changed.y / height; r * height < b->changed.y + b->changed.height; r++)
-            for (int64_t c = b->changed.x / width; c * width < b->changed.x + b->changed.width; c++)
-                SGC_TRY(put_flags_chunk(b, (uint32_t)band, (uint32_t)r, (uint32_t)c, err));
+    const int64_t height = (int64_t)m->chunk_shape[m->dimension_count - 2];
+    const int64_t width = (int64_t)m->chunk_shape[m->dimension_count - 1];
+    for (int64_t r = s->changed.y / height; r * height < s->changed.y + s->changed.height; r++)
+        for (int64_t c = s->changed.x / width; c * width < s->changed.x + s->changed.width; c++)
+            SGC_TRY(
+                put_flags_chunk(b, s, band, (sgc_rect){c * width, r * height, width, height}, err));
     return SGC_OK;
 }
 
-static bool all_complete(const batch *b, sgc_rect chunks)
+static bool all_complete(const batch *b, const step_batch *s, sgc_rect chunks)
 {
     for (size_t band = 0; band < sgc_loading_bands(b->load); band++)
         for (int64_t r = chunks.y; r < chunks.y + chunks.height; r++)
             for (int64_t c = chunks.x; c < chunks.x + chunks.width; c++)
-                if (*flag_at(b, band, r, c) == 0)
+                if (*flag_at(s, band, r, c) == 0)
                     return false;
     return true;
 }
 
-static sgc_patch_cost cost_of(const batch *b, const sgc_patch *patch)
+static sgc_patch_cost cost_of(const batch *b, const step_batch *s, size_t patch)
 {
     pthread_mutex_lock(&b->load->mutex);
-    const sgc_patch_cost cost = b->load->costs[patch - b->load->patches.patches];
+    const sgc_patch_cost cost = s->patches->costs[patch];
     pthread_mutex_unlock(&b->load->mutex);
     return cost;
 }
@@ -191,6 +254,29 @@ static sgc_status describe_patch(batch *b, const sgc_patch *patch, const sgc_pat
                             (unsigned long long)cost->fetch.bytes, seconds);
 }
 
+/* Notes a patch: that it is loaded, if all of its chunks are complete now, and in the commit's
+ * metadata that this batch used it. */
+static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const sgc_node *root,
+                            bool named, uint64_t *bytes, sgc_error *err)
+{
+    const sgc_patch *patch = &s->patches->list.patches[index];
+    const sgc_rect chunks = patch_chunks(b->load, patch);
+    bool loaded;
+    if (!patch_meets_batch(b->load, s->patches->step, chunks))
+        return SGC_OK;
+    const sgc_patch_cost cost = cost_of(b, s, index);
+    if (named)
+        SGC_TRY(describe_patch(b, patch, &cost, err));
+    *bytes += cost.fetch.bytes;
+    b->patch_count++;
+    SGC_TRY(sgc_layout_is_loaded(root, patch->id, &loaded, err));
+    if (loaded || !all_complete(b, s, chunks))
+        return SGC_OK;
+    if (b->loaded.size > 0)
+        SGC_TRY(sgc_buffer_append(&b->loaded, ", ", 2, err));
+    return sgc_json_quote(&b->loaded, patch->id, err);
+}
+
 /* Adds the patches all of whose chunks are complete now to the list in the root attributes, and
  * names those that this batch used. */
 static sgc_status put_patches(batch *b, sgc_error *err)
@@ -201,24 +287,9 @@ static sgc_status put_patches(batch *b, sgc_error *err)
     const bool named = sgc_repository_spec_version(l->cube->repository) == 1;
     uint64_t bytes = 0;
     SGC_TRY(sgc_buffer_print(&b->metadata, err, named ? "{\"sgc_patches\":[" : "{"));
-    for (size_t i = 0; l->level == 0 && i < l->patches.count; i++) {
-        const sgc_patch *patch = &l->patches.patches[i];
-        const sgc_rect chunks = patch_chunks(l, patch);
-        bool loaded;
-        if (!patch_meets_batch(l, chunks))
-            continue;
-        const sgc_patch_cost cost = cost_of(b, patch);
-        if (named)
-            SGC_TRY(describe_patch(b, patch, &cost, err));
-        bytes += cost.fetch.bytes;
-        b->patch_count++;
-        SGC_TRY(sgc_layout_is_loaded(root, patch->id, &loaded, err));
-        if (loaded || !all_complete(b, chunks))
-            continue;
-        if (b->loaded.size > 0)
-            SGC_TRY(sgc_buffer_append(&b->loaded, ", ", 2, err));
-        SGC_TRY(sgc_json_quote(&b->loaded, patch->id, err));
-    }
+    for (size_t i = 0; l->level == 0 && i < l->step_count; i++)
+        for (size_t k = 0; k < b->steps[i].patches->list.count; k++)
+            SGC_TRY(put_patch(b, &b->steps[i], k, root, named, &bytes, err));
     SGC_TRY(named
                 ? sgc_buffer_print(&b->metadata, err, "]}")
                 : sgc_buffer_print(&b->metadata, err, "\"sgc_patch_count\":%zu,\"sgc_bytes\":%llu}",
@@ -236,14 +307,17 @@ static sgc_status put_patches(batch *b, sgc_error *err)
 
 static sgc_status fill_session(batch *b, sgc_error *err)
 {
-    sgc_loading *l = b->load;
+    const sgc_loading *l = b->load;
     SGC_TRY(read_flags(b, err));
     for (size_t i = 0; i < l->task_count; i++)
         if (l->tasks[i].in_batch)
             SGC_TRY(put_task(b, &l->tasks[i], err));
     if (b->count == 0)
         return SGC_OK;
-    SGC_TRY(put_flags(b, err));
+    for (size_t i = 0; i < l->step_count; i++)
+        for (size_t band = 0; band < sgc_loading_bands(l); band++)
+            if (batch_has_band(l, l->steps[i].step, band))
+                SGC_TRY(put_flags(b, &b->steps[i], band, err));
     return put_patches(b, err);
 }
 
@@ -260,6 +334,22 @@ static sgc_status commit_session(batch *b, sgc_error *err)
     return sgc_session_commit(b->session, message, (const char *)b->metadata.data, NULL, err);
 }
 
+static size_t steps_of_batch(const sgc_loading *l)
+{
+    return l->steps[l->step_count - 1].step + 1;
+}
+
+static void clear_batch(batch *b)
+{
+    for (size_t i = 0; b->steps != NULL && i < b->load->step_count; i++)
+        free(b->steps[i].flags);
+    free(b->steps);
+    sgc_view_unref(b->base);
+    sgc_session_free(b->session);
+    sgc_buffer_free(&b->loaded);
+    sgc_buffer_free(&b->metadata);
+}
+
 /* One attempt; SGC_CONFLICT when the branch moved meanwhile. */
 static sgc_status try_commit(sgc_loading *l, sgc_error *err)
 {
@@ -267,9 +357,10 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
     SGC_TRY(sgc_session_new(l->cube->repository, l->cube->ref, &b.session, err));
     sgc_status status = sgc_view_new(l->cube, l->cube->repository,
                                      sgc_snapshot_ref(sgc_session_base(b.session)), &b.base, err);
-    if (status == SGC_OK && b.base->complete[l->level] == NULL) {
-        /* The branch was reset to before this level was made. */
-        status = sgc_cube_prepare(l->cube, l->level, err);
+    if (status == SGC_OK &&
+        (b.base->complete[l->level] == NULL || b.base->steps[l->level] < steps_of_batch(l))) {
+        /* The branch was reset to before this level, or this time step, was made. */
+        status = sgc_cube_prepare(l->cube, l->level, steps_of_batch(l), err);
         if (status == SGC_OK)
             status = sgc_fail(err, SGC_CONFLICT, "%s: the branch was reset", l->cube->place);
     }
@@ -277,11 +368,7 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
         status = fill_session(&b, err);
     if (status == SGC_OK && b.count > 0)
         status = commit_session(&b, err);
-    sgc_view_unref(b.base);
-    sgc_session_free(b.session);
-    sgc_buffer_free(&b.loaded);
-    sgc_buffer_free(&b.metadata);
-    free(b.flags);
+    clear_batch(&b);
     return status;
 }
 
@@ -310,6 +397,14 @@ static size_t collect_batch(sgc_loading *l)
     return n;
 }
 
+/* Forgets what the patches that a batch has named have cost. The load's mutex is held. */
+static void forget_costs(const sgc_loading *l, sgc_step_patches *patches)
+{
+    for (size_t i = 0; i < patches->list.count; i++)
+        if (patch_meets_batch(l, patches->step, patch_chunks(l, &patches->list.patches[i])))
+            patches->costs[i] = (sgc_patch_cost){0};
+}
+
 /* Commits what is finished and gives up its claims. */
 sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
 {
@@ -331,13 +426,12 @@ sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
             continue;
         t->committed = true;
         sgc_release_claim(l, t);
-        for (size_t b = 0; b < sgc_loading_bands(l); b++)
+        for (size_t b = 0; b < sgc_loading_unit_bands(l); b++)
             sgc_buffer_free(&t->inlined[b]);
     }
     pthread_mutex_lock(&l->mutex);
-    for (size_t i = 0; i < l->patches.count; i++)
-        if (patch_meets_batch(l, patch_chunks(l, &l->patches.patches[i])))
-            l->costs[i] = (sgc_patch_cost){0};
+    for (size_t i = 0; i < l->step_count; i++)
+        forget_costs(l, &l->steps[i]);
     pthread_mutex_unlock(&l->mutex);
     return sgc_cube_refresh(l->cube, err);
 }

@@ -25,6 +25,7 @@ typedef enum key {
     TAG,
     SNAPSHOT,
     ASOF,
+    TIME,
     CHANNELS,
     NUM_THREADS,
     MAX_REQUESTS,
@@ -32,6 +33,7 @@ typedef enum key {
     COMPRESSION_LEVEL,
     SPEC_VERSION,
     SOURCE_URL,
+    PROJECT,
     LOCKING,
     KEY_COUNT,
 } key;
@@ -51,6 +53,7 @@ static const struct {
     [SNAPSHOT] = {"SNAPSHOT", "string", "Snapshot to read", NULL},
     [ASOF] = {"ASOF", "string", "Time, like 2026-03-01T12:00:00Z: branch main as it was then",
               NULL},
+    [TIME] = {"TIME", "string", "Time steps to show: 2020, 2020-07, 2018/2020 or #3", NULL},
     [CHANNELS] = {"CHANNELS", "string", "Comma-separated channels to show as bands", NULL},
     [NUM_THREADS] = {"NUM_THREADS", "string", "Threads that decode and encode", NULL},
     [MAX_REQUESTS] = {"MAX_REQUESTS", "int", "Concurrent requests to the source", NULL},
@@ -58,6 +61,7 @@ static const struct {
     [COMPRESSION_LEVEL] = {"COMPRESSION_LEVEL", "int", "Blosc level of a new cube, 1 to 9", "5"},
     [SPEC_VERSION] = {"SPEC_VERSION", "int", "Version of Icechunk of a new cube, 1 or 2", "1"},
     [SOURCE_URL] = {"SOURCE_URL", "string", "Another endpoint of the same service", NULL},
+    [PROJECT] = {"PROJECT", "string", "Project that pays for requests to Earth Engine", NULL},
     [LOCKING] = {"LOCKING", "boolean", "NO where a disk cannot lock and nobody else writes", "YES"},
 };
 
@@ -145,45 +149,60 @@ static sgc_status decode(const char *text, size_t length, char **out, sgc_error 
     return SGC_OK;
 }
 
-static sgc_status fail_unknown_key(const char *name, size_t length, sgc_error *err)
+/* What the string, the open options and the configuration say. */
+typedef struct options {
+    char *values[KEY_COUNT];
+    char **parameters, **given; /* as in sgc_connection */
+} options;
+
+static sgc_status add_pair(char ***list, const char *name, const char *value, sgc_error *err)
 {
-    char word[64], list[512] = "";
-    const char *names[KEY_COUNT + 1] = {NULL};
-    snprintf(word, sizeof word, "%.*s", (int)length, name);
-    for (int i = 0; i < KEY_COUNT; i++) {
-        names[i] = keys[i].name;
-        strcat(list, i == 0 ? "" : ", ");
-        strcat(list, keys[i].name);
-    }
-    const char *nearest = sgc_nearest_word(word, names);
-    if (nearest != NULL)
-        return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (did you mean %s? Known are %s)",
-                        word, nearest, list);
-    return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (known are %s)", word, list);
+    char **grown = CSLAddNameValue(*list, name, value);
+    if (grown == NULL)
+        return sgc_fail_memory(err, strlen(value), "an option");
+    *list = grown;
+    return SGC_OK;
 }
 
 /* Sets a value that has no value yet. */
-static sgc_status set_value(char **values, const char *pair, size_t length, bool percent,
+static sgc_status set_value(options *o, const char *name, const char *value, sgc_error *err)
+{
+    const int i = find_key(name, strlen(name));
+    if (i < KEY_COUNT ? o->values[i] != NULL : CSLFetchNameValue(o->parameters, name) != NULL)
+        return SGC_OK;
+    if (i != TIME && i != CHANNELS)
+        SGC_TRY(add_pair(&o->given, name, value, err));
+    if (i == KEY_COUNT)
+        return add_pair(&o->parameters, name, value, err);
+    o->values[i] = strdup(value);
+    return o->values[i] != NULL ? SGC_OK : sgc_fail_memory(err, strlen(value), "an option");
+}
+
+/* Takes KEY=VALUE. */
+static sgc_status take_pair(options *o, const char *pair, size_t length, bool percent,
                             sgc_error *err)
 {
     const size_t word = word_length(pair);
     if (word == 0)
         return sgc_fail(err, SGC_INVALID, "\"%.*s\" is not KEY=VALUE",
                         (int)(length < 64 ? length : 64), pair);
-    const int i = find_key(pair, word);
-    if (i == KEY_COUNT)
-        return fail_unknown_key(pair, word, err);
-    if (values[i] != NULL)
-        return SGC_OK;
-    const char *value = pair + word + 1;
-    if (percent)
-        return decode(value, length - word - 1, &values[i], err);
-    values[i] = strndup(value, length - word - 1);
-    return values[i] != NULL ? SGC_OK : sgc_fail_memory(err, length, "an option");
+    char *name = strndup(pair, word), *value = NULL;
+    sgc_status status = name != NULL ? SGC_OK : sgc_fail_memory(err, word, "an option");
+    const char *text = pair + word + 1;
+    const size_t size = length - word - 1;
+    if (status == SGC_OK && percent)
+        status = decode(text, size, &value, err);
+    else if (status == SGC_OK && (value = strndup(text, size)) == NULL)
+        status = sgc_fail_memory(err, size, "an option");
+    if (status == SGC_OK)
+        status = set_value(o, name, value, err);
+    free(name);
+    free(value);
+    return status;
 }
 
 /* Splits "place,key=value&…" and gives the place. */
-static sgc_status split_name(const char *text, char **values, char **place, sgc_error *err)
+static sgc_status split_name(const char *text, options *o, char **place, sgc_error *err)
 {
     const char *end = text;
     while (*end != '\0' && *end != '?' && !(*end == ',' && separates(end)))
@@ -194,15 +213,15 @@ static sgc_status split_name(const char *text, char **values, char **place, sgc_
         for (end = pair; *end != '\0' && !separates(end);)
             end++;
         if (end > pair)
-            SGC_TRY(set_value(values, pair, (size_t)(end - pair), true, err));
+            SGC_TRY(take_pair(o, pair, (size_t)(end - pair), true, err));
     }
     return SGC_OK;
 }
 
-static sgc_status take_open_options(const char *const *options, char **values, sgc_error *err)
+static sgc_status take_open_options(const char *const *list, options *o, sgc_error *err)
 {
-    for (; options != NULL && *options != NULL; options++)
-        SGC_TRY(set_value(values, *options, strlen(*options), false, err));
+    for (; list != NULL && *list != NULL; list++)
+        SGC_TRY(take_pair(o, *list, strlen(*list), false, err));
     return SGC_OK;
 }
 
@@ -320,6 +339,12 @@ static sgc_status parse_ref(char **values, sgc_connection *c, sgc_error *err)
     return SGC_OK;
 }
 
+static void take_value(char **values, key k, char **out)
+{
+    *out = values[k];
+    values[k] = NULL;
+}
+
 static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
 {
     long requests = 0, chunk_size = 0, level = 5, spec_version = 1;
@@ -352,8 +377,9 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
     if (values[CHANNELS] != NULL)
         c->channels =
             CSLTokenizeString2(values[CHANNELS], ",", CSLT_STRIPLEADSPACES | CSLT_STRIPENDSPACES);
-    c->source_url = values[SOURCE_URL];
-    values[SOURCE_URL] = NULL;
+    take_value(values, SOURCE_URL, &c->source_url);
+    take_value(values, PROJECT, &c->project);
+    take_value(values, TIME, &c->time);
     return SGC_OK;
 }
 
@@ -410,7 +436,7 @@ static sgc_status default_directory(sgc_buffer *path, sgc_error *err)
 static sgc_status use_default_place(const char *id, sgc_connection *c, sgc_error *err)
 {
     sgc_definition *definition;
-    SGC_TRY(sgc_registry_find(id, &definition, err));
+    SGC_TRY(sgc_connection_find_definition(c, id, &definition, err));
     sgc_buffer path = {0};
     sgc_status status = default_directory(&path, err);
     if (status == SGC_OK)
@@ -434,33 +460,57 @@ static sgc_status resolve_place(const char *name, char **values, sgc_connection 
     if (strstr(name, "://") != NULL)
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "%.200s: this build keeps cubes in local directories only", name);
-    c->dataset = values[DATASET];
-    values[DATASET] = NULL;
-    return is_place(name, c->dataset != NULL) ? make_absolute(name, &c->place, err)
-                                              : use_default_place(name, c, err);
+    take_value(values, DATASET, &c->dataset);
+    if (!is_place(name, c->dataset != NULL)) {
+        c->name = strdup(name);
+        return c->name != NULL ? use_default_place(name, c, err)
+                               : sgc_fail_memory(err, strlen(name), "a name");
+    }
+    SGC_TRY(make_absolute(name, &c->place, err));
+    c->name = strdup(c->place);
+    return c->name != NULL ? SGC_OK : sgc_fail_memory(err, strlen(name), "a name");
 }
 
-static sgc_status parse(const char *text, const char *const *open_options, char **values,
-                        char **name, sgc_connection *c, sgc_error *err)
+/* The definition is looked up only where there is something to look for in it. */
+static sgc_status check_parameters(const sgc_connection *c, sgc_error *err)
 {
-    SGC_TRY(take_open_options(open_options, values, err));
-    SGC_TRY(split_name(text, values, name, err));
-    SGC_TRY(take_configuration(values, err));
-    SGC_TRY(resolve_place(*name, values, c, err));
-    return parse_values(values, c, err);
+    sgc_definition *definition;
+    if (c->parameters == NULL || c->dataset == NULL)
+        return SGC_OK;
+    SGC_TRY(sgc_connection_find_definition(c, c->dataset, &definition, err));
+    const sgc_status status = sgc_connection_check_parameters(c, definition, err);
+    sgc_definition_free(definition);
+    return status;
+}
+
+static sgc_status parse(const char *text, const char *const *open_options, options *o, char **name,
+                        sgc_connection *c, sgc_error *err)
+{
+    SGC_TRY(take_open_options(open_options, o, err));
+    SGC_TRY(split_name(text, o, name, err));
+    SGC_TRY(take_configuration(o->values, err));
+    c->parameters = o->parameters;
+    c->given = o->given;
+    o->parameters = o->given = NULL;
+    SGC_TRY(resolve_place(*name, o->values, c, err));
+    SGC_TRY(check_parameters(c, err));
+    return parse_values(o->values, c, err);
 }
 
 sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
                                 sgc_connection **out, sgc_error *err)
 {
-    char *values[KEY_COUNT] = {NULL}, *place = NULL;
+    options o = {.values = {NULL}};
+    char *place = NULL;
     sgc_connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         return sgc_fail_memory(err, sizeof *connection, "a connection");
     const sgc_status status =
-        parse(name + strlen(SGC_PREFIX), open_options, values, &place, connection, err);
+        parse(name + strlen(SGC_PREFIX), open_options, &o, &place, connection, err);
     for (int i = 0; i < KEY_COUNT; i++)
-        free(values[i]);
+        free(o.values[i]);
+    CSLDestroy(o.parameters);
+    CSLDestroy(o.given);
     free(place);
     if (status != SGC_OK) {
         sgc_connection_free(connection);
@@ -468,6 +518,101 @@ sgc_status sgc_connection_parse(const char *name, const char *const *open_option
     }
     *out = connection;
     return SGC_OK;
+}
+
+/* ---- parameters ---- */
+
+sgc_status sgc_connection_find_definition(const sgc_connection *connection, const char *name,
+                                          sgc_definition **out, sgc_error *err)
+{
+    char **parameters = connection->parameters;
+    const sgc_status status = sgc_registry_find(name, parameters, out, err);
+    sgc_definition *plain;
+    if (status == SGC_OK || parameters == NULL ||
+        sgc_registry_find(name, NULL, &plain, NULL) != SGC_OK)
+        return status;
+    /* What is no parameter may be an option with a misprint, which is said better. */
+    const sgc_status checked = sgc_connection_check_parameters(connection, plain, err);
+    sgc_definition_free(plain);
+    return checked != SGC_OK ? checked : status;
+}
+
+static sgc_status fail_unknown_key(const char *pair, const cJSON *parameters, sgc_error *err)
+{
+    enum { MOST = KEY_COUNT + 32 };
+    char word[64], list[1024] = "";
+    const char *names[MOST + 1] = {NULL};
+    size_t count = 0;
+    const cJSON *item;
+    snprintf(word, sizeof word, "%.*s", (int)word_length(pair), pair);
+    for (int i = 0; i < KEY_COUNT; i++)
+        names[count++] = keys[i].name;
+    cJSON_ArrayForEach(item, parameters)
+    {
+        if (count < MOST)
+            names[count++] = item->string;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = strlen(list);
+        snprintf(list + length, sizeof list - length, "%s%s", i > 0 ? ", " : "", names[i]);
+    }
+    const char *nearest = sgc_nearest_word(word, names);
+    if (nearest != NULL)
+        return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (did you mean %s? Known are %s)",
+                        word, nearest, list);
+    return sgc_fail(err, SGC_INVALID, "unknown option \"%s\" (known are %s)", word, list);
+}
+
+sgc_status sgc_connection_check_parameters(const sgc_connection *connection,
+                                           const sgc_definition *definition, sgc_error *err)
+{
+    if (connection->parameters == NULL)
+        return SGC_OK;
+    cJSON *json = definition != NULL ? cJSON_Parse(definition->text) : NULL;
+    const cJSON *parameters = cJSON_GetObjectItemCaseSensitive(json, "parameters");
+    sgc_status status = SGC_OK;
+    for (char **pair = connection->parameters; status == SGC_OK && *pair != NULL; pair++) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)word_length(*pair), *pair);
+        if (cJSON_GetObjectItem(parameters, word) == NULL)
+            status = fail_unknown_key(*pair, parameters, err);
+    }
+    cJSON_Delete(json);
+    return status;
+}
+
+/* ---- the string of a part of the cube ---- */
+
+/* Appends text so that it stands for itself in a connection string. */
+static sgc_status print_encoded(const char *text, sgc_buffer *out, sgc_error *err)
+{
+    for (; *text != '\0'; text++) {
+        const bool special = strchr("%?&,", *text) != NULL;
+        SGC_TRY(special ? sgc_buffer_print(out, err, "%%%02X", (unsigned char)*text)
+                        : sgc_buffer_append(out, text, 1, err));
+    }
+    return sgc_buffer_print(out, err, "%s", "");
+}
+
+static sgc_status print_pair(const char *name, size_t length, const char *value, sgc_buffer *out,
+                             sgc_error *err)
+{
+    SGC_TRY(sgc_buffer_print(out, err, ",%.*s=", (int)length, name));
+    return print_encoded(value, out, err);
+}
+
+sgc_status sgc_connection_print(const sgc_connection *connection, const char *time,
+                                const char *channels, sgc_buffer *out, sgc_error *err)
+{
+    SGC_TRY(sgc_buffer_print(out, err, SGC_PREFIX));
+    SGC_TRY(print_encoded(connection->name, out, err));
+    for (char **pair = connection->given; pair != NULL && *pair != NULL; pair++) {
+        const size_t length = word_length(*pair);
+        SGC_TRY(print_pair(*pair, length, *pair + length + 1, out, err));
+    }
+    if (channels != NULL)
+        SGC_TRY(print_pair("channels", strlen("channels"), channels, out, err));
+    return time != NULL ? print_pair("time", strlen("time"), time, out, err) : SGC_OK;
 }
 
 void sgc_connection_free(sgc_connection *connection)
@@ -478,6 +623,11 @@ void sgc_connection_free(sgc_connection *connection)
     free(connection->dataset);
     free(connection->ref);
     free(connection->source_url);
+    free(connection->project);
+    free(connection->time);
+    free(connection->name);
+    CSLDestroy(connection->parameters);
+    CSLDestroy(connection->given);
     CSLDestroy(connection->channels);
     free(connection);
 }

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datasets/definition.h"
+#include "store/memory.h"
+
 #include "store/error.h"
 
 SGC_BEGIN_C
@@ -31,13 +34,18 @@ typedef struct sgc_connection {
     char *ref;       /* name of the branch or tag, id of the snapshot, or the time */
     uint64_t as_of;  /* microseconds since 1970 */
     char **channels; /* NULL-terminated; NULL: the default */
+    char *time;      /* the steps wanted; NULL: none in particular */
     unsigned num_threads;
     unsigned max_requests; /* 0: the definition's */
     int64_t chunk_size;    /* at creation; 0: the definition's */
     int compression_level; /* at creation */
     int spec_version;      /* of Icechunk, at creation: 1 or 2 */
     char *source_url;      /* NULL: the definition's */
+    char *project;         /* that pays for requests; NULL: what credentials say */
+    char **parameters;     /* NAME=VALUE: keys that are no option, for the definition */
     bool locking;
+    char *name;   /* what names the cube: a dataset, or a place (absolute) */
+    char **given; /* KEY=VALUE: what the string and the open options say but TIME and CHANNELS */
 } sgc_connection;
 
 /* Gives the connection in `name`, which begins with "SGC:". `open_options` is a GDAL string list of
@@ -46,6 +54,21 @@ typedef struct sgc_connection {
 SGC_CHECKED sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
                                             sgc_connection **out, sgc_error *err);
 void sgc_connection_free(sgc_connection *connection);
+
+/* Gives the definition called `name` with the connection's parameters; see sgc_registry_find(). */
+SGC_CHECKED sgc_status sgc_connection_find_definition(const sgc_connection *connection,
+                                                      const char *name, sgc_definition **out,
+                                                      sgc_error *err);
+
+/* SGC_INVALID, listing what is known, when the connection has a key that is neither an option nor a
+ * parameter of `definition` (NULL: it has none). */
+SGC_CHECKED sgc_status sgc_connection_check_parameters(const sgc_connection *connection,
+                                                       const sgc_definition *definition,
+                                                       sgc_error *err);
+
+/* Appends the string that opens the same cube with these TIME and CHANNELS (NULL: without). */
+SGC_CHECKED sgc_status sgc_connection_print(const sgc_connection *connection, const char *time,
+                                            const char *channels, sgc_buffer *out, sgc_error *err);
 
 /* Gives (free with free()) GDAL's description of the open options, as XML. */
 char *sgc_connection_option_list(void);

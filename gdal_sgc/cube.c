@@ -1,6 +1,7 @@
 #include "gdal_sgc/cube.h"
 
 #include <cpl_string.h>
+#include <gdal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,7 +136,7 @@ static bool level_exists(const sgc_snapshot *snapshot, const sgc_level *level)
 }
 
 /* One attempt to commit the missing nodes. */
-static sgc_status commit_structure(sgc_cube *cube, size_t l, sgc_error *err)
+static sgc_status commit_structure(sgc_cube *cube, size_t l, size_t steps, sgc_error *err)
 {
     const sgc_level *level = &cube->levels[l];
     sgc_session *session;
@@ -152,8 +153,8 @@ static sgc_status commit_structure(sgc_cube *cube, size_t l, sgc_error *err)
     if (status == SGC_OK && l > 0 && !level_exists(base, level)) {
         snprintf(text, sizeof text, "Add level %lld", (long long)level->factor);
         message = message != NULL ? message : text;
-        status =
-            sgc_layout_put_level(session, cube->definition, level, cube->compression_level, err);
+        status = sgc_layout_put_level(session, cube->definition, level, steps,
+                                      cube->compression_level, err);
     }
     if (status == SGC_OK && message != NULL)
         status = sgc_session_commit(session, message, NULL, NULL, err);
@@ -161,12 +162,12 @@ static sgc_status commit_structure(sgc_cube *cube, size_t l, sgc_error *err)
     return status;
 }
 
-sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, sgc_error *err)
+sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err)
 {
     SGC_TRY(make_repository(cube, err));
     sgc_status status;
     do
-        status = commit_structure(cube, level, err);
+        status = commit_structure(cube, level, steps, err);
     while (status == SGC_CONFLICT); /* whoever was first has brought us nearer to the goal */
     SGC_TRY(status);
     return sgc_cube_refresh(cube, err);
@@ -174,38 +175,47 @@ sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, sgc_error *err)
 
 /* ---- what is missing ---- */
 
+/* Estimated bytes to download for one pixel of the bands that are loaded together with `band`. */
+static double bytes_per_pixel(const sgc_cube *cube, size_t band)
+{
+    const sgc_definition *d = cube->definition;
+    if (!d->fill_channels)
+        return sgc_definition_bytes_per_pixel(d);
+    return d->bytes_per_pixel > 0 ? d->bytes_per_pixel
+                                  : 0.4 * GDALGetDataTypeSizeBytes(d->bands[band].type);
+}
+
 static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position *positions,
                          size_t count)
 {
-    const double per_pixel = sgc_definition_bytes_per_pixel(cube->definition);
     double bytes = 0;
     for (size_t i = 0; i < count; i++) {
         const sgc_rect chunk =
             sgc_level_chunk_rect(&cube->levels[level], positions[i].row, positions[i].column);
-        const double one = (double)chunk.width * (double)chunk.height * per_pixel;
+        const double one = (double)chunk.width * (double)chunk.height *
+                           bytes_per_pixel(cube, (size_t)positions[i].band);
         bytes += one > SMALLEST_ESTIMATE ? one : SMALLEST_ESTIMATE;
     }
     return (uint64_t)bytes;
 }
 
-static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, size_t level,
-                               sgc_rect rect, sgc_missing *out, sgc_error *err)
+static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, const sgc_window *window,
+                               sgc_missing *out, sgc_error *err)
 {
     sgc_position *positions;
     size_t count;
-    SGC_TRY(sgc_view_incomplete(cube, view, level, sgc_level_chunks(&cube->levels[level], rect),
-                                &positions, &count, err));
-    *out = (sgc_missing){count, estimate(cube, level, positions, count)};
+    SGC_TRY(sgc_view_incomplete(cube, view, window, &positions, &count, err));
+    *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
     free(positions);
     return SGC_OK;
 }
 
-sgc_status sgc_cube_missing(sgc_cube *cube, size_t level, sgc_rect rect, sgc_missing *out,
+sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,
                             sgc_error *err)
 {
     sgc_view *view;
     sgc_cube_view(cube, &view);
-    const sgc_status status = view_missing(cube, view, level, rect, out, err);
+    const sgc_status status = view_missing(cube, view, window, out, err);
     sgc_view_unref(view);
     return status;
 }
@@ -295,36 +305,35 @@ static sgc_rect load_ahead(const sgc_level *level, sgc_rect rect, sgc_rect annou
     return sgc_rect_intersect(band, announced);
 }
 
-static sgc_status load_missing(sgc_cube *cube, size_t level, sgc_rect rect,
-                               const sgc_policy *policy, uint64_t *bytes, sgc_error *err)
+static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
+                               uint64_t *bytes, sgc_error *err)
 {
-    const bool known = sgc_rect_contains(policy->announced, rect);
-    const sgc_rect budgeted = known ? policy->announced : rect;
-    const sgc_rect window =
-        known ? load_ahead(&cube->levels[level], rect, policy->announced) : rect;
+    const sgc_window *announced = &policy->announced;
+    const bool known = sgc_rect_contains(announced->rect, window->rect);
+    sgc_window wider = *window;
+    if (known)
+        wider.rect = load_ahead(&cube->levels[window->level], window->rect, announced->rect);
     sgc_missing all = {0};
     sgc_view *view;
     sgc_position *positions = NULL;
     size_t count = 0;
     sgc_cube_view(cube, &view);
-    sgc_status status = view_missing(cube, view, level, budgeted, &all, err);
+    sgc_status status = view_missing(cube, view, known ? announced : window, &all, err);
     if (status == SGC_OK)
         status = check_budget(all.chunks, all.bytes, policy->max_bytes, err);
     if (status == SGC_OK)
-        status =
-            sgc_view_incomplete(cube, view, level, sgc_level_chunks(&cube->levels[level], window),
-                                &positions, &count, err);
+        status = sgc_view_incomplete(cube, view, &wider, &positions, &count, err);
     sgc_view_unref(view);
     SGC_TRY(status);
-    *bytes += estimate(cube, level, positions, count);
+    *bytes += estimate(cube, window->level, positions, count);
     if (count > 0)
-        status = sgc_load(cube, level, positions, count, rect, policy, err);
+        status = sgc_load(cube, window->level, positions, count, window->rect, policy, err);
     free(positions);
     return status;
 }
 
 /* The branch is looked up first: another process may have loaded the chunks already. */
-static sgc_status download(sgc_cube *cube, size_t level, sgc_rect rect, const sgc_policy *policy,
+static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                            uint64_t *bytes, sgc_error *err)
 {
     if (cube->no_load.message[0] != '\0')
@@ -332,7 +341,7 @@ static sgc_status download(sgc_cube *cube, size_t level, sgc_rect rect, const sg
     SGC_TRY(begin_loading(cube, policy, err));
     sgc_status status = sgc_cube_refresh(cube, err);
     if (status == SGC_OK)
-        status = load_missing(cube, level, rect, policy, bytes, err);
+        status = load_missing(cube, window, policy, bytes, err);
     end_loading(cube);
     return status;
 }
@@ -351,7 +360,7 @@ static sgc_status fail_missing(const sgc_cube *cube, uint64_t chunks, sgc_error 
         (unsigned long long)chunks, one ? "" : "s", one ? "is" : "are", cube->place, reason);
 }
 
-sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sgc_policy *policy,
+sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                            sgc_ensured *out, sgc_error *err)
 {
     enum { ATTEMPTS = 3 }; /* somebody may reset the branch under our feet */
@@ -359,7 +368,7 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sg
     sgc_missing missing;
     for (int attempt = 0;; attempt++) {
         sgc_cube_view(cube, &result.view);
-        sgc_status status = view_missing(cube, result.view, level, rect, &missing, err);
+        sgc_status status = view_missing(cube, result.view, window, &missing, err);
         if (status == SGC_OK && (missing.chunks == 0 || !policy->download))
             break;
         sgc_view_unref(result.view);
@@ -369,7 +378,7 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect, const sg
                               "resets the branch \"%s\"",
                               cube->place, cube->ref);
         if (status == SGC_OK)
-            status = download(cube, level, rect, policy, &result.estimated_bytes, err);
+            status = download(cube, window, policy, &result.estimated_bytes, err);
         SGC_TRY(status);
     }
     if (missing.chunks > 0 && !policy->missing_is_nodata) {

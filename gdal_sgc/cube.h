@@ -32,6 +32,19 @@ const char *sgc_cube_place(const sgc_cube *cube);
 size_t sgc_cube_level_count(const sgc_cube *cube);
 const sgc_level *sgc_cube_level(const sgc_cube *cube, size_t level);
 
+/* A channel at a time step (0 when the cube is static). */
+typedef struct sgc_slice {
+    size_t band, step;
+} sgc_slice;
+
+/* What a read is about: a rectangle of pixels of a level, and the slices wanted of it; borrows. */
+typedef struct sgc_window {
+    size_t level;
+    sgc_rect rect;
+    const sgc_slice *slices;
+    size_t slice_count;
+} sgc_window;
+
 /* Called by the thread that reads, at least 5 times a second while it waits; false ends the read.
  */
 typedef struct sgc_progress {
@@ -46,34 +59,40 @@ typedef struct sgc_policy {
     uint64_t max_bytes;     /* estimated, for this read */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
-    sgc_rect announced; /* what will be read, this window included; empty: nothing was said. The
-                         * budget is checked for all of it, and loading goes ahead in it */
+    sgc_window announced; /* what will be read of the same level, with this window's slices; empty:
+                           * nothing was said. Where it contains the window, the budget is checked
+                           * for all of it, and loading goes ahead in it */
 } sgc_policy;
 
 typedef struct sgc_ensured {
-    sgc_view *view;           /* release with sgc_view_unref(); NULL: the cube is not made yet */
-    uint64_t missing_chunks;  /* served as nodata */
-    uint64_t estimated_bytes; /* that were allowed to be downloaded */
+    sgc_view *view;          /* release with sgc_view_unref(); NULL: the cube is not made yet */
+    uint64_t missing_chunks; /* served as nodata; one that is loaded for several channels is one */
+    uint64_t unverified_chunks; /* served as somebody else has stored them */
+    uint64_t estimated_bytes;   /* that were allowed to be downloaded */
 } sgc_ensured;
 
-/* Makes the chunks under `rect` of a level complete as far as the policy allows, or fails:
- * SGC_BUDGET when they must not be downloaded, and whatever a fetch failed with. Finished chunks
- * are committed in any case. */
-SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, size_t level, sgc_rect rect,
+/* Makes the chunks under the window complete as far as the policy allows, or fails: SGC_BUDGET when
+ * they must not be downloaded, and whatever a fetch failed with. Finished chunks are committed in
+ * any case. */
+SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window,
                                        const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
 
-/* How much of `rect` is not complete: chunk positions, and estimated bytes to download for them. */
+/* How much of the window is not complete: chunks (those that are loaded together count once), and
+ * estimated bytes to download for them. */
 typedef struct sgc_missing {
     uint64_t chunks, bytes;
 } sgc_missing;
-SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, size_t level, sgc_rect rect,
-                                        sgc_missing *out, sgc_error *err);
+SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,
+                                        sgc_error *err);
 
-/* Reads `rect` of a channel into rect.width x rect.height items of the channel's type. `view` is
+/* Says for each step of the time axis whether something is stored of it. */
+void sgc_cube_find_steps_with_data(sgc_cube *cube, bool *has_data);
+
+/* Reads `rect` of a slice into rect.width x rect.height items of the channel's type. `view` is
  * what sgc_cube_ensure() gave, NULL included; what is not stored reads as nodata. */
 SGC_CHECKED sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level,
-                                     size_t band, sgc_rect rect, void *buffer, unsigned num_threads,
-                                     sgc_error *err);
+                                     sgc_slice slice, sgc_rect rect, void *buffer,
+                                     unsigned num_threads, sgc_error *err);
 void sgc_view_unref(sgc_view *view);
 
 /* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */

@@ -33,6 +33,9 @@ static void free_cube(sgc_cube *cube)
     sgc_fork_watch_end(&cube->forks);
     sgc_view_unref(cube->view);
     sgc_source_free(cube->source);
+    for (size_t i = 0; cube->level_sources != NULL && i < cube->definition->level_count; i++)
+        sgc_source_free(cube->level_sources[i]);
+    free(cube->level_sources);
     sgc_repository_free(cube->repository);
     sgc_object_store_free(cube->store);
     sgc_definition_free(cube->definition);
@@ -43,17 +46,21 @@ static void free_cube(sgc_cube *cube)
     free(cube->place);
     free(cube->ref);
     free(cube->source_url);
+    free(cube->project);
     free(cube);
 }
 
 static char *make_key(const sgc_connection *c)
 {
     sgc_buffer key = {0};
-    if (sgc_buffer_print(&key, NULL, "%s\n%d %s\n%s\n%s\n%d %u %lld %d %d %d", c->place,
-                         c->ref_choice, c->ref, c->dataset != NULL ? c->dataset : "",
-                         c->source_url != NULL ? c->source_url : "", c->create, c->max_requests,
-                         (long long)c->chunk_size, c->compression_level, c->spec_version,
-                         c->locking) != SGC_OK)
+    sgc_status status = sgc_buffer_print(
+        &key, NULL, "%s\n%d %s\n%s\n%s\n%s\n%d %u %lld %d %d %d", c->place, c->ref_choice, c->ref,
+        c->dataset != NULL ? c->dataset : "", c->source_url != NULL ? c->source_url : "",
+        c->project != NULL ? c->project : "", c->create, c->max_requests, (long long)c->chunk_size,
+        c->compression_level, c->spec_version, c->locking);
+    for (int i = 0; status == SGC_OK && i < CSLCount(c->parameters); i++)
+        status = sgc_buffer_print(&key, NULL, "\n%s", c->parameters[i]);
+    if (status != SGC_OK)
         sgc_buffer_free(&key);
     return (char *)key.data;
 }
@@ -87,20 +94,24 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
     char *text = strndup(span.text, span.size);
     if (text == NULL)
         return sgc_fail_memory(err, span.size, "a definition");
-    const sgc_status status = sgc_definition_parse(text, cube->place, out, err);
+    const sgc_status status = sgc_definition_parse(text, cube->place, NULL, out, err);
     free(text);
     return status;
 }
 
 /* Uses what the user has installed or named; what the cube says about itself decides layout, never
  * where to connect (architecture 6.16). Takes `theirs`. */
-static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, const char *dataset,
+static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, const sgc_connection *c,
                                     sgc_error *err)
 {
     sgc_definition *mine;
+    const char *dataset = c->dataset;
     cube->definition = theirs;
-    const sgc_status found = sgc_registry_find(dataset != NULL ? dataset : theirs->id, &mine,
-                                               dataset != NULL ? err : NULL);
+    const char *name = dataset != NULL ? dataset : theirs->id;
+    sgc_error *reason = dataset != NULL ? err : NULL;
+    const sgc_status found =
+        c->parameters == NULL ? sgc_registry_find(name, theirs->parameters, &mine, reason)
+                              : sgc_connection_find_definition(c, name, &mine, reason);
     if (found != SGC_OK && dataset != NULL)
         return found;
     if (found != SGC_OK) {
@@ -126,16 +137,44 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
     return SGC_OK;
 }
 
+sgc_source *sgc_cube_source(const sgc_cube *cube, size_t level)
+{
+    const sgc_definition *d = cube->definition;
+    const int64_t factor = cube->levels[level].factor;
+    sgc_source *source = cube->source;
+    for (size_t i = 0; factor > 1 && i < d->level_count && d->levels[i].from <= factor; i++)
+        source = cube->level_sources[i];
+    return source;
+}
+
+/* The factor from which on there are levels; 0: there are none. */
+static int64_t first_factor(const sgc_cube *cube)
+{
+    if (cube->source->has_levels)
+        return 1;
+    return cube->definition->level_count > 0 ? cube->definition->levels[0].from : 0;
+}
+
+static sgc_status open_sources(sgc_cube *cube, sgc_error *err)
+{
+    const sgc_definition *d = cube->definition;
+    const sgc_source_options options = {
+        .url = cube->source_url, .project = cube->project, .max_requests = cube->max_requests};
+    SGC_TRY(sgc_source_new(d, d->source, &options, &cube->source, err));
+    cube->level_sources = calloc(d->level_count + 1, sizeof *cube->level_sources);
+    if (cube->level_sources == NULL)
+        return sgc_fail_memory(err, d->level_count * sizeof *cube->level_sources, "sources");
+    for (size_t i = 0; i < d->level_count; i++)
+        SGC_TRY(sgc_source_new(d, d->levels[i].source, &options, &cube->level_sources[i], err));
+    return SGC_OK;
+}
+
 static sgc_status set_levels(sgc_cube *cube, int64_t chunk_width, int64_t chunk_height,
                              sgc_error *err)
 {
-    sgc_source *probe;
-    const sgc_source_options options = {.url = cube->source_url,
-                                        .max_requests = cube->max_requests};
-    SGC_TRY(sgc_source_new(cube->definition, cube->definition->source, &options, &probe, err));
-    cube->source = probe;
+    SGC_TRY(open_sources(cube, err));
     cube->level_count = sgc_layout_levels(cube->definition, chunk_width, chunk_height,
-                                          probe->has_levels, cube->levels);
+                                          first_factor(cube), cube->levels);
     return SGC_OK;
 }
 
@@ -153,22 +192,25 @@ static sgc_status stored_chunks(const sgc_cube *cube, const sgc_snapshot *snapsh
                                                        node->user_data_size, &metadata, err);
     if (status != SGC_OK)
         return sgc_fail_in(err, status, "%s: array %s", cube->place, path);
-    const bool good = metadata.dimension_count == 2;
-    *height = (int64_t)metadata.chunk_shape[0];
-    *width = (int64_t)metadata.chunk_shape[1];
+    const size_t y = cube->definition->time.count > 0 ? 1 : 0;
+    const bool good = metadata.dimension_count == y + 2;
+    if (good) {
+        *height = (int64_t)metadata.chunk_shape[y];
+        *width = (int64_t)metadata.chunk_shape[y + 1];
+    }
     sgc_array_metadata_clear(&metadata);
     return good ? SGC_OK
-                : sgc_fail(err, SGC_CORRUPT, "%s: array %s is not two-dimensional", cube->place,
-                           path);
+                : sgc_fail(err, SGC_CORRUPT, "%s: array %s has not %zu dimensions", cube->place,
+                           path, y + 2);
 }
 
-static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const char *dataset,
+static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const sgc_connection *c,
                             sgc_error *err)
 {
     sgc_definition *theirs;
     int64_t width, height;
     SGC_TRY(read_definition(cube, snapshot, &theirs, err));
-    SGC_TRY(choose_definition(cube, theirs, dataset, err));
+    SGC_TRY(choose_definition(cube, theirs, c, err));
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
     SGC_TRY(set_levels(cube, width, height, err));
     sgc_split_rule rules[SGC_SPLIT_RULES];
@@ -184,7 +226,7 @@ static sgc_status open_empty(sgc_cube *cube, const sgc_connection *c, sgc_error 
     if (c->dataset == NULL)
         return sgc_fail(err, SGC_INVALID,
                         "%s is empty: say what it shall hold, like dataset=ArcticDEM32m", c->place);
-    SGC_TRY(sgc_registry_find(c->dataset, &cube->definition, err));
+    SGC_TRY(sgc_connection_find_definition(c, c->dataset, &cube->definition, err));
     if (c->chunk_size > 0)
         cube->definition->chunk_width = cube->definition->chunk_height = c->chunk_size;
     return set_levels(cube, cube->definition->chunk_width, cube->definition->chunk_height, err);
@@ -202,6 +244,8 @@ sgc_status sgc_connection_open_repository(const sgc_connection *connection, sgc_
                                           sgc_error *err)
 {
     sgc_object_store *store;
+    if (connection->dataset == NULL) /* else they have been checked */
+        SGC_TRY(sgc_connection_check_parameters(connection, NULL, err));
     SGC_TRY(open_store(connection, &store, err));
     const sgc_status status = sgc_repository_open(store, NULL, out, err);
     if (status == SGC_OK)
@@ -258,7 +302,7 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
     /* A root snapshot has no nodes: somebody made the repository and was killed before the cube. */
     const bool made = sgc_snapshot_get(snapshot)->node_count > 0;
     if (made)
-        status = open_made(cube, snapshot, c->dataset, err);
+        status = open_made(cube, snapshot, c, err);
     else if (c->ref_choice != SGC_CHOOSE_BRANCH)
         status =
             sgc_fail(err, SGC_NOT_FOUND,
@@ -294,12 +338,16 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
     cube->place = strdup(c->place);
     cube->ref = strdup(c->ref);
     cube->source_url = c->source_url != NULL ? strdup(c->source_url) : NULL;
+    cube->project = c->project != NULL ? strdup(c->project) : NULL;
     sgc_status status = SGC_OK;
     if (cube->key == NULL || cube->place == NULL || cube->ref == NULL ||
-        (c->source_url != NULL && cube->source_url == NULL))
+        (c->source_url != NULL && cube->source_url == NULL) ||
+        (c->project != NULL && cube->project == NULL))
         status = sgc_fail_memory(err, strlen(key), "a cube");
     if (status == SGC_OK)
         status = open_cube(cube, c, err);
+    if (status == SGC_OK)
+        status = sgc_connection_check_parameters(c, cube->definition, err);
     if (status != SGC_OK) {
         free_cube(cube);
         return status;

@@ -23,11 +23,13 @@ struct sgc_cube {
     int compression_level;
     int spec_version;
     char *source_url;
+    char *project;
     sgc_definition *definition;
     sgc_level levels[SGC_MOST_LEVELS];
     size_t level_count;
-    sgc_source *source;
-    sgc_error no_load; /* why this cube cannot be loaded further; empty: it can */
+    sgc_source *source;         /* of full resolution */
+    sgc_source **level_sources; /* one per definition->levels */
+    sgc_error no_load;          /* why this cube cannot be loaded further; empty: it can */
 
     unsigned references; /* guarded by the registry */
     struct sgc_cube *next;
@@ -46,10 +48,24 @@ struct sgc_view {
     atomic_uint references;
     sgc_cube *cube; /* not counted: a view does not outlive its cube's handles */
     sgc_snapshot *snapshot;
-    /* By level; NULL where the level is not made yet. */
+    /* By level; NULL where the level is not made yet. A cube that is not of our making has channels
+     * and nothing that says what is complete. */
     sgc_array **channels[SGC_MOST_LEVELS]; /* band_count each */
     sgc_array *complete[SGC_MOST_LEVELS];
+    size_t steps[SGC_MOST_LEVELS];
 };
+
+/* The source that a level is loaded from; borrows. */
+sgc_source *sgc_cube_source(const sgc_cube *cube, size_t level);
+
+/* How many bands are loaded together: all or one. */
+size_t sgc_cube_unit_bands(const sgc_cube *cube);
+
+/* Reads what is complete of the bands from slice.band on, at slice.step, under `chunks` (columns,
+ * rows): band x row x column; 0 where the view has nothing. */
+SGC_CHECKED sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, sgc_slice slice,
+                                           size_t bands, sgc_rect chunks, uint8_t *flags,
+                                           sgc_error *err);
 
 sgc_view *sgc_view_ref(sgc_view *view);
 
@@ -75,20 +91,21 @@ void sgc_cube_view(sgc_cube *cube, sgc_view **out);
 /* Looks the reference up and adopts its snapshot. */
 SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
 
-/* A chunk position of a level. */
+/* What is loaded at once: a chunk position of a level, at a time step, of the bands from `band` on
+ * that are loaded together. */
 typedef struct sgc_position {
-    int32_t row, column;
+    int32_t row, column, step, band;
 } sgc_position;
 
-/* Gives (free with free()) the positions under `chunks` (columns, rows) that are not complete in
- * every channel; `view` may be NULL. */
-SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
-                                           sgc_rect chunks, sgc_position **positions, size_t *count,
-                                           sgc_error *err);
+/* Gives (free with free()) the positions under the window that are not complete in every channel;
+ * `view` may be NULL. */
+SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view,
+                                           const sgc_window *window, sgc_position **positions,
+                                           size_t *count, sgc_error *err);
 
-/* Sees to it that the repository and the nodes of a level exist. The caller is the thread that
- * loads. */
-SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, sgc_error *err);
+/* Sees to it that the repository and the nodes of a level exist, with so many time steps. The
+ * caller is the thread that loads. */
+SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err);
 
 /* Completes the positions and commits them, in batches. The caller is the thread that loads
  * (loader.c). */

@@ -3,6 +3,34 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
+#include <iterator>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "gdal_sgc/time_axis.h"
+
+namespace
+{
+
+bool SliceIsBefore(const sgc_slice &a, const sgc_slice &b)
+{
+    return a.step != b.step ? a.step < b.step : a.band < b.band;
+}
+
+struct ProgressCall {
+    GDALProgressFunc function;
+    void *data;
+};
+
+bool ReportProgress(void *user, double fraction)
+{
+    const auto *call = static_cast<const ProgressCall *>(user);
+    // The rest is for reading what has been loaded.
+    return call->function(fraction * 0.95, "", call->data) != FALSE;
+}
+
+} // namespace
 
 // ---- SGCHandle ----
 
@@ -27,32 +55,22 @@ SGCHandle::~SGCHandle()
     sgc_connection_free(connection_);
 }
 
-void SGCHandle::Announce(size_t level, const sgc_rect &rect)
+// Of the same rectangle, all bands that were said count.
+void SGCHandle::Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice)
 {
     const std::lock_guard<std::mutex> lock(mutex_);
     announced_.resize(std::max(announced_.size(), level + 1));
-    announced_[level] = rect;
+    Announcement &announced = announced_[level];
+    if (!sgc_rect_equal(announced.rect, rect))
+        announced = {rect, {}};
+    auto &slices = announced.slices;
+    const auto at = std::lower_bound(slices.begin(), slices.end(), slice, SliceIsBefore);
+    if (at == slices.end() || SliceIsBefore(slice, *at))
+        slices.insert(at, slice);
 }
 
-namespace
-{
-
-struct ProgressCall {
-    GDALProgressFunc function;
-    void *data;
-};
-
-bool ReportProgress(void *user, double fraction)
-{
-    const auto *call = static_cast<const ProgressCall *>(user);
-    // The rest is for reading what has been loaded.
-    return call->function(fraction * 0.95, "", call->data) != FALSE;
-}
-
-} // namespace
-
-CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress,
-                         void *progressData, sgc_view **view, bool *missing)
+CPLErr SGCHandle::Ensure(const sgc_window &window, GDALProgressFunc progress, void *progressData,
+                         sgc_view **view, bool *missing)
 {
     ProgressCall call = {progress, progressData};
     const sgc_progress report = {ReportProgress, &call};
@@ -61,16 +79,22 @@ CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc pr
     policy.missing_is_nodata = connection_->missing_is_nodata;
     policy.num_threads = connection_->num_threads;
     policy.progress = progress != nullptr ? &report : nullptr;
+    std::vector<sgc_slice> slices(window.slices, window.slices + window.slice_count), all;
+    std::sort(slices.begin(), slices.end(), SliceIsBefore);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         policy.max_bytes =
             connection_->max_download - std::min(connection_->max_download, downloaded_);
-        if (level < announced_.size())
-            policy.announced = announced_[level];
+        if (window.level < announced_.size()) {
+            const Announcement &announced = announced_[window.level];
+            std::set_union(slices.begin(), slices.end(), announced.slices.begin(),
+                           announced.slices.end(), std::back_inserter(all), SliceIsBefore);
+            policy.announced = {window.level, announced.rect, all.data(), all.size()};
+        }
     }
     sgc_ensured ensured = {};
     sgc_error error = {""};
-    const sgc_status status = sgc_cube_ensure(cube_, level, rect, &policy, &ensured, &error);
+    const sgc_status status = sgc_cube_ensure(cube_, &window, &policy, &ensured, &error);
     if (status != SGC_OK) {
         SGCReport(status, error);
         return CE_Failure;
@@ -79,26 +103,35 @@ CPLErr SGCHandle::Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc pr
         const std::lock_guard<std::mutex> lock(mutex_);
         downloaded_ += ensured.estimated_bytes;
     }
-    if (ensured.missing_chunks > 0)
-        WarnOfMissing(ensured.missing_chunks);
+    Warn(ensured);
     if (missing != nullptr)
         *missing = ensured.missing_chunks > 0;
     *view = ensured.view;
     return CE_None;
 }
 
-// Once a handle: a silent blank is worse than a warning, a thousand warnings are worse than one.
-void SGCHandle::WarnOfMissing(uint64_t chunks)
+bool SGCHandle::IsFirst(bool &warned)
 {
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (warned_)
-            return;
-        warned_ = true;
-    }
-    CPLError(CE_Warning, CPLE_AppDefined,
-             "SGC: %" PRIu64 " chunk%s of the window %s not in the cube and read%s as nodata",
-             chunks, chunks == 1 ? "" : "s", chunks == 1 ? "is" : "are", chunks == 1 ? "s" : "");
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return !std::exchange(warned, true);
+}
+
+// Once a handle: a silent blank is worse than a warning, a thousand warnings are worse than one.
+void SGCHandle::Warn(const sgc_ensured &ensured)
+{
+    const uint64_t missing = ensured.missing_chunks, unverified = ensured.unverified_chunks;
+    if (missing > 0 && IsFirst(warnedOfMissing_))
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: %" PRIu64 " chunk%s of the window %s not in the cube and read%s as nodata",
+                 missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are",
+                 missing == 1 ? "s" : "");
+    if (unverified > 0 && IsFirst(warnedOfUnverified_))
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: %" PRIu64 " chunk%s of the window %s shown as stored by another program; "
+                 "whether all patches are in %s only the source can tell, and nothing may be "
+                 "downloaded",
+                 unverified, unverified == 1 ? "" : "s", unverified == 1 ? "is" : "are",
+                 unverified == 1 ? "it" : "them");
 }
 
 // ---- SGCDataset ----
@@ -145,6 +178,28 @@ static std::vector<size_t> ChooseChannels(const SGCHandle &handle)
     return result;
 }
 
+// The time steps that become bands: *count is 0 where the cube is to be shown as a container.
+// False, having reported why, when TIME names none.
+static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
+{
+    const sgc_definition *definition = sgc_cube_definition(handle.Cube());
+    const char *time = handle.Connection().time;
+    *first = 0;
+    *count = definition->time.count == 0 ? 1 : 0;
+    if (time == nullptr)
+        return true;
+    if (definition->time.count == 0) {
+        CPLError(CE_Failure, CPLE_IllegalArg, "SGC: TIME=%s: %s has no time axis", time,
+                 definition->id);
+        return false;
+    }
+    sgc_error error = {""};
+    const sgc_status status = sgc_time_axis_find(&definition->time, time, first, count, &error);
+    if (status != SGC_OK)
+        SGCReport(status, error);
+    return status == SGC_OK;
+}
+
 GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
 {
     if (!Identify(info) || (info->nOpenFlags & GDAL_OF_RASTER) == 0)
@@ -157,19 +212,26 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     auto handle = SGCHandle::Open(info->pszFilename, info->papszOpenOptions);
     if (handle == nullptr)
         return nullptr;
+    size_t first, count;
     const auto channels = ChooseChannels(*handle);
-    if (channels.empty())
+    if (channels.empty() || !ChooseSteps(*handle, &first, &count))
         return nullptr;
-    auto dataset = std::unique_ptr<SGCDataset>(new SGCDataset(handle, 0, channels));
+    std::vector<sgc_slice> slices;
+    for (size_t step = first; step < first + count; step++)
+        for (const size_t channel : channels)
+            slices.push_back({channel, step});
+    auto dataset = std::unique_ptr<SGCDataset>(new SGCDataset(handle, 0, slices));
     for (size_t level = 1; level < sgc_cube_level_count(handle->Cube()); level++)
-        dataset->overviews_.emplace_back(new SGCDataset(handle, level, channels));
+        dataset->overviews_.emplace_back(new SGCDataset(handle, level, slices));
     dataset->SetDescription(info->pszFilename);
     dataset->DescribeCube();
+    if (slices.empty() && !dataset->AddSubdatasets(channels))
+        return nullptr;
     return dataset.release();
 }
 
 SGCDataset::SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
-                       const std::vector<size_t> &channels)
+                       const std::vector<sgc_slice> &slices)
     : handle_(std::move(handle)), level_(level)
 {
     const sgc_grid &grid = sgc_cube_level(handle_->Cube(), level)->grid;
@@ -178,10 +240,81 @@ SGCDataset::SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
     nRasterYSize = static_cast<int>(grid.height);
     spatialRef_.SetAxisMappingStrategy(OAMS_TRADITIONAL_GIS_ORDER);
     spatialRef_.SetFromUserInput(grid.crs);
-    for (size_t i = 0; i < channels.size(); i++)
-        SetBand(static_cast<int>(i) + 1, new SGCBand(this, static_cast<int>(i) + 1, channels[i]));
+    const bool byChannel =
+        slices.empty() || slices.front().band != slices.back().band || slices.size() == 1;
+    const bool byTime = !slices.empty() && slices.front().step != slices.back().step;
+    for (const auto &slice : slices) {
+        auto band = new SGCBand(this, nBands + 1, slice);
+        SetBand(nBands + 1, band);
+        band->Describe(byChannel, byTime);
+    }
     GDALDataset::SetMetadataItem("INTERLEAVE", "BAND", "IMAGE_STRUCTURE");
     GDALDataset::SetMetadataItem("COMPRESSION", "ZSTD", "IMAGE_STRUCTURE");
+}
+
+// ---- the parts of a cube with a time axis ----
+
+bool SGCDataset::AddSubdataset(const char *time, const char *channels,
+                               const std::string &description)
+{
+    sgc_buffer name = {};
+    sgc_error error = {""};
+    const sgc_status status =
+        sgc_connection_print(&handle_->Connection(), time, channels, &name, &error);
+    if (status == SGC_OK) {
+        subdatasets_++;
+        GDALDataset::SetMetadataItem(CPLSPrintf("SUBDATASET_%d_NAME", subdatasets_),
+                                     reinterpret_cast<const char *>(name.data), "SUBDATASETS");
+        GDALDataset::SetMetadataItem(CPLSPrintf("SUBDATASET_%d_DESC", subdatasets_),
+                                     description.c_str(), "SUBDATASETS");
+    } else {
+        SGCReport(status, error);
+    }
+    sgc_buffer_free(&name);
+    return status == SGC_OK;
+}
+
+// One for each time step, those with data first, and one for each channel.
+bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
+{
+    constexpr int MOST_STEPS = 100;
+    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
+    const sgc_time_axis &axis = definition->time;
+    std::string names;
+    for (const size_t channel : channels)
+        names += std::string(names.empty() ? "" : ",") + definition->bands[channel].name;
+    const char *chosen = handle_->Connection().channels != nullptr ? names.c_str() : nullptr;
+    const std::unique_ptr<bool[]> hasData(new bool[axis.count]);
+    sgc_cube_find_steps_with_data(handle_->Cube(), hasData.get());
+    char time[SGC_TIME_SIZE], last[SGC_TIME_SIZE];
+    const std::string plural = channels.size() == 1 ? " channel" : " channels";
+    for (const bool withData : {true, false}) {
+        for (size_t step = 0; step < axis.count && subdatasets_ < MOST_STEPS; step++) {
+            if (hasData[step] != withData)
+                continue;
+            sgc_time_format(axis.starts[step], time);
+            if (!AddSubdataset(time, chosen,
+                               std::string(time) + ": " + std::to_string(channels.size()) + plural +
+                                   (withData ? "" : ", nothing loaded yet")))
+                return false;
+        }
+    }
+    sgc_time_format(axis.starts[0], time);
+    sgc_time_format(axis.starts[axis.count - 1], last);
+    const std::string range = std::string(time) + "/" + last;
+    std::vector<size_t> each = channels; // of whatever type
+    if (chosen == nullptr) {
+        each.resize(definition->band_count);
+        std::iota(each.begin(), each.end(), size_t{0});
+    }
+    for (const size_t channel : each) {
+        const char *name = definition->bands[channel].name;
+        if (!AddSubdataset(range.c_str(), name,
+                           std::string(name) + ": " + std::to_string(axis.count) +
+                               (axis.count == 1 ? " time step" : " time steps")))
+            return false;
+    }
+    return true;
 }
 
 SGCDataset::~SGCDataset()
@@ -256,8 +389,9 @@ const char *SGCDataset::GetMetadataItem(const char *name, const char *domain)
         return nullptr;
     sgc_missing missing = {};
     sgc_error error = {""};
-    const sgc_status status =
-        sgc_cube_missing(handle_->Cube(), level_, {x, y, width, height}, &missing, &error);
+    const auto slices = Slices(nBands, nullptr);
+    const sgc_window window = {level_, {x, y, width, height}, slices.data(), slices.size()};
+    const sgc_status status = sgc_cube_missing(handle_->Cube(), &window, &missing, &error);
     if (status != SGC_OK) {
         SGCReport(status, error);
         return nullptr;
@@ -277,6 +411,17 @@ SGCDataset *SGCDataset::Overview(int index)
                                                  : nullptr;
 }
 
+// What the bands show; without a map, the first ones.
+std::vector<sgc_slice> SGCDataset::Slices(int bandCount, const int *bandMap)
+{
+    std::vector<sgc_slice> result;
+    for (int i = 0; i < bandCount; i++)
+        result.push_back(
+            static_cast<SGCBand *>(GetRasterBand(bandMap != nullptr ? bandMap[i] : i + 1))
+                ->Slice());
+    return result;
+}
+
 CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
                              int bufXSize, int bufYSize, GDALDataType bufType, int bandCount,
                              BANDMAP_TYPE bandMap, GSpacing pixelSpace, GSpacing lineSpace,
@@ -288,8 +433,10 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
                                       extra);
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    const auto slices = Slices(bandCount, bandMap);
+    const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
-    if (handle_->Ensure(level_, rect, extra->pfnProgress, extra->pProgressData, &view) != CE_None)
+    if (handle_->Ensure(window, extra->pfnProgress, extra->pProgressData, &view) != CE_None)
         return CE_Failure;
     CPLErr result = CE_None;
     for (int i = 0; i < bandCount && result == CE_None; i++) {

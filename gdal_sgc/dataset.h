@@ -33,23 +33,30 @@ class SGCHandle
     }
 
     // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
-    void Announce(size_t level, const sgc_rect &rect);
+    void Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice);
 
     // Ensures the window and gives the view to read it from. Failures are reported.
     // *missing, if not nullptr, tells whether some of it reads as nodata for lack of a download.
-    CPLErr Ensure(size_t level, const sgc_rect &rect, GDALProgressFunc progress, void *progressData,
+    CPLErr Ensure(const sgc_window &window, GDALProgressFunc progress, void *progressData,
                   sgc_view **view, bool *missing = nullptr);
 
   private:
+    // What was said of a level: a rectangle, and its slices by step and band.
+    struct Announcement {
+        sgc_rect rect{};
+        std::vector<sgc_slice> slices{};
+    };
+
     SGCHandle() = default;
-    void WarnOfMissing(uint64_t chunks);
+    bool IsFirst(bool &warned);
+    void Warn(const sgc_ensured &ensured);
 
     sgc_connection *connection_ = nullptr;
     sgc_cube *cube_ = nullptr;
     std::mutex mutex_{};
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
-    bool warned_ = false;
-    std::vector<sgc_rect> announced_{}; // by level
+    bool warnedOfMissing_ = false, warnedOfUnverified_ = false;
+    std::vector<Announcement> announced_{}; // by level
 };
 
 class SGCBand;
@@ -92,20 +99,31 @@ class SGCDataset final : public GDALDataset
 
   private:
     SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
-               const std::vector<size_t> &channels);
+               const std::vector<sgc_slice> &slices);
+    std::vector<sgc_slice> Slices(int bandCount, const int *bandMap);
     void DescribeCube();
+    bool AddSubdatasets(const std::vector<size_t> &channels);
+    bool AddSubdataset(const char *time, const char *channels, const std::string &description);
 
     std::shared_ptr<SGCHandle> handle_;
     size_t level_;
     OGRSpatialReference spatialRef_{};
     std::vector<std::unique_ptr<SGCDataset>> overviews_{};
     CPLString windowState_{};
+    int subdatasets_ = 0;
 };
 
 class SGCBand final : public GDALRasterBand
 {
   public:
-    SGCBand(SGCDataset *dataset, int number, size_t channel);
+    SGCBand(SGCDataset *dataset, int number, const sgc_slice &slice);
+
+    const sgc_slice &Slice() const
+    {
+        return slice_;
+    }
+    // Its name where several bands are of the same channel or step.
+    void Describe(bool byChannel, bool byTime);
 
     double GetNoDataValue(int *success) override;
     const char *GetUnitType() override;
@@ -133,11 +151,12 @@ class SGCBand final : public GDALRasterBand
                        GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                        const GDALRasterIOExtraArg &extra);
     const sgc_band &Definition() const;
+    sgc_window Window(const sgc_rect &rect) const;
 
     void DropIncompleteBlocks();
 
     SGCDataset *dataset_; // poDS
-    size_t channel_;
+    sgc_slice slice_;
     std::vector<std::pair<int, int>> incomplete_{}; // blocks that GDAL may keep with nodata in them
 };
 

@@ -54,6 +54,7 @@ void GDALRegister_SGC()
     driver->SetDescription("SGC");
     driver->SetMetadataItem(GDAL_DCAP_RASTER, "YES");
     driver->SetMetadataItem(GDAL_DCAP_OPEN, "YES");
+    driver->SetMetadataItem(GDAL_DMD_SUBDATASETS, "YES");
     driver->SetMetadataItem(GDAL_DMD_LONGNAME, "Smart geocubes that fill themselves");
     driver->SetMetadataItem(GDAL_DMD_CONNECTION_PREFIX, SGC_PREFIX);
     char *options = sgc_connection_option_list();

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/number_text.h"
+#include "gdal_sgc/time_axis.h"
+
 enum { COMPLETE_CHUNK = 64, COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
 
 /* ---- levels ---- */
@@ -37,19 +40,26 @@ sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect)
                       (rect.y + rect.height - 1) / level->chunk_height - y + 1};
 }
 
+size_t sgc_layout_steps(const sgc_definition *definition)
+{
+    return definition->time.count > 0 ? definition->time.count : 1;
+}
+
 size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
-                         int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS])
+                         int64_t chunk_height, int64_t from, sgc_level levels[SGC_MOST_LEVELS])
 {
     const int64_t step = definition->band_count > MANY_CHANNELS ? 4 : 2;
-    levels[0] = (sgc_level){1, definition->grid, chunk_width, chunk_height};
-    size_t count = 1;
     const int64_t width = chunk_width >= 4 ? chunk_width / 4 : 1;
     const int64_t height = chunk_height >= 4 ? chunk_height / 4 : 1;
-    while (has_levels && count < SGC_MOST_LEVELS &&
-           (levels[count - 1].grid.width > width || levels[count - 1].grid.height > height)) {
-        const int64_t factor = levels[count - 1].factor * step;
-        levels[count++] =
-            (sgc_level){factor, sgc_grid_at_level(&definition->grid, factor), width, height};
+    levels[0] = (sgc_level){1, definition->grid, chunk_width, chunk_height};
+    size_t count = 1;
+    sgc_grid finer = definition->grid;
+    for (int64_t factor = step;
+         from > 0 && count < SGC_MOST_LEVELS && (finer.width > width || finer.height > height);
+         factor *= step) {
+        finer = sgc_grid_at_level(&definition->grid, factor);
+        if (factor >= from)
+            levels[count++] = (sgc_level){factor, finer, width, height};
     }
     return count;
 }
@@ -59,9 +69,9 @@ void sgc_layout_split_rules(const sgc_definition *definition, const sgc_level *f
 {
     enum { SMALLEST = 16, LARGEST = 128, MOST_MANIFESTS = 100000 };
     const double nx = (double)sgc_level_columns(full), ny = (double)sgc_level_rows(full);
+    const double arrays = (double)definition->band_count * (double)sgc_layout_steps(definition);
     uint32_t side = SMALLEST;
-    while (side < LARGEST &&
-           (double)definition->band_count * ceil(ny / side) * ceil(nx / side) > MOST_MANIFESTS)
+    while (side < LARGEST && arrays * ceil(ny / side) * ceil(nx / side) > MOST_MANIFESTS)
         side *= 2;
     rules[0] = (sgc_split_rule){"time", 1};
     rules[1] = (sgc_split_rule){"y", side};
@@ -85,24 +95,18 @@ void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE])
 
 /* ---- documents ---- */
 
-enum { NUMBER_SIZE = 32 };
-
 /* As Python prints floats: the shortest text that is the same double, and never without a point.
  * cJSON rounds to 15 digits where that is nearly the same, in which grids would drift. */
-static void print_number(double value, char text[NUMBER_SIZE])
+static void print_number(double value, char text[SGC_NUMBER_TEXT_SIZE])
 {
-    for (int digits = 15; digits <= 17; digits++) {
-        CPLsnprintf(text, NUMBER_SIZE, "%.*g", digits, value);
-        if (CPLAtof(text) == value)
-            break;
-    }
+    sgc_number_print(value, text);
     if (strpbrk(text, ".en") == NULL)
         strcat(text, ".0");
 }
 
 static void add_number(cJSON *object, const char *key, double value)
 {
-    char text[NUMBER_SIZE];
+    char text[SGC_NUMBER_TEXT_SIZE];
     print_number(value, text);
     cJSON_AddRawToObject(object, key, text);
 }
@@ -169,24 +173,40 @@ static cJSON *channel_attributes(const sgc_band *band)
     return attributes;
 }
 
+/* Describes an array of rows and columns, with a time axis where the cube has one, behind as many
+ * dimensions as it has already. */
+static void add_dimensions(sgc_array_metadata *metadata, const sgc_definition *definition,
+                           size_t steps, const uint64_t shape[2], const uint64_t chunk[2])
+{
+    static char time[] = "time", y[] = "y", x[] = "x";
+    const struct {
+        char *name;
+        uint64_t length, chunk;
+    } dimensions[] = {{time, steps, 1}, {y, shape[0], chunk[0]}, {x, shape[1], chunk[1]}};
+    for (size_t i = definition->time.count > 0 ? 0 : 1; i < 3; i++) {
+        const size_t d = metadata->dimension_count++;
+        metadata->shape[d] = dimensions[i].length;
+        metadata->chunk_shape[d] = dimensions[i].chunk;
+        metadata->dimension_names[d] = dimensions[i].name;
+    }
+    metadata->has_dimension_names = true;
+}
+
 static sgc_status put_channel(sgc_session *session, const sgc_definition *definition,
-                              const sgc_level *level, size_t b, int compression_level,
+                              const sgc_level *level, size_t b, size_t steps, int compression_level,
                               sgc_error *err)
 {
     const sgc_band *band = &definition->bands[b];
-    static char name_y[] = "y", name_x[] = "x";
+    const uint64_t shape[] = {(uint64_t)level->grid.height, (uint64_t)level->grid.width};
+    const uint64_t chunk[] = {(uint64_t)level->chunk_height, (uint64_t)level->chunk_width};
     sgc_array_metadata metadata = {
-        .dimension_count = 2,
-        .shape = {(uint64_t)level->grid.height, (uint64_t)level->grid.width},
-        .chunk_shape = {(uint64_t)level->chunk_height, (uint64_t)level->chunk_width},
-        .has_dimension_names = true,
-        .dimension_names = {name_y, name_x},
         .codecs = {.count = 1,
                    .list = {{.kind = SGC_BLOSC,
                              .level = compression_level,
                              .compressor = "zstd",
                              .shuffle = 2}}},
     };
+    add_dimensions(&metadata, definition, steps, shape, chunk);
     SGC_TRY(sgc_data_type_parse(band->data_type, &metadata.type, err));
     metadata.codecs.list[0].type_size = sgc_data_type_size(metadata.type);
     char path[SGC_PATH_SIZE], fill[32];
@@ -199,19 +219,20 @@ static sgc_status put_channel(sgc_session *session, const sgc_definition *defini
 }
 
 static sgc_status put_complete(sgc_session *session, const sgc_definition *definition,
-                               const sgc_level *level, sgc_error *err)
+                               const sgc_level *level, size_t steps, sgc_error *err)
 {
-    static char name_channel[] = "channel", name_y[] = "y", name_x[] = "x";
-    const sgc_array_metadata metadata = {
+    static char name_channel[] = "channel";
+    static const uint64_t chunk[] = {COMPLETE_CHUNK, COMPLETE_CHUNK};
+    const uint64_t shape[] = {(uint64_t)sgc_level_rows(level), (uint64_t)sgc_level_columns(level)};
+    sgc_array_metadata metadata = {
         .type = SGC_UINT8,
-        .dimension_count = 3,
-        .shape = {definition->band_count, (uint64_t)sgc_level_rows(level),
-                  (uint64_t)sgc_level_columns(level)},
-        .chunk_shape = {1, COMPLETE_CHUNK, COMPLETE_CHUNK},
-        .has_dimension_names = true,
-        .dimension_names = {name_channel, name_y, name_x},
+        .dimension_count = 1,
+        .shape = {definition->band_count},
+        .chunk_shape = {1},
+        .dimension_names = {name_channel},
         .codecs = {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3, .checksum = true}}},
     };
+    add_dimensions(&metadata, definition, steps, shape, chunk);
     char path[SGC_PATH_SIZE];
     sgc_layout_complete_path(level, path);
     cJSON *attributes = cJSON_CreateObject();
@@ -228,12 +249,13 @@ static sgc_status put_level_group(sgc_session *session, const sgc_level *level, 
 }
 
 sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
-                                const sgc_level *level, int compression_level, sgc_error *err)
+                                const sgc_level *level, size_t steps, int compression_level,
+                                sgc_error *err)
 {
     SGC_TRY(put_level_group(session, level, err));
     for (size_t b = 0; b < definition->band_count; b++)
-        SGC_TRY(put_channel(session, definition, level, b, compression_level, err));
-    return put_complete(session, definition, level, err);
+        SGC_TRY(put_channel(session, definition, level, b, steps, compression_level, err));
+    return put_complete(session, definition, level, steps, err);
 }
 
 /* ---- coordinates ---- */
@@ -246,17 +268,16 @@ static sgc_status put_values(sgc_session *session, const char *path,
     return sgc_array_write(session, path, origin, metadata->shape, values, 1, err);
 }
 
-/* Pixel centres, in exactly the arithmetic of datasets guide 1.1. */
-static sgc_status put_axis(sgc_session *session, char *name, int64_t count, double origin,
-                           double step, const char *units, const char *crs, sgc_error *err)
+/* Puts a coordinate of 8-byte items, one chunk. */
+static sgc_status put_coordinate(sgc_session *session, char *name, sgc_data_type type, size_t count,
+                                 const void *values, const char *fill_value,
+                                 const cJSON *attributes, sgc_error *err)
 {
-    const size_t n = (size_t)count;
-    const sgc_array_metadata metadata = {
-        .type = SGC_FLOAT64,
+    sgc_array_metadata metadata = {
+        .type = type,
         .dimension_count = 1,
-        .shape = {n},
-        .chunk_shape = {n},
-        .fill_value = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f},
+        .shape = {count},
+        .chunk_shape = {count},
         .has_dimension_names = true,
         .dimension_names = {name},
         .codecs = {.count = 1,
@@ -264,8 +285,19 @@ static sgc_status put_axis(sgc_session *session, char *name, int64_t count, doub
                              .level = COORDINATE_LEVEL,
                              .compressor = "zstd",
                              .shuffle = 1,
-                             .type_size = sizeof(double)}}},
+                             .type_size = 8}}},
     };
+    char path[8];
+    snprintf(path, sizeof path, "/%s", name);
+    SGC_TRY(put_document(session, path, &metadata, fill_value, attributes, err));
+    return put_values(session, path, &metadata, values, err);
+}
+
+/* Pixel centres, in exactly the arithmetic of datasets guide 1.1. */
+static sgc_status put_axis(sgc_session *session, char *name, int64_t count, double origin,
+                           double step, const char *units, const char *crs, sgc_error *err)
+{
+    const size_t n = (size_t)count;
     double *values = malloc(n * sizeof *values);
     if (values == NULL)
         return sgc_fail_memory(err, n * sizeof *values, "coordinates");
@@ -276,11 +308,31 @@ static sgc_status put_axis(sgc_session *session, char *name, int64_t count, doub
     add_number(attributes, "resolution", step);
     cJSON_AddStringToObject(attributes, "crs", crs);
     cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
-    char path[8];
-    snprintf(path, sizeof path, "/%s", name);
-    sgc_status status = put_document(session, path, &metadata, "\"NaN\"", attributes, err);
-    if (status == SGC_OK)
-        status = put_values(session, path, &metadata, values, err);
+    const sgc_status status =
+        put_coordinate(session, name, SGC_FLOAT64, n, values, "\"NaN\"", attributes, err);
+    cJSON_Delete(attributes);
+    free(values);
+    return status;
+}
+
+static sgc_status put_time(sgc_session *session, const sgc_time_axis *axis, sgc_error *err)
+{
+    static char name[] = "time";
+    if (axis->count == 0)
+        return SGC_OK;
+    const sgc_time_units units = sgc_time_units_choose(axis);
+    char text[SGC_TIME_UNITS_SIZE];
+    sgc_time_units_format(&units, text);
+    int64_t *values = malloc(axis->count * sizeof *values);
+    if (values == NULL)
+        return sgc_fail_memory(err, axis->count * sizeof *values, "time steps");
+    for (size_t i = 0; i < axis->count; i++)
+        values[i] = (axis->starts[i] - units.reference) / units.unit;
+    cJSON *attributes = cJSON_CreateObject();
+    cJSON_AddStringToObject(attributes, "units", text);
+    cJSON_AddStringToObject(attributes, "calendar", "proleptic_gregorian");
+    const sgc_status status =
+        put_coordinate(session, name, SGC_INT64, axis->count, values, "0", attributes, err);
     cJSON_Delete(attributes);
     free(values);
     return status;
@@ -380,7 +432,7 @@ static void add_wkt(cJSON *attributes, OGRSpatialReferenceH crs)
 
 static void add_geotransform(cJSON *attributes, const double transform[6])
 {
-    char numbers[6][NUMBER_SIZE], text[6 * NUMBER_SIZE];
+    char numbers[6][SGC_NUMBER_TEXT_SIZE], text[6 * SGC_NUMBER_TEXT_SIZE];
     for (int i = 0; i < 6; i++)
         print_number(transform[i], numbers[i]);
     snprintf(text, sizeof text, "%s %s %s %s %s %s", numbers[0], numbers[1], numbers[2], numbers[3],
@@ -453,10 +505,13 @@ sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *defin
     sgc_status status = OSRSetFromUserInput(crs, definition->crs) == OGRERR_NONE
                             ? put_root(session, definition, err)
                             : sgc_fail(err, SGC_INVALID, "unknown CRS \"%s\"", definition->crs);
+    const size_t steps = sgc_layout_steps(definition);
     for (size_t b = 0; status == SGC_OK && b < definition->band_count; b++)
-        status = put_channel(session, definition, full, b, compression_level, err);
+        status = put_channel(session, definition, full, b, steps, compression_level, err);
     if (status == SGC_OK)
         status = put_axes(session, definition, OSRIsGeographic(crs), err);
+    if (status == SGC_OK)
+        status = put_time(session, &definition->time, err);
     if (status == SGC_OK)
         status = put_crs(session, definition, crs, err);
     if (status == SGC_OK)
@@ -464,7 +519,7 @@ sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *defin
     if (status == SGC_OK)
         status = put_level_group(session, full, err);
     if (status == SGC_OK)
-        status = put_complete(session, definition, full, err);
+        status = put_complete(session, definition, full, steps, err);
     OSRDestroySpatialReference(crs);
     return status;
 }

@@ -27,10 +27,13 @@ sgc_rect sgc_level_chunk_rect(const sgc_level *level, int64_t row, int64_t colum
 /* The chunks that meet `rect`, which lies inside the level: columns, rows. */
 sgc_rect sgc_level_chunks(const sgc_level *level, sgc_rect rect);
 
-/* Lists the levels of a cube whose full resolution has such chunks; without `has_levels` that is
- * the only one. Returns their number, at most SGC_MOST_LEVELS. */
+/* The number of time steps; 1 when the cube is static. */
+size_t sgc_layout_steps(const sgc_definition *definition);
+
+/* Lists the levels of a cube whose full resolution has such chunks: that one, and those of the
+ * factor `from` and coarser; 0: no others. Returns their number, at most SGC_MOST_LEVELS. */
 size_t sgc_layout_levels(const sgc_definition *definition, int64_t chunk_width,
-                         int64_t chunk_height, bool has_levels, sgc_level levels[SGC_MOST_LEVELS]);
+                         int64_t chunk_height, int64_t from, sgc_level levels[SGC_MOST_LEVELS]);
 
 /* The windows that manifests are split into (architecture 6.8). */
 enum { SGC_SPLIT_RULES = 3 };
@@ -49,10 +52,10 @@ SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_defin
                                            const sgc_level *full, int compression_level,
                                            sgc_error *err);
 
-/* Puts the nodes of a further level into the session. */
+/* Puts the nodes of a further level, of so many time steps, into the session. */
 SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
-                                            const sgc_level *level, int compression_level,
-                                            sgc_error *err);
+                                            const sgc_level *level, size_t steps,
+                                            int compression_level, sgc_error *err);
 
 /* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND
  * without. */

@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "gdal_sgc/compose.h"
 #include "gdal_sgc/cube_private.h"
 
 SGC_BEGIN_C
@@ -15,15 +16,15 @@ enum {
     SGC_COMPLETE_FOR_NOW = 2, /* an asset was missing that may come */
 };
 
-/* A chunk position and what became of it. A worker owns it until `done`, the committer afterwards.
+/* A position and what became of it. A worker owns it until `done`, the committer afterwards.
  */
 typedef struct sgc_task {
     sgc_position at;
     bool done;           /* guarded by the load's mutex */
     bool locked;         /* by this process, on disk */
     uint8_t complete;    /* what to record; 0: nothing, somebody else has it or it failed */
-    sgc_chunk_ref *refs; /* one per band */
-    sgc_buffer *inlined; /* one per band: what inline references borrow from */
+    sgc_chunk_ref *refs; /* one per band of the position */
+    sgc_buffer *inlined; /* likewise: what inline references borrow from */
     bool in_batch;       /* waits for the commit in hand */
     bool committed;
 } sgc_task;
@@ -34,13 +35,23 @@ typedef struct sgc_patch_cost {
     double seconds;
 } sgc_patch_cost;
 
+/* The patches of a time step that meet a load. */
+typedef struct sgc_step_patches {
+    size_t step;
+    sgc_rect extent; /* around the step's chunks: pixels of the level */
+    sgc_patch_list list;
+    sgc_patch_cost *costs; /* one per patch; guarded by the mutex */
+} sgc_step_patches;
+
 typedef struct sgc_loading {
     sgc_cube *cube;
     size_t level;
     const sgc_policy *policy;
-    sgc_patch_list patches;
-    sgc_patch_cost *costs; /* one per patch; guarded by the mutex */
-    char **configuration;  /* of the caller's thread */
+    sgc_source *source;
+    sgc_step_patches *steps; /* ascending */
+    size_t step_count;
+    size_t bands_at_once; /* that a worker composes */
+    char **configuration; /* of the caller's thread */
     unsigned encode_threads;
     atomic_bool stop;      /* fetches end as soon as they can */
     pthread_mutex_t mutex; /* guards the rest */
@@ -56,10 +67,19 @@ static inline const sgc_level *sgc_loading_level(const sgc_loading *l)
     return &l->cube->levels[l->level];
 }
 
+/* Of the whole cube. */
 static inline size_t sgc_loading_bands(const sgc_loading *l)
 {
     return l->cube->definition->band_count;
 }
+
+static inline size_t sgc_loading_unit_bands(const sgc_loading *l)
+{
+    return sgc_cube_unit_bands(l->cube);
+}
+
+/* The patches of one of the load's time steps. */
+sgc_step_patches *sgc_loading_patches(const sgc_loading *l, size_t step);
 
 /* Seconds of monotonic time since `start`. */
 static inline double sgc_seconds_since(const struct timespec *start)
@@ -74,22 +94,34 @@ bool sgc_loading_stops(void *user);
 
 /* ---- fill.c ---- */
 
+/* A channel of a chunk under composition. */
+typedef struct sgc_plane {
+    size_t band;
+    sgc_canvas canvas;
+    uint8_t *window; /* of one patch */
+    uint8_t *window_valid;
+    bool absent; /* a patch has no such band */
+} sgc_plane;
+
 /* What one worker works with, allocated once. */
 typedef struct sgc_workspace {
     sgc_loading *load;
-    unsigned char *chunk;  /* one encoded block of a channel, decoded */
-    uint8_t *valid;        /* of the chunk */
-    unsigned char *window; /* of one patch */
-    uint8_t *window_valid;
+    sgc_plane *planes; /* load->bands_at_once, like all that follow */
+    sgc_plane **open;  /* those that the patch in hand may change */
+    size_t open_count;
+    size_t *bands; /* of the open ones, for the source */
+    void **pixels;
+    uint8_t **valid;
 } sgc_workspace;
 
-/* Bytes that a worker needs. */
-size_t sgc_workspace_size(const sgc_loading *l);
+/* Decides how many bands a worker composes at once, and says how many workers SGC_LOAD_MEMORY
+ * bears, at least 1. */
+double sgc_plan_memory(sgc_loading *l);
 /* Must be freed in any case. */
 SGC_CHECKED sgc_status sgc_workspace_init(sgc_workspace *w, sgc_loading *l, sgc_error *err);
 void sgc_workspace_free(sgc_workspace *w);
 
-/* Composes, encodes and writes all channels of a task's chunk. */
+/* Composes, encodes and writes the chunks of a task's bands. */
 SGC_CHECKED sgc_status sgc_fill_chunk(sgc_workspace *w, const sgc_view *view, sgc_task *t,
                                       sgc_error *err);
 

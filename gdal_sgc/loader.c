@@ -1,6 +1,6 @@
 /* From chunks that are missing to a committed snapshot.
  *
- * The caller's thread plans, starts workers, reports progress and commits; workers take one chunk
+ * The caller's thread plans, starts workers, reports progress and commits; workers take one
  * position at a time, read the windows of all patches that meet it, compose, encode and write its
  * objects. Other processes on the disk do the same: a position whose lock they hold is left to them
  * and looked at again when nothing else is left to do, so processes with one window share its work.
@@ -33,13 +33,41 @@ bool sgc_loading_stops(void *user)
 
 /* ---- claims ---- */
 
-/* The lock of a chunk position: its coordinates as bit fields, above the store's own locks. */
+/* The bits that numbers below `count` need. */
+static int bits_for(int64_t count)
+{
+    int bits = 0;
+    while ((count - 1) >> bits > 0)
+        bits++;
+    return bits;
+}
+
+/* The lock of a position: its level, channel, time step, row and column as bit fields, as wide as
+ * the cube needs them, above the store's own locks. In a cube beyond all measure the fields of the
+ * finest levels would not fit: there two positions may share a lock, and one waits for the other.
+ */
 static int64_t lock_number(const sgc_loading *l, sgc_position at)
 {
-    int64_t exponent = 0;
-    while (sgc_loading_level(l)->factor >> exponent > 1)
-        exponent++;
-    return INT64_C(1) << 62 | exponent << 56 | (int64_t)at.row << 28 | (int64_t)at.column;
+    enum { USABLE_BITS = 62, FACTORS = 32, STEPS = 1 << 20 };
+    const sgc_cube *cube = l->cube;
+    int64_t rows = 1, columns = 1;
+    for (size_t i = 0; i < cube->level_count; i++) {
+        const int64_t r = sgc_level_rows(&cube->levels[i]);
+        const int64_t c = sgc_level_columns(&cube->levels[i]);
+        rows = r > rows ? r : rows;
+        columns = c > columns ? c : columns;
+    }
+    const struct {
+        int64_t value, count;
+    } fields[] = {{bits_for(sgc_loading_level(l)->factor), FACTORS},
+                  {at.band, (int64_t)sgc_loading_bands(l)},
+                  {at.step, STEPS},
+                  {at.row, rows},
+                  {at.column, columns}};
+    uint64_t number = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        number = number << bits_for(fields[i].count) | (uint64_t)fields[i].value;
+    return INT64_C(1) << USABLE_BITS | (int64_t)(number & ((UINT64_C(1) << USABLE_BITS) - 1));
 }
 
 static sgc_status claim(sgc_loading *l, sgc_task *t, sgc_error *err)
@@ -87,13 +115,14 @@ static sgc_task *take_task(sgc_loading *l)
 static sgc_status is_still_missing(sgc_loading *l, const sgc_task *t, bool *missing, sgc_error *err)
 {
     SGC_TRY(sgc_cube_refresh(l->cube, err));
+    const sgc_slice slice = {(size_t)t->at.band, (size_t)t->at.step};
+    const sgc_window window = {
+        l->level, sgc_level_chunk_rect(sgc_loading_level(l), t->at.row, t->at.column), &slice, 1};
     sgc_view *view;
     sgc_position *positions;
     size_t count;
     sgc_cube_view(l->cube, &view);
-    const sgc_status status =
-        sgc_view_incomplete(l->cube, view, l->level, (sgc_rect){t->at.column, t->at.row, 1, 1},
-                            &positions, &count, err);
+    const sgc_status status = sgc_view_incomplete(l->cube, view, &window, &positions, &count, err);
     sgc_view_unref(view);
     SGC_TRY(status);
     free(positions);
@@ -152,14 +181,12 @@ static void *fill_worker(void *user)
     return run_worker(user, run_tasks);
 }
 
-static unsigned worker_count(const sgc_loading *l)
+static unsigned worker_count(sgc_loading *l, double count, size_t tasks)
 {
-    const double memory = CPLAtof(CPLGetConfigOption("SGC_LOAD_MEMORY", "512")) * 1024 * 1024;
-    double count = memory / (double)sgc_workspace_size(l);
-    if (count > l->cube->source->max_requests)
-        count = l->cube->source->max_requests;
-    if (count > (double)l->task_count)
-        count = (double)l->task_count;
+    if (count > l->source->max_requests)
+        count = l->source->max_requests;
+    if (count > (double)tasks)
+        count = (double)tasks;
     return count < 1 ? 1 : count > MOST_WORKERS ? MOST_WORKERS : (unsigned)count;
 }
 
@@ -222,7 +249,8 @@ static void run_round(sgc_loading *l)
     struct timespec last_commit;
     clock_gettime(CLOCK_MONOTONIC, &last_commit);
     l->next = l->finished = 0;
-    const unsigned count = worker_count(l), cpus = l->policy->num_threads;
+    const unsigned count = worker_count(l, sgc_plan_memory(l), l->task_count),
+                   cpus = l->policy->num_threads;
     l->encode_threads = cpus > count ? cpus / count : 1;
     sgc_status status = start_workers(l, count, fill_worker, threads, &started, &error);
     double fraction;
@@ -268,7 +296,7 @@ static void clear_tasks(sgc_loading *l)
     for (size_t i = 0; i < l->task_count; i++) {
         sgc_task *t = &l->tasks[i];
         sgc_release_claim(l, t);
-        for (size_t b = 0; t->inlined != NULL && b < sgc_loading_bands(l); b++)
+        for (size_t b = 0; t->inlined != NULL && b < sgc_loading_unit_bands(l); b++)
             sgc_buffer_free(&t->inlined[b]);
         free(t->inlined);
         free(t->refs);
@@ -304,9 +332,12 @@ static int compare_distance(const void *a, const void *b, void *user)
     const double l = lr * lr + lc * lc, r = rr * rr + rc * rc;
     if (l != r)
         return l < r ? -1 : 1;
-    return left->row != right->row
-               ? (left->row < right->row ? -1 : 1)
-               : (left->column > right->column) - (left->column < right->column);
+    const int32_t differences[] = {left->row - right->row, left->column - right->column,
+                                   left->step - right->step, left->band - right->band};
+    for (size_t i = 0; i < sizeof differences / sizeof *differences; i++)
+        if (differences[i] != 0)
+            return differences[i];
+    return 0;
 }
 
 static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
@@ -326,27 +357,73 @@ static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size
     return SGC_OK;
 }
 
-/* Finds the patches of all tasks at once. */
-static void find_patches(sgc_loading *l)
+/* ---- patches ---- */
+
+static int compare_steps(const void *a, const void *b)
 {
-    const sgc_level *level = sgc_loading_level(l);
-    const int64_t f = level->factor;
-    sgc_rect extent = {0};
-    for (size_t i = 0; i < l->task_count; i++)
-        extent = sgc_rect_unite(
-            extent, sgc_level_chunk_rect(level, l->tasks[i].at.row, l->tasks[i].at.column));
+    const size_t l = ((const sgc_step_patches *)a)->step, r = ((const sgc_step_patches *)b)->step;
+    return (l > r) - (l < r);
+}
+
+sgc_step_patches *sgc_loading_patches(const sgc_loading *l, size_t step)
+{
+    const sgc_step_patches key = {.step = step};
+    return bsearch(&key, l->steps, l->step_count, sizeof key, compare_steps);
+}
+
+/* Lists the time steps of the tasks, each with the extent of its chunks. */
+static sgc_status plan_steps(sgc_loading *l, sgc_error *err)
+{
+    l->steps = calloc(l->task_count, sizeof *l->steps);
+    if (l->steps == NULL)
+        return sgc_fail_memory(err, l->task_count * sizeof *l->steps, "a load");
+    for (size_t i = 0; i < l->task_count; i++) {
+        const sgc_position *at = &l->tasks[i].at;
+        l->steps[i].step = (size_t)at->step;
+        l->steps[i].extent = sgc_level_chunk_rect(sgc_loading_level(l), at->row, at->column);
+    }
+    qsort(l->steps, l->task_count, sizeof *l->steps, compare_steps);
+    for (size_t i = 0; i < l->task_count; i++) {
+        sgc_step_patches *last = &l->steps[l->step_count > 0 ? l->step_count - 1 : 0];
+        if (l->step_count > 0 && last->step == l->steps[i].step)
+            last->extent = sgc_rect_unite(last->extent, l->steps[i].extent);
+        else
+            l->steps[l->step_count++] = l->steps[i];
+    }
+    return SGC_OK;
+}
+
+static sgc_status find_of_step(sgc_loading *l, sgc_step_patches *patches, sgc_error *err)
+{
+    const int64_t f = sgc_loading_level(l)->factor;
+    const sgc_rect extent = patches->extent;
     const sgc_rect full = {extent.x * f, extent.y * f, extent.width * f, extent.height * f};
     const sgc_cancel cancel = {sgc_loading_stops, l};
-    sgc_source *source = l->cube->source;
+    sgc_source *source = l->source;
+    SGC_TRY((f > 1 && source->find_level != NULL ? source->find_level : source->find)(
+        source, full, patches->step, &cancel, &patches->list, err));
+    patches->costs = calloc(patches->list.count + 1, sizeof *patches->costs);
+    return patches->costs != NULL ? SGC_OK : sgc_fail_memory(err, patches->list.count, "patches");
+}
+
+/* The next step to find patches of, or NULL when there is none or the load has failed. */
+static sgc_step_patches *take_step(sgc_loading *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    sgc_step_patches *patches = NULL;
+    if (l->status == SGC_OK && !atomic_load(&l->stop) && l->next < l->step_count)
+        patches = &l->steps[l->next++];
+    pthread_mutex_unlock(&l->mutex);
+    return patches;
+}
+
+static void find_patches(sgc_loading *l)
+{
     sgc_error error = {""};
-    const bool is_coarse = f > 1 && source->find_level != NULL;
-    sgc_status status = (is_coarse ? source->find_level : source->find)(source, full, 0, &cancel,
-                                                                        &l->patches, &error);
-    if (status == SGC_OK) {
-        l->costs = calloc(l->patches.count + 1, sizeof *l->costs);
-        if (l->costs == NULL)
-            status = sgc_fail_memory(&error, l->patches.count * sizeof *l->costs, "patches");
-    }
+    sgc_step_patches *patches;
+    sgc_status status = SGC_OK;
+    while (status == SGC_OK && (patches = take_step(l)) != NULL)
+        status = find_of_step(l, patches, &error);
     if (status != SGC_OK)
         fail_load(l, status, &error);
 }
@@ -356,26 +433,48 @@ static void *find_worker(void *user)
     return run_worker(user, find_patches);
 }
 
-/* On a thread of its own, so that the caller's can report progress and hear of a wish to stop. */
+/* On threads of their own, so that the caller's can report progress and hear of a wish to stop. */
 static sgc_status find(sgc_loading *l, sgc_error *err)
 {
-    pthread_t thread;
+    pthread_t threads[MOST_WORKERS];
     unsigned started;
     double fraction;
-    SGC_TRY(start_workers(l, 1, find_worker, &thread, &started, err));
+    SGC_TRY(plan_steps(l, err));
+    l->next = 0;
+    SGC_TRY(start_workers(l, worker_count(l, MOST_WORKERS, l->step_count), find_worker, threads,
+                          &started, err));
     while (wait_for_workers(l, &fraction))
         tick(l, 0);
-    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
     return l->status == SGC_OK ? SGC_OK : sgc_fail(err, l->status, "%s", l->error.message);
+}
+
+static void free_patches(sgc_loading *l)
+{
+    for (size_t i = 0; i < l->step_count; i++) {
+        sgc_patch_list_free(&l->steps[i].list);
+        free(l->steps[i].costs);
+    }
+    free(l->steps);
+}
+
+static size_t steps_needed(const sgc_position *positions, size_t count)
+{
+    int32_t last = 0;
+    for (size_t i = 0; i < count; i++)
+        last = positions[i].step > last ? positions[i].step : last;
+    return (size_t)last + 1;
 }
 
 sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions, size_t count,
                     sgc_rect wanted, const sgc_policy *policy, sgc_error *err)
 {
-    SGC_TRY(sgc_cube_prepare(cube, level, err));
+    SGC_TRY(sgc_cube_prepare(cube, level, steps_needed(positions, count), err));
     sgc_loading l = {.cube = cube,
                      .level = level,
                      .policy = policy,
+                     .source = sgc_cube_source(cube, level),
                      .configuration = CPLGetThreadLocalConfigOptions()};
     pthread_mutex_init(&l.mutex, NULL);
     pthread_cond_init(&l.progress, NULL);
@@ -386,8 +485,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
         status = run_rounds(&l, err);
     clear_tasks(&l);
     free(l.tasks);
-    sgc_patch_list_free(&l.patches);
-    free(l.costs);
+    free_patches(&l);
     CSLDestroy(l.configuration);
     pthread_cond_destroy(&l.progress);
     pthread_mutex_destroy(&l.mutex);

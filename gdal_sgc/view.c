@@ -5,6 +5,11 @@
 
 #include "gdal_sgc/cube_private.h"
 
+static bool is_temporal(const sgc_cube *cube)
+{
+    return cube->definition->time.count > 0;
+}
+
 static sgc_status open_level(sgc_view *view, sgc_repository *repository, size_t l, sgc_error *err)
 {
     const sgc_cube *cube = view->cube;
@@ -25,31 +30,57 @@ static sgc_status open_level(sgc_view *view, sgc_repository *repository, size_t 
     return SGC_OK;
 }
 
-static bool has_shape(const sgc_array *array, const uint64_t *shape, size_t count)
+/* Whether an array has those leading dimensions, the cube's time axis if it has one, and rows and
+ * columns; *steps, 0 before the first array, must be the same for all. */
+static bool has_shape(const sgc_cube *cube, const sgc_array *array, size_t leading,
+                      const uint64_t shape[3], size_t *steps)
 {
     const sgc_array_metadata *m = sgc_array_get_metadata(array);
-    return m->dimension_count == count && memcmp(m->shape, shape, count * sizeof *shape) == 0;
+    const size_t first = leading + is_temporal(cube);
+    if (m->dimension_count != first + 2 || (leading > 0 && m->shape[0] != shape[0]) ||
+        m->shape[first] != shape[1] || m->shape[first + 1] != shape[2])
+        return false;
+    const size_t found = is_temporal(cube) ? m->shape[leading] : 1;
+    if (*steps == 0 && found <= sgc_layout_steps(cube->definition))
+        *steps = found;
+    return found > 0 && found == *steps;
+}
+
+static bool has_chunks(const sgc_cube *cube, const sgc_level *level, const sgc_array *array)
+{
+    const sgc_array_metadata *m = sgc_array_get_metadata(array);
+    const size_t first = is_temporal(cube);
+    return (first == 0 || m->chunk_shape[0] == 1) &&
+           m->chunk_shape[first] == (uint64_t)level->chunk_height &&
+           m->chunk_shape[first + 1] == (uint64_t)level->chunk_width;
+}
+
+static bool has_complete(const sgc_cube *cube, const sgc_level *level, const sgc_array *array,
+                         size_t *steps)
+{
+    const uint64_t shape[] = {cube->definition->band_count, (uint64_t)sgc_level_rows(level),
+                              (uint64_t)sgc_level_columns(level)};
+    const sgc_array_metadata *m = sgc_array_get_metadata(array);
+    return has_shape(cube, array, 1, shape, steps) && m->type == SGC_UINT8 &&
+           m->chunk_shape[0] == 1 && (!is_temporal(cube) || m->chunk_shape[1] == 1);
 }
 
 /* A cube must be what its definition says before any of its sizes is relied on. */
-static sgc_status check_level(const sgc_view *view, size_t l, sgc_error *err)
+static sgc_status check_level(sgc_view *view, size_t l, sgc_error *err)
 {
     const sgc_cube *cube = view->cube;
     const sgc_level *level = &cube->levels[l];
-    if (view->complete[l] == NULL)
+    if (view->channels[l] == NULL)
         return SGC_OK;
-    const uint64_t positions[] = {cube->definition->band_count, (uint64_t)sgc_level_rows(level),
-                                  (uint64_t)sgc_level_columns(level)};
-    const uint64_t pixels[] = {(uint64_t)level->grid.height, (uint64_t)level->grid.width};
-    bool good = has_shape(view->complete[l], positions, 3) &&
-                sgc_array_get_metadata(view->complete[l])->type == SGC_UINT8 &&
-                sgc_array_get_metadata(view->complete[l])->chunk_shape[0] == 1;
+    const uint64_t pixels[] = {0, (uint64_t)level->grid.height, (uint64_t)level->grid.width};
+    bool good =
+        view->complete[l] == NULL || has_complete(cube, level, view->complete[l], &view->steps[l]);
     for (size_t b = 0; b < cube->definition->band_count; b++) {
-        const sgc_array_metadata *m = sgc_array_get_metadata(view->channels[l][b]);
-        good = good && has_shape(view->channels[l][b], pixels, 2) &&
-               strcmp(sgc_data_type_name(m->type), cube->definition->bands[b].data_type) == 0 &&
-               m->chunk_shape[0] == (uint64_t)level->chunk_height &&
-               m->chunk_shape[1] == (uint64_t)level->chunk_width;
+        const sgc_array *array = view->channels[l][b];
+        good = good && has_shape(cube, array, 0, pixels, &view->steps[l]) &&
+               has_chunks(cube, level, array) &&
+               strcmp(sgc_data_type_name(sgc_array_get_metadata(array)->type),
+                      cube->definition->bands[b].data_type) == 0;
     }
     return good ? SGC_OK
                 : sgc_fail(err, SGC_CORRUPT,
@@ -112,48 +143,163 @@ static void fill_nodata(const sgc_band *band, sgc_rect rect, void *buffer)
                       band->type, size, (int)rect.width);
 }
 
-sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level, size_t band,
+sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
                          sgc_rect rect, void *buffer, unsigned num_threads, sgc_error *err)
 {
-    const uint64_t start[] = {(uint64_t)rect.y, (uint64_t)rect.x};
-    const uint64_t count[] = {(uint64_t)rect.height, (uint64_t)rect.width};
-    if (view != NULL && view->channels[level] != NULL)
-        return sgc_array_read(view->channels[level][band], start, count, buffer, num_threads, err);
-    fill_nodata(&cube->definition->bands[band], rect, buffer);
+    const uint64_t start[] = {slice.step, (uint64_t)rect.y, (uint64_t)rect.x};
+    const uint64_t count[] = {1, (uint64_t)rect.height, (uint64_t)rect.width};
+    const size_t first = is_temporal(cube) ? 0 : 1;
+    if (view != NULL && view->channels[level] != NULL && slice.step < view->steps[level])
+        return sgc_array_read(view->channels[level][slice.band], start + first, count + first,
+                              buffer, num_threads, err);
+    fill_nodata(&cube->definition->bands[slice.band], rect, buffer);
     return SGC_OK;
 }
 
-sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
-                               sgc_rect chunks, sgc_position **positions, size_t *count,
-                               sgc_error *err)
+/* ---- what is complete ---- */
+
+size_t sgc_cube_unit_bands(const sgc_cube *cube)
 {
-    const size_t bands = cube->definition->band_count;
-    const size_t per_band = (size_t)(chunks.width * chunks.height);
-    uint8_t *flags = calloc(bands, per_band);
-    sgc_position *list = malloc(per_band * sizeof *list);
-    sgc_status status = flags != NULL && list != NULL
-                            ? SGC_OK
-                            : sgc_fail_memory(err, bands * per_band, "a list of chunks");
-    if (status == SGC_OK && view != NULL && view->complete[level] != NULL) {
-        const uint64_t start[] = {0, (uint64_t)chunks.y, (uint64_t)chunks.x};
-        const uint64_t size[] = {bands, (uint64_t)chunks.height, (uint64_t)chunks.width};
-        status = sgc_array_read(view->complete[level], start, size, flags, 1, err);
+    return cube->definition->fill_channels ? 1 : cube->definition->band_count;
+}
+
+sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, sgc_slice slice, size_t bands,
+                               sgc_rect chunks, uint8_t *flags, sgc_error *err)
+{
+    if (view == NULL || view->complete[level] == NULL || slice.step >= view->steps[level]) {
+        memset(flags, 0, bands * (size_t)(chunks.width * chunks.height));
+        return SGC_OK;
     }
+    uint64_t start[4] = {slice.band}, count[4] = {bands};
+    size_t d = 1;
+    if (is_temporal(view->cube)) {
+        start[d] = slice.step;
+        count[d++] = 1;
+    }
+    start[d] = (uint64_t)chunks.y;
+    count[d++] = (uint64_t)chunks.height;
+    start[d] = (uint64_t)chunks.x;
+    count[d] = (uint64_t)chunks.width;
+    return sgc_array_read(view->complete[level], start, count, flags, 1, err);
+}
+
+static int compare_slices(const void *a, const void *b)
+{
+    const sgc_slice *l = a, *r = b;
+    if (l->step != r->step)
+        return l->step < r->step ? -1 : 1;
+    return (l->band > r->band) - (l->band < r->band);
+}
+
+/* Gives (free with free()) what is loaded together for the window's slices: each once, by its first
+ * band. */
+static sgc_status list_units(const sgc_cube *cube, const sgc_window *window, sgc_slice **out,
+                             size_t *count, sgc_error *err)
+{
+    sgc_slice *units = malloc((window->slice_count + 1) * sizeof *units);
+    if (units == NULL)
+        return sgc_fail_memory(err, window->slice_count * sizeof *units, "a list of chunks");
+    for (size_t i = 0; i < window->slice_count; i++) {
+        units[i] = window->slices[i];
+        units[i].band -= units[i].band % sgc_cube_unit_bands(cube);
+    }
+    qsort(units, window->slice_count, sizeof *units, compare_slices);
     size_t n = 0;
-    for (size_t i = 0; status == SGC_OK && i < per_band; i++) {
+    for (size_t i = 0; i < window->slice_count; i++)
+        if (n == 0 || compare_slices(&units[n - 1], &units[i]) != 0)
+            units[n++] = units[i];
+    *out = units;
+    *count = n;
+    return SGC_OK;
+}
+
+typedef struct position_list {
+    sgc_position *items;
+    size_t count, capacity;
+} position_list;
+
+static sgc_status add_position(position_list *list, sgc_position at, sgc_error *err)
+{
+    sgc_position *grown =
+        sgc_list_grow(list->items, list->count, &list->capacity, sizeof *list->items);
+    if (grown == NULL)
+        return sgc_fail_memory(err, list->count * sizeof *list->items, "a list of chunks");
+    list->items = grown;
+    list->items[list->count++] = at;
+    return SGC_OK;
+}
+
+/* Adds the positions of a unit that lack a flag; `flags` is scratch: unit's band x row x column. */
+static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
+                                 sgc_slice unit, sgc_rect chunks, uint8_t *flags,
+                                 position_list *list, sgc_error *err)
+{
+    const size_t bands = sgc_cube_unit_bands(cube);
+    const size_t per_band = (size_t)(chunks.width * chunks.height);
+    SGC_TRY(sgc_view_read_flags(view, level, unit, bands, chunks, flags, err));
+    for (size_t i = 0; i < per_band; i++) {
         bool complete = true;
         for (size_t b = 0; b < bands; b++)
             complete = complete && flags[b * per_band + i] != 0;
+        const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
+                                 (int32_t)(chunks.x + (int64_t)i % chunks.width),
+                                 (int32_t)unit.step, (int32_t)unit.band};
         if (!complete)
-            list[n++] = (sgc_position){(int32_t)(chunks.y + (int64_t)i / chunks.width),
-                                       (int32_t)(chunks.x + (int64_t)i % chunks.width)};
+            SGC_TRY(add_position(list, at, err));
     }
+    return SGC_OK;
+}
+
+sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, const sgc_window *window,
+                               sgc_position **positions, size_t *count, sgc_error *err)
+{
+    const sgc_rect chunks = sgc_level_chunks(&cube->levels[window->level], window->rect);
+    const size_t bands = sgc_cube_unit_bands(cube);
+    const size_t per_band = (size_t)(chunks.width * chunks.height);
+    position_list list = {0};
+    sgc_slice *units = NULL;
+    size_t unit_count = 0;
+    uint8_t *flags = calloc(bands, per_band);
+    sgc_status status = flags != NULL ? list_units(cube, window, &units, &unit_count, err)
+                                      : sgc_fail_memory(err, bands * per_band, "a list of chunks");
+    for (size_t i = 0; status == SGC_OK && i < unit_count; i++)
+        status = add_incomplete(cube, view, window->level, units[i], chunks, flags, &list, err);
     free(flags);
+    free(units);
     if (status != SGC_OK) {
-        free(list);
+        free(list.items);
         return status;
     }
-    *positions = list;
-    *count = n;
+    *positions = list.items;
+    *count = list.count;
     return SGC_OK;
+}
+
+/* ---- which steps have data ---- */
+
+static void mark_steps(const sgc_snapshot *snapshot, const char *path, size_t dimension,
+                       size_t steps, bool *has_data)
+{
+    const sgc_node *node = sgc_snapshot_find(snapshot, path);
+    for (size_t m = 0; node != NULL && m < node->manifest_count; m++) {
+        const sgc_extent *extent = &node->manifests[m].extents[dimension];
+        for (size_t step = extent->from; step < extent->to && step < steps; step++)
+            has_data[step] = true;
+    }
+}
+
+void sgc_cube_find_steps_with_data(sgc_cube *cube, bool *has_data)
+{
+    sgc_view *view;
+    char path[SGC_PATH_SIZE];
+    const size_t steps = sgc_layout_steps(cube->definition);
+    memset(has_data, 0, steps * sizeof *has_data);
+    sgc_cube_view(cube, &view);
+    for (size_t l = 0; view != NULL && l < cube->level_count; l++) {
+        for (size_t b = 0; view->channels[l] != NULL && b < cube->definition->band_count; b++) {
+            sgc_layout_channel_path(cube->definition, &cube->levels[l], b, path);
+            mark_steps(view->snapshot, path, 0, steps, has_data);
+        }
+    }
+    sgc_view_unref(view);
 }

@@ -1,4 +1,4 @@
-"""The terrain of the dataset `Demo`, written a second time.
+"""The terrain of the dataset `Demo`, and of any other from the synthetic source, written a second time.
 
 Every operation is an IEEE double operation in the order that the specification gives, so the pixels
 are equal to the driver's bit for bit.
@@ -26,6 +26,9 @@ MOUNTAIN_HEIGHT = 2200.0
 MOUNTAIN_FOOT = 0.25
 SEA_DEPTH = 150.0
 DEEP_SEA = -0.45
+
+STEP_HEIGHT = 16  # from time step to time step
+BAND_HEIGHT = 1   # from band to band
 
 STRIP_ROWS = 64
 
@@ -143,14 +146,15 @@ def tags(xoff, yoff, xsize, ysize, factor):
     return result
 
 
-def window(xoff, yoff, xsize, ysize, factor=1):
-    """Pixels of the cube, or of its level of that factor; NaN where no patch exists."""
+def window(xoff, yoff, xsize, ysize, factor=1, band=0, step=0, offset=0):
+    """Pixels of a band (from 0) at a time step (from 0) of the cube, or of its level of that factor; NaN
+    where no patch exists. `offset` is that of the source."""
     assert 0 <= xoff and xoff + xsize <= level_size(factor)
     assert 0 <= yoff and yoff + ysize <= level_size(factor)
     x = (np.arange(xoff, xoff + xsize) + 0.5) * factor
     y = (np.arange(yoff, yoff + ysize) + 0.5) * factor
     result = np.empty((ysize, xsize), np.float32)
-    tag = tags(xoff, yoff, xsize, ysize, factor)
+    tag = tags(xoff, yoff, xsize, ysize, factor) + (offset + STEP_HEIGHT * step + BAND_HEIGHT * band)
 
     def fill(first):
         rows = slice(first, first + STRIP_ROWS)

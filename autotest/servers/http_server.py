@@ -195,7 +195,13 @@ class RangeFileHandler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', "Accept-Ranges": "bytes"}
         return self.respond_part(content, headers)
 
+    def is_known(self, headers):
+        """Whether the client says that it has what these headers name."""
+        return "ETag" in headers and self.headers.get("If-None-Match") == headers["ETag"]
+
     def respond_part(self, content, headers):
+        if self.is_known(headers):
+            return self.respond(304, headers=headers)
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if wanted is None or self.fault.get("ignore_range"):
             return self.respond(200, content, "application/octet-stream", headers)

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <cjson/cJSON.h>
 #include <cpl_conv.h>
 #include <gdal.h>
 #include <stdio.h>
@@ -16,6 +17,8 @@
 #include "gdal_sgc/cube.h"
 
 static char *directory;
+
+static const sgc_slice first_slice = {0, 0};
 
 static int make_directory(void **state)
 {
@@ -44,7 +47,8 @@ static void load(const char *options, sgc_rect rect)
         fail_msg("%s", error.message);
     const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
     sgc_ensured ensured = {0};
-    if (sgc_cube_ensure(cube, 0, rect, &policy, &ensured, &error) != SGC_OK)
+    const sgc_window window = {0, rect, &first_slice, 1};
+    if (sgc_cube_ensure(cube, &window, &policy, &ensured, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_view_unref(ensured.view);
     sgc_cube_unref(cube);
@@ -144,12 +148,13 @@ static void test_reset_under_an_open_cube(void **state)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     sgc_ensured ensured = {0};
-    const sgc_rect rect = {48000, 43200, 16, 16}, next = {48016, 43200, 16, 16};
+    const sgc_window window = {0, {48000, 43200, 16, 16}, &first_slice, 1};
+    const sgc_window next_window = {0, {48016, 43200, 16, 16}, &first_slice, 1};
     const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
     snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=16", directory);
     assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
     assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
-    assert_int_equal(sgc_cube_ensure(cube, 0, rect, &policy, &ensured, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_ensure(cube, &window, &policy, &ensured, NULL), SGC_OK);
     sgc_view_unref(ensured.view);
 
     sgc_repository *repository = NULL;
@@ -166,16 +171,159 @@ static void test_reset_under_an_open_cube(void **state)
     sgc_repository_free(repository);
 
     sgc_error error = {""};
-    if (sgc_cube_ensure(cube, 0, next, &policy, &ensured, &error) != SGC_OK)
+    if (sgc_cube_ensure(cube, &next_window, &policy, &ensured, &error) != SGC_OK)
         fail_msg("%s", error.message);
     sgc_view_unref(ensured.view);
     sgc_missing missing = {0};
-    assert_int_equal(sgc_cube_missing(cube, 0, next, &missing, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_missing(cube, &next_window, &missing, NULL), SGC_OK);
     assert_int_equal(missing.chunks, 0);
-    assert_int_equal(sgc_cube_missing(cube, 0, rect, &missing, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_missing(cube, &window, &missing, NULL), SGC_OK);
     assert_int_equal(missing.chunks, 1);
     sgc_cube_unref(cube);
     sgc_connection_free(connection);
+}
+
+/* ---- documents ---- */
+
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *text = calloc(1, 1 << 20);
+    assert_non_null(file);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
+/* Makes of the document that the Python package's development version wrote the one that we write
+ * (architecture 6.1, 6.9): our codec, the link to the CRS, the definition. */
+static void change_on_purpose(cJSON *document, const char *node)
+{
+    cJSON *attributes = cJSON_GetObjectItem(document, "attributes");
+    if (strcmp(node, "A00") == 0) {
+        cJSON *codec = cJSON_GetArrayItem(cJSON_GetObjectItem(document, "codecs"), 1);
+        cJSON *configuration = cJSON_GetObjectItem(codec, "configuration");
+        cJSON_ReplaceItemInObject(configuration, "clevel", cJSON_CreateNumber(5));
+        cJSON_ReplaceItemInObject(configuration, "shuffle", cJSON_CreateString("bitshuffle"));
+        cJSON_AddStringToObject(attributes, "grid_mapping", "spatial_ref");
+    }
+    /* What PROJ's database says of the CRS changes with its version. */
+    static const char *const of_proj[] = {"spatial_ref", "crs_wkt", "semi_minor_axis"};
+    for (size_t i = 0; i < sizeof of_proj / sizeof *of_proj; i++)
+        cJSON_DeleteItemFromObject(attributes, of_proj[i]);
+    cJSON_DeleteItemFromObject(attributes, "sgc");
+}
+
+static void assert_document(sgc_session *session, const char *path, const char *directory_of_node,
+                            const char *node)
+{
+    char file[512];
+    sgc_node found;
+    assert_int_equal(sgc_session_get_node(session, path, &found, NULL), SGC_OK);
+    snprintf(file, sizeof file, "%s/%s/zarr.json", directory_of_node, node);
+    char *text = read_text(file);
+    cJSON *theirs = cJSON_Parse(text);
+    cJSON *ours = cJSON_ParseWithLength((const char *)found.user_data, found.user_data_size);
+    assert_non_null(theirs);
+    assert_non_null(ours);
+    change_on_purpose(theirs, node);
+    if (strcmp(node, "A00") != 0)
+        change_on_purpose(ours, node);
+    if (!cJSON_Compare(theirs, ours, 1))
+        fail_msg("%s:\n%s\nexpected\n%s", path, cJSON_Print(ours), cJSON_Print(theirs));
+    cJSON_Delete(theirs);
+    cJSON_Delete(ours);
+    free(text);
+}
+
+static const char alphaearth[] =
+    "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"AlphaEarthEmbeddings\", "
+    "\"proj:code\": \"EPSG:4326\", \"proj:bbox\": [-180, -90, 180, 90], \"resolution\": "
+    "8.98315284e-05, \"fill\": \"channels\", \"time\": {\"values\": [\"2017-01-01\", "
+    "\"2018-01-01\", \"2019-01-01\", \"2020-01-01\", \"2021-01-01\", \"2022-01-01\", "
+    "\"2023-01-01\", \"2024-01-01\"]}, \"bands\": [{\"name\": \"A00\", \"data_type\": "
+    "\"float32\", \"zarr:attributes\": {\"long_name\": \"AlphaEarth Embedding Band 0\", "
+    "\"data_source\": \"ee:GOOGLE/SATELLITE_EMBEDDING/V1/ANNUAL\"}}], \"source\": {\"kind\": "
+    "\"synthetic\"}}";
+
+/* Gives a session on an empty repository in memory. */
+static sgc_session *open_session(sgc_repository **repository)
+{
+    sgc_object_store *store = NULL;
+    sgc_session *session = NULL;
+    assert_int_equal(sgc_object_store_memory_new(&store, NULL), SGC_OK);
+    assert_int_equal(sgc_repository_create(store, NULL, repository, NULL), SGC_OK);
+    assert_int_equal(sgc_session_new(*repository, "main", &session, NULL), SGC_OK);
+    return session;
+}
+
+static void test_documents_are_those_of_the_python_package(void **state)
+{
+    (void)state;
+    const char *shared = getenv("SGC_SHARED");
+    if (shared == NULL)
+        skip();
+    char documents[256];
+    snprintf(documents, sizeof documents, "%s/data/zarr/metadata-alphaearth", shared);
+    sgc_definition *d = NULL;
+    sgc_repository *repository = NULL;
+    sgc_level levels[SGC_MOST_LEVELS];
+    sgc_error error = {""};
+    if (sgc_definition_parse(alphaearth, "test", NULL, &d, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    sgc_layout_levels(d, d->chunk_width, d->chunk_height, 1, levels);
+    sgc_session *session = open_session(&repository);
+    if (sgc_layout_put_cube(session, d, &levels[0], 5, &error) != SGC_OK ||
+        sgc_layout_put_level(session, d, &levels[2], 8, 5, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    assert_document(session, "/", documents, ".");
+    assert_document(session, "/A00", documents, "A00");
+    assert_document(session, "/time", documents, "time");
+    assert_document(session, "/spatial_ref", documents, "spatial_ref");
+
+    sgc_node node;
+    sgc_array_metadata m;
+    assert_int_equal(sgc_session_get_node(session, "/sgc/x1/complete", &node, NULL), SGC_OK);
+    assert_int_equal(sgc_array_metadata_read(&node, &m, NULL), SGC_OK);
+    static const uint64_t shape[] = {1, 8, 557, 1114}, chunk[] = {1, 1, 64, 64};
+    static const char *const names[] = {"channel", "time", "y", "x"};
+    assert_int_equal(m.dimension_count, 4);
+    assert_memory_equal(m.shape, shape, sizeof shape);
+    assert_memory_equal(m.chunk_shape, chunk, sizeof chunk);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(m.dimension_names[i], names[i]);
+    sgc_array_metadata_clear(&m);
+    assert_int_equal(sgc_session_get_node(session, "/sgc/x4/A00", &node, NULL), SGC_OK);
+    assert_int_equal(sgc_array_metadata_read(&node, &m, NULL), SGC_OK);
+    static const uint64_t coarse[] = {8, 500938, 1001876}, coarse_chunk[] = {1, 900, 900};
+    assert_memory_equal(m.shape, coarse, sizeof coarse);
+    assert_memory_equal(m.chunk_shape, coarse_chunk, sizeof coarse_chunk);
+    sgc_array_metadata_clear(&m);
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+    sgc_definition_free(d);
+}
+
+/* Levels of a definition begin where the first of its sources does. */
+static void test_levels(void **state)
+{
+    (void)state;
+    sgc_definition *d = NULL;
+    sgc_level levels[SGC_MOST_LEVELS];
+    assert_int_equal(sgc_definition_parse(alphaearth, "test", NULL, &d, NULL), SGC_OK);
+    assert_int_equal(sgc_layout_levels(d, 3600, 3600, 0, levels), 1);
+    assert_int_equal(sgc_layout_levels(d, 3600, 3600, 1, levels), 14);
+    assert_int_equal(levels[13].factor, 8192);
+    assert_int_equal(sgc_layout_levels(d, 3600, 3600, 2000, levels), 4);
+    assert_int_equal(levels[1].factor, 2048);
+    assert_int_equal(levels[1].grid.width, (d->grid.width + 2047) / 2048);
+    sgc_split_rule rules[SGC_SPLIT_RULES];
+    sgc_layout_split_rules(d, &levels[0], rules);
+    assert_string_equal(rules[0].dimension, "time");
+    assert_int_equal(rules[0].chunks, 1);
+    assert_int_equal(rules[1].chunks, 16); /* 8 steps x 35 x 70 windows */
+    sgc_definition_free(d);
 }
 
 int main(void)
@@ -185,6 +333,8 @@ int main(void)
                                         make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_reset_under_an_open_cube, make_directory,
                                         remove_directory),
+        cmocka_unit_test(test_documents_are_those_of_the_python_package),
+        cmocka_unit_test(test_levels),
         cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_directory,
                                         remove_directory),
     };

@@ -1,0 +1,250 @@
+"""Cubes with a time axis: steps, ranges and parts of them, every pixel; what is loaded together."""
+import json
+import re
+
+from osgeo import gdal
+import pytest
+
+import demo_formula
+
+X, Y, SIDE = 48000, 43200, 100  # on land, in four patches; meets 2 x 2 chunks
+CHUNK = 64
+YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]
+BANDS = ["b0", "b1", "b2"]
+
+
+@pytest.fixture
+def define(tmp_path):
+    """define(key=value, …) writes a definition of that terrain in time and gives its path."""
+
+    def write(**changes):
+        definition = {
+            "type": "CubeDataset", "version": "1", "id": "years", "proj:code": "EPSG:3413",
+            "proj:transform": [40, 0, -2000000, 0, -40, 2000000], "proj:shape": [100000, 100000],
+            "chunk_shape": [CHUNK, CHUNK], "time": {"values": YEARS},
+            "bands": [{"name": name, "data_type": "float32"} for name in BANDS],
+            "source": {"kind": "synthetic"}, **changes}
+        definition = {key: value for key, value in definition.items() if value is not None}
+        path = tmp_path / "years.json"
+        path.write_text(json.dumps(definition))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def name(cube, define):
+    """name(key=value, …) is the connection string of the cube in time, with options."""
+    path = define()
+
+    def connection(**options):
+        given = {"dataset": path, "create": "yes", **options}
+        return "SGC:%s,%s" % (cube, ",".join("%s=%s" % pair for pair in given.items()))
+
+    return connection
+
+
+def expected(band=0, step=0, window=(X, Y, SIDE, SIDE), **options):
+    return demo_formula.window(*window, band=band, step=step, **options)
+
+
+def subdatasets(dataset):
+    return [name for name, _ in dataset.GetSubDatasets()]
+
+
+def missing(dataset, window=(X, Y, SIDE, SIDE)):
+    state = dataset.GetMetadataItem("Window_%d_%d_%d_%d" % window, "SGC")
+    return int(re.match(r"missing=(\d+);", state)[1])
+
+
+# Steps
+
+@pytest.mark.parametrize("time, step", [("2017", 0), ("2018-01-01", 1), ("2019-06", 2), ("%233", 3),
+                                        ("#3", 3), ("2020-12-31", 3), ("2018/2018", 1)])
+def test_a_step_has_a_band_for_each_channel(name, read, assert_pixels, time, step):
+    dataset = gdal.Open(name(time=time))
+    assert [dataset.GetRasterBand(b).GetDescription() for b in (1, 2, 3)] == BANDS
+    for number in (3, 1, 2):
+        band = dataset.GetRasterBand(number)
+        assert_pixels(read(band, X, Y, SIDE, SIDE), expected(number - 1, step))
+        assert band.GetMetadataItem("DIM_time_INDEX") == str(step)
+        assert band.GetMetadataItem("DIM_time_VALUE") == YEARS[step]
+
+
+def test_a_range_is_time_major(name, read, assert_pixels):
+    dataset = gdal.Open(name(time="2018/2019", channels="b2,b0"))
+    wanted = [(2, 1), (0, 1), (2, 2), (0, 2)]
+    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    assert [(b.GetDescription(), b.GetMetadataItem("DIM_time_INDEX")) for b in bands] == [
+        ("b%d %s" % (band, YEARS[step]), str(step)) for band, step in wanted]
+    pixels = read(dataset, X, Y, SIDE, SIDE)
+    for i, (band, step) in enumerate(wanted):
+        assert_pixels(pixels[i], expected(band, step))
+
+
+def test_bands_in_any_order(name, read, assert_pixels):
+    dataset = gdal.Open(name(time="2017/2020"))
+    pixels = read(dataset, X, Y, SIDE, SIDE, band_list=[12, 1, 5])
+    for i, (band, step) in enumerate([(2, 3), (0, 0), (1, 1)]):
+        assert_pixels(pixels[i], expected(band, step))
+
+
+def test_only_the_steps_that_are_read_are_loaded(name, read, run, cube):
+    dataset = gdal.Open(name(time="2017/2020"))
+    assert missing(dataset) == 4 * 4
+    read(dataset.GetRasterBand(3 * 2 + 2), X, Y, SIDE, SIDE)  # b1 of 2019 brings all channels of 2019
+    assert missing(dataset) == 3 * 4
+    assert missing(gdal.Open(name(time="2019"))) == 0
+    log = run(["sgc", "log", "SGC:%s" % cube]).stdout
+    assert len(re.findall("Load 4 chunks from", log)) == 1
+    assert "Initialize empty datacube" in log
+
+
+def test_time_is_an_option_too(name, read, assert_pixels, config):
+    dataset = gdal.OpenEx(name(), open_options=["TIME=2018"])
+    assert_pixels(read(dataset, X, Y, SIDE, SIDE)[1], expected(1, 1))
+    assert gdal.OpenEx(name(time="2019"), open_options=["TIME=2018/2020"]).RasterCount == 9
+    config(SGC_TIME="2017")
+    assert gdal.Open(name()).RasterCount == 3
+
+
+def test_overviews_of_a_step(name, read, assert_pixels):
+    dataset = gdal.Open(name(time="2019"))
+    band = dataset.GetRasterBand(2).GetOverview(2)
+    assert_pixels(read(band, X // 8, Y // 8, 50, 40), expected(1, 2, (X // 8, Y // 8, 50, 40), factor=8))
+    at_once = read(dataset, X, Y, 800, 800, 100, 100)
+    assert_pixels(at_once[2], expected(2, 2, (X // 8, Y // 8, 100, 100), factor=8))
+
+
+# The container
+
+def test_a_cube_without_time_is_a_container(name, read, assert_pixels, cube):
+    dataset = gdal.Open(name())
+    assert dataset.RasterCount == 0
+    assert (dataset.RasterXSize, dataset.RasterYSize) == (100000, 100000)
+    assert dataset.GetGeoTransform() == (-2000000, 40, 0, 2000000, 0, -40)
+    assert dataset.GetSpatialRef().GetAuthorityCode(None) == "3413"
+    names = subdatasets(dataset)
+    assert len(names) == len(YEARS) + len(BANDS)
+    for step, part in enumerate(names[:4]):
+        opened = gdal.Open(part)
+        assert opened.RasterCount == 3
+        assert opened.GetRasterBand(1).GetMetadataItem("DIM_time_VALUE") == YEARS[step]
+        assert_pixels(read(opened, X, Y, SIDE, SIDE)[1], expected(1, step))
+    for band, part in enumerate(names[4:]):
+        opened = gdal.Open(part)
+        assert [opened.GetRasterBand(i + 1).GetDescription() for i in range(4)] == YEARS
+        assert_pixels(read(opened, X, Y, SIDE, SIDE)[3], expected(band, 3))
+
+
+def test_steps_with_data_come_first(name, read):
+    read(gdal.Open(name(time="2019")), X, Y, SIDE, SIDE)
+    steps = [re.search(r"time=([^,]*)", part)[1] for part in subdatasets(gdal.Open(name()))[:4]]
+    assert steps == [YEARS[2], YEARS[0], YEARS[1], YEARS[3]]
+
+
+def test_parts_open_again_with_what_was_given(tmp_path, define, read, assert_pixels):
+    place = tmp_path / "a, b=c %41"  # all that means something in the string
+    options = ["DATASET=%s" % define(), "CREATE=YES", "CHANNELS=b2,b1"]
+    container = gdal.OpenEx("SGC:%s" % str(place).replace("%", "%25").replace(",", "%2c"), open_options=options)
+    names = subdatasets(container)
+    assert len(names) == 4 + 2
+    opened = gdal.Open(names[1])
+    assert_pixels(read(opened, X, Y, SIDE, SIDE)[0], expected(2, 1))
+    assert place.is_dir()
+    assert_pixels(read(gdal.Open(names[5]), X, Y, SIDE, SIDE)[1], expected(1, 1))
+
+
+def test_at_most_100_steps(define, cube):
+    days = ["2020-%02d-%02d" % (month, day) for month in range(1, 13) for day in range(1, 11)]
+    container = gdal.Open("SGC:%s,create=yes,dataset=%s" % (cube, define(time={"values": days})))
+    names = subdatasets(container)
+    assert len(names) == 100 + 3
+    assert gdal.Open(names[100]).RasterCount == 120
+
+
+def test_gdalinfo_lists_parts_and_writes_nothing(name, run, cube):
+    report = run(["gdalinfo", name()]).stdout
+    assert "SUBDATASET_1_NAME=SGC:" in report
+    assert "SUBDATASET_7_DESC=b2: 4 time steps" in report
+    assert not cube.exists()
+
+
+# What cannot be
+
+@pytest.mark.parametrize("time, message", [
+    ("2016", r"the nearest is 2017-01-01 \(of 4, from 2017-01-01 to 2020-01-01\)"),
+    ("2021", "the nearest is 2020-01-01"), ("#4", "#0 to #3"), ("2019/2018", "before the start"),
+    ("soon", "must be a date like 2020"), ("", "must be a date like 2020")])
+def test_times_outside_the_axis(name, failure, time, message):
+    assert re.search(message, failure(gdal.Open, name(time=time)))
+
+
+def test_time_of_a_static_cube(cube, failure):
+    message = failure(gdal.Open, "SGC:%s,dataset=Demo,create=yes,time=2020" % cube)
+    assert "TIME=2020: Demo has no time axis" in message
+
+
+def test_unknown_keys_list_the_known(name, cube, failure, run):
+    message = failure(gdal.Open, name(colour="red"))
+    assert 'unknown option "colour"' in message and "PROJECT" in message
+    gdal.Open(name(time="2017")).ReadRaster(X, Y, 1, 1)
+    assert "did you mean BRANCH?" in failure(gdal.Open, "SGC:%s,brnach=dev" % cube)
+    done = run(["sgc", "tag", "SGC:%s,brnach=dev" % cube, "v1"], fails=True)
+    assert "did you mean BRANCH?" in done.stderr
+
+
+# What is loaded together
+
+def test_channels_loaded_alone(define, cube, read, assert_pixels, run):
+    path = define(fill="channels")
+    dataset = gdal.Open("SGC:%s,dataset=%s,create=yes,time=2018/2019" % (cube, path))
+    assert missing(dataset) == 4 * 6
+    assert_pixels(read(dataset.GetRasterBand(2), X, Y, SIDE, SIDE), expected(1, 1))
+    assert missing(dataset) == 4 * 5
+    log = run(["sgc", "log", "SGC:%s" % cube]).stdout
+    assert log.count("Load 4 chunks") == 1
+    pixels = read(dataset, X, Y, SIDE, SIDE)
+    for i in range(6):
+        assert_pixels(pixels[i], expected(i % 3, 1 + i // 3))
+    assert missing(dataset) == 0
+
+
+@pytest.mark.parametrize("memory, description", [("512", "all bands at once"), ("0.1", "two bands at once"),
+                                                 ("0.0001", "one band at a time")])
+def test_bands_fit_into_memory(name, read, assert_pixels, config, memory, description):
+    config(SGC_LOAD_MEMORY=memory)
+    pixels = read(gdal.Open(name(time="2020")), X, Y, SIDE, SIDE)
+    for band in range(3):
+        assert_pixels(pixels[band], expected(band, 3))
+
+
+def test_budget_of_a_channel(define, cube, failure, read):
+    connection = "SGC:%s,dataset=%s,create=yes,time=2018" % (cube, define(fill="channels", bytes_per_pixel=100))
+    one = 4 * CHUNK * CHUNK * 100
+    message = failure(gdal.OpenEx(connection, open_options=["MAX_DOWNLOAD=%d" % one]).ReadRaster, X, Y, SIDE, SIDE)
+    assert "needs 12 chunks (about 4.9 MB)" in message
+    dataset = gdal.OpenEx(connection, open_options=["MAX_DOWNLOAD=%d" % one])
+    read(dataset.GetRasterBand(3), X, Y, SIDE, SIDE)
+
+
+# Levels from other sources
+
+def test_levels_of_their_own_sources(define, cube, read, assert_pixels):
+    path = define(source={"kind": "synthetic", "levels": False}, levels=[
+        {"from": 8, "source": {"kind": "synthetic", "offset": 1000}},
+        {"from": 32, "source": {"kind": "synthetic", "offset": 3000}}])
+    dataset = gdal.Open("SGC:%s,dataset=%s,create=yes,time=2018" % (cube, path))
+    band = dataset.GetRasterBand(2)
+    assert band.GetOverview(0).XSize == 100000 // 8  # 2 and 4 are nowhere
+    for overview, factor, offset in [(0, 8, 1000), (1, 16, 1000), (2, 32, 3000), (3, 64, 3000)]:
+        window = (X // factor, Y // factor, 20, 30)
+        assert_pixels(read(band.GetOverview(overview), *window),
+                      expected(1, 1, window, factor=factor, offset=offset))
+    assert_pixels(read(band, X, Y, SIDE, SIDE), expected(1, 1))
+
+
+def test_no_levels_without_a_source_of_them(define, cube):
+    path = define(source={"kind": "synthetic", "levels": False})
+    dataset = gdal.Open("SGC:%s,dataset=%s,create=yes,time=2018" % (cube, path))
+    assert dataset.GetRasterBand(1).GetOverviewCount() == 0

@@ -1,0 +1,131 @@
+#include "datasets/stac_sign.h"
+
+#include <cpl_conv.h>
+#include <cpl_string.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "datasets/memo.h"
+#include "datasets/stac_href.h"
+#include "datasets/stac_items.h"
+#include "datasets/stac_json.h"
+#include "datasets/stac_search.h"
+
+#define TOKEN_URL "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
+#define STORAGE ".blob.core.windows.net"
+
+enum { MARGIN_S = 60 /* how long a token must be good yet */ };
+
+struct sgc_signer {
+    sgc_http *http;
+    char *token_url;
+    sgc_memo *tokens; /* one */
+};
+
+sgc_status sgc_signer_new(sgc_http *http, const char *collection, sgc_signer **out, sgc_error *err)
+{
+    const char *base = CPLGetConfigOption("VSICURL_PC_SAS_TOKEN_URL", TOKEN_URL);
+    char *escaped = CPLEscapeString(collection, -1, CPLES_URL);
+    sgc_signer *signer = calloc(1, sizeof *signer);
+    sgc_status status = SGC_OK;
+    if (signer == NULL || asprintf(&signer->token_url, "%s%s%s", base,
+                                   base[strlen(base) - 1] == '/' ? "" : "/", escaped) < 0) {
+        status = sgc_fail_memory(err, sizeof *signer, "a signer");
+        free(signer);
+        signer = NULL;
+    }
+    CPLFree(escaped);
+    SGC_TRY(status);
+    signer->http = http;
+    status = sgc_memo_new(1, free, &signer->tokens, err);
+    if (status == SGC_OK)
+        *out = signer;
+    else
+        sgc_signer_free(signer);
+    return status;
+}
+
+void sgc_signer_free(sgc_signer *signer)
+{
+    if (signer == NULL)
+        return;
+    sgc_memo_free(signer->tokens);
+    free(signer->token_url);
+    free(signer);
+}
+
+/* The token of an answer, which must fit into a query. */
+static sgc_status read_token(const cJSON *json, void **value, double *seconds, sgc_error *err)
+{
+    const char *token = sgc_stac_text(json, "token");
+    int64_t expiry;
+    if (token == NULL || strpbrk(token, " \t\r\n#{}") != NULL)
+        return sgc_fail(err, SGC_CORRUPT, "the token service answered without a token");
+    if (!sgc_stac_parse_time(sgc_stac_text(json, "msft:expiry"), &expiry))
+        return sgc_fail(err, SGC_CORRUPT,
+                        "the token service does not say when its token expires (msft:expiry)");
+    char *copy = strdup(token + (*token == '?'));
+    if (copy == NULL)
+        return sgc_fail_memory(err, strlen(token), "a token");
+    *value = copy;
+    *seconds = (double)(expiry - (int64_t)time(NULL) - MARGIN_S);
+    return SGC_OK;
+}
+
+static sgc_status fetch_token(void *user, const char *key, const sgc_cancel *cancel, void **value,
+                              double *seconds, sgc_error *err)
+{
+    const sgc_signer *signer = user;
+    cJSON *json = NULL;
+    SGC_TRY(sgc_stac_get(signer->http, key, cancel, &json, err));
+    const sgc_status status = read_token(json, value, seconds, err);
+    cJSON_Delete(json);
+    return status;
+}
+
+static bool wants_token(const sgc_signer *signer, const char *url)
+{
+    size_t length, own_length;
+    const char *host = sgc_href_host(url, &length);
+    const char *own = sgc_href_host(signer->token_url, &own_length);
+    if (strstr(url, "?sig=") != NULL || strstr(url, "&sig=") != NULL)
+        return false;
+    const size_t suffix = strlen(STORAGE);
+    return (length > suffix && EQUALN(host + length - suffix, STORAGE, suffix)) ||
+           (length == own_length && EQUALN(host, own, length));
+}
+
+sgc_status sgc_signer_sign(sgc_signer *signer, const char *url, const sgc_cancel *cancel,
+                           sgc_signed_url *out, sgc_error *err)
+{
+    sgc_signed_url result = {0};
+    const char *token = "";
+    if (wants_token(signer, url)) {
+        const sgc_status status =
+            sgc_memo_get(signer->tokens, signer->token_url, fetch_token, signer, cancel,
+                         &result.token, &result.is_fresh, err);
+        if (status != SGC_OK) /* a missing token is no missing file */
+            return sgc_fail_in(err, status == SGC_NOT_FOUND ? SGC_NETWORK : status,
+                               "asking for a token to read the files");
+        token = sgc_memo_value(result.token);
+    }
+    const char *separator = *token == '\0' ? "" : strchr(url, '?') != NULL ? "&" : "?";
+    if (asprintf(&result.url, "%s%s%s", url, separator, token) < 0) {
+        result.url = NULL;
+        sgc_signer_release(signer, &result, false);
+        return sgc_fail_memory(err, strlen(url), "a URL");
+    }
+    *out = result;
+    return SGC_OK;
+}
+
+void sgc_signer_release(sgc_signer *signer, sgc_signed_url *url, bool refused)
+{
+    if (refused && url->token != NULL)
+        sgc_memo_forget(signer->tokens, url->token);
+    sgc_memo_release(signer->tokens, url->token);
+    free(url->url);
+    *url = (sgc_signed_url){0};
+}
