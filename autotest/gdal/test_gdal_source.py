@@ -167,8 +167,9 @@ def write_array(driver, path, days):
         if name == "time":
             variable.SetUnit("days since 2017-01-01")
         variable.Write(coordinates)
+        if driver == "Zarr":  # which forgets the names of dimensions otherwise; netCDF cannot
+            dimensions[-1].SetIndexingVariable(variable)
     array = root.CreateMDArray("value", dimensions, gdal.ExtendedDataType.Create(gdal.GDT_Float32))
-    array.SetNoDataValueDouble(-1)  # else the Zarr driver forgets the names of dimensions
     array.Write(values)
     return values
 

@@ -376,8 +376,9 @@ static void put_numbers(GDALMDArrayH array, size_t dimensions, const size_t *cou
     GDALExtendedDataTypeRelease(type);
 }
 
-static GDALDimensionH add_axis(GDALGroupH group, const char *name, const char *type, size_t count,
-                               const double *values, const char *unit)
+/* netCDF knows by the name which variable a dimension has, Zarr must be told. */
+static GDALDimensionH add_axis(GDALGroupH group, bool is_told, const char *name, const char *type,
+                               size_t count, const double *values, const char *unit)
 {
     GDALDimensionH dimension = GDALGroupCreateDimension(group, name, type, NULL, count, NULL);
     GDALExtendedDataTypeH number = GDALExtendedDataTypeCreate(GDT_Float64);
@@ -386,7 +387,8 @@ static GDALDimensionH add_axis(GDALGroupH group, const char *name, const char *t
     if (unit != NULL)
         assert_true(GDALMDArraySetUnit(variable, unit));
     put_numbers(variable, 1, &count, values);
-    GDALDimensionSetIndexingVariable(dimension, variable);
+    if (is_told)
+        assert_true(GDALDimensionSetIndexingVariable(dimension, variable));
     GDALMDArrayRelease(variable);
     GDALExtendedDataTypeRelease(number);
     return dimension;
@@ -411,10 +413,11 @@ static void write_array(const char *driver, const char *path, const double *time
     GDALDatasetH file = GDALCreateMultiDimensional(GDALGetDriverByName(driver), path, NULL, NULL);
     assert_non_null(file);
     GDALGroupH root = GDALDatasetGetRootGroup(file);
+    const bool is_zarr = strcmp(driver, "Zarr") == 0;
     GDALDimensionH dimensions[3] = {
-        add_axis(root, "time", "TEMPORAL", STEPS, times, unit),
-        add_axis(root, "y", "HORIZONTAL_Y", SIDE, y, NULL),
-        add_axis(root, "x", "HORIZONTAL_X", SIDE, x, NULL),
+        add_axis(root, is_zarr, "time", "TEMPORAL", STEPS, times, unit),
+        add_axis(root, is_zarr, "y", "HORIZONTAL_Y", SIDE, y, NULL),
+        add_axis(root, is_zarr, "x", "HORIZONTAL_X", SIDE, x, NULL),
     };
     GDALExtendedDataTypeH type = GDALExtendedDataTypeCreate(GDT_Float32);
     GDALMDArrayH array = GDALGroupCreateMDArray(root, "dem", 3, dimensions, type, NULL);
