@@ -197,7 +197,8 @@ static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window 
     add_word(&words, "-mask");
     add_word(&words, "%s", what->mask != NULL ? what->mask : "none");
     add_word(&words, "-a_nodata");
-    add_word(&words, what->nodata.exists ? "%.17g" : "none", (double)what->nodata.value);
+    const double nodata = (double)what->nodata.value;
+    add_word(&words, !what->nodata.exists ? "none" : isnan(nodata) ? "nan" : "%.17g", nodata);
     if (what->type != GDT_Unknown) {
         add_word(&words, "-ot");
         add_word(&words, "%s", GDALGetDataTypeName(what->type));

@@ -421,6 +421,18 @@ static sgc_status read_templates(tiles_source *s, const cJSON *json, const char 
                       : read_template(s, id, "/id", SGC_FIELD_ID | SGC_FIELD_ASSET, &s->id, err);
 }
 
+/* Tiles in degrees are looked for where they are, between 180 degrees west and east. */
+static sgc_status check_world(const tiles_source *s, sgc_error *err)
+{
+    const sgc_grid *grid = &s->definition->grid;
+    const double *t = grid->transform;
+    const bool fits = t[0] > -181 && t[0] + (double)grid->width * t[1] < 181;
+    return fits || !s->lattice.is_world || s->lattice.crs != NULL
+               ? SGC_OK
+               : fail_at(s, "/tile", "a cube of tiles in degrees must lie between -180 and 180",
+                         err);
+}
+
 /* As many digits as the numbers of all tiles of the cube need. */
 static sgc_status count_digits(tiles_source *s, sgc_error *err)
 {
@@ -452,6 +464,7 @@ static sgc_status configure(tiles_source *s, const cJSON *json, const sgc_source
     s->buffer = buffer != NULL ? buffer->valueint : 0;
     s->is_complete = missing != NULL && strcmp(missing, "error") == 0;
     SGC_TRY(read_lattice(s, json, err));
+    SGC_TRY(check_world(s, err));
     SGC_TRY(read_templates(s, json, options->url, err));
     SGC_TRY(count_digits(s, err));
     SGC_TRY(sgc_source_new_client(json, options, DEFAULT_REQUESTS, &s->http, &s->base.max_requests,

@@ -146,6 +146,59 @@ def test_across_the_antimeridian(open_cube, shared, read, window):
     assert len(np.unique(actual)) > 4
 
 
+POLAR = (-2000000.0, 10000.0, 0.0, 2000000.0, 0.0, -10000.0)  # the pole is in the middle
+
+
+def degrees_at(grid, x, y, code=3413):
+    """Longitudes and latitudes of places in pixels of the grid."""
+    change = osr.CoordinateTransformation(crs(code), crs(4326))
+    points = np.stack([grid[0] + x.ravel() * grid[1], grid[3] + y.ravel() * grid[5]], 1)
+    return np.array(change.TransformPoints(points.tolist()))[:, :2].T.reshape((2,) + x.shape)
+
+
+def whole_world(write, value):
+    """A raster of one degree around the world."""
+    lon, lat = np.meshgrid(np.arange(-179.5, 180), np.arange(89.5, -90, -1))
+    return write("world.tif", value(lon, lat).astype(np.float32), (-180, 1, 0, 90, 0, -1), 4326)
+
+
+def test_world_around_the_pole(open_cube, write, read):
+    path = whole_world(write, lambda lon, lat: 1000 * np.floor(lat) + np.floor(lon))
+    actual = read(open_cube(definition(path, POLAR, (400, 400))), 0, 0, 400, 400)
+    x, y = np.meshgrid(np.arange(400) + 0.5, np.arange(400) + 0.5)
+    lon, lat = degrees_at(POLAR, x, y)
+    sure = (np.abs(lon - np.round(lon)) > 0.05) & (np.abs(lat - np.round(lat)) > 0.05) & (lat < 89)
+    assert sure.sum() > 100000
+    np.testing.assert_array_equal(actual[sure], (1000 * np.floor(lat) + np.floor(lon))[sure])
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "average"])
+def test_level_of_the_world_has_no_seam(open_cube, write, read, resampling):
+    """Of a smooth surface levels are smooth, also where the raster ends and begins."""
+    def surface(lon, lat):
+        return 100 * np.cos(np.radians(lon)) * np.cos(np.radians(lat)) + lat
+
+    path = whole_world(write, surface)
+    band = {"name": "value", "data_type": "float32", "resampling": resampling}
+    dataset = open_cube(definition(path, POLAR, (400, 400), chunk=64, band=band))
+    actual = read(dataset.GetRasterBand(1).GetOverview(2), 0, 0, 50, 50)
+    x, y = np.meshgrid((np.arange(50) + 0.5) * 8, (np.arange(50) + 0.5) * 8)
+    lon, lat = degrees_at(POLAR, x, y)
+    np.testing.assert_allclose(actual[lat < 88], surface(lon, lat)[lat < 88], atol=2)
+
+
+def test_place_where_the_rasters_projection_ends(open_cube, write, read):
+    """A raster of a UTM zone has nothing on the other side of the Earth, which is no error."""
+    path = write("utm.tif", np.full((100, 100), 7, np.float32), (600000, 1000, 0, 7300000, 0, -1000), 32660)
+    grid = (-180.0, 0.25, 0.0, 90.0, 0.0, -0.25)
+    actual = read(open_cube(definition(path, grid, (720, 1440), "EPSG:4326")), 0, 0, 1440, 720)
+    found = np.argwhere(actual == 7)
+    assert 10 < len(found) < 200
+    assert np.isnan(actual).sum() + len(found) == actual.size
+    assert (found[:, 0] > 85).all() and (found[:, 0] < 105).all()  # 65 degrees north
+    assert ((found[:, 1] < 12) | (found[:, 1] > 1430)).all()  # on both sides of the antimeridian
+
+
 # Arrays with a time axis
 
 YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "datasets/raster_file.h"
+#include "datasets/registry.h"
 #include "datasets/source.h"
 
 #include <cpl_conv.h>
@@ -287,6 +289,15 @@ static void test_tiles_that_cannot_be(void **state)
                   NULL, "/source/proj:code");
 }
 
+static void test_degrees_from_0_to_360_are_refused(void **state)
+{
+    (void)state;
+    set_world(0, 90, 1, 360, 180);
+    check_refused("{\"kind\": \"tiles\", \"tile\": {\"origin\": [-180, -90], \"size\": [3, 3]}, "
+                  "\"href\": \"https://h.example/{y_min}_{x_min}.tif\"}",
+                  NULL, "between -180 and 180");
+}
+
 /* An edge that is no integer cannot be part of a name. */
 static void test_edges_that_are_no_integers(void **state)
 {
@@ -302,6 +313,117 @@ static void test_edges_that_are_no_integers(void **state)
                      SGC_INVALID);
     assert_non_null(strstr(error.message, "83.5"));
     drop(&m);
+}
+
+/* ---- datasets that ship ---- */
+
+/* The source of a dataset that ships; drop it before its definition. */
+static sgc_source *ship(const char *name, sgc_definition **shipped)
+{
+    const sgc_source_options options = {0};
+    sgc_source *source = NULL;
+    sgc_error error = {""};
+    if (sgc_registry_find(name, NULL, shipped, &error) != SGC_OK ||
+        sgc_source_new(*shipped, (*shipped)->source, &options, &source, &error) != SGC_OK)
+        fail_msg("%s: %s", name, error.message);
+    return source;
+}
+
+/* The one patch at a place in degrees. */
+static sgc_patch_list find_place(sgc_source *source, const sgc_definition *shipped, double lon,
+                                 double lat)
+{
+    const double *t = shipped->grid.transform;
+    const sgc_rect pixel = {(int64_t)((lon - t[0]) / t[1]), (int64_t)((lat - t[3]) / t[5]), 1, 1};
+    sgc_patch_list list = {0};
+    assert_int_equal(source->find(source, pixel, 0, NULL, &list, NULL), SGC_OK);
+    assert_int_equal(list.count, 1);
+    return list;
+}
+
+/* The names are those of the guide, section 5. */
+static void test_shipped_tiles_have_the_names_of_their_services(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double lon, lat;
+        const char *first_band;
+    } cases[] = {
+        {"CopernicusDEM30", -114.5, 53.5,
+         "https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com/"
+         "Copernicus_DSM_COG_10_N53_00_W115_00_DEM/Copernicus_DSM_COG_10_N53_00_W115_00_DEM.tif"},
+        {"CopernicusDEM30", 0.5, -0.5,
+         "https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com/"
+         "Copernicus_DSM_COG_10_S01_00_E000_00_DEM/Copernicus_DSM_COG_10_S01_00_E000_00_DEM.tif"},
+        {"CopernicusDEM90", -179.5, -89.5,
+         "https://copernicus-dem-90m.s3.eu-central-1.amazonaws.com/"
+         "Copernicus_DSM_COG_30_S90_00_W180_00_DEM/Copernicus_DSM_COG_30_S90_00_W180_00_DEM.tif"},
+        {"ESAWorldCover2021", 7, 1,
+         "https://esa-worldcover.s3.eu-central-1.amazonaws.com/v200/2021/map/"
+         "ESA_WorldCover_10m_2021_v200_N00E006_Map.tif"},
+        {"ESAWorldCover2020", -60, -1,
+         "https://esa-worldcover.s3.eu-central-1.amazonaws.com/v100/2020/map/"
+         "ESA_WorldCover_10m_2020_v100_S03W060_Map.tif"},
+        {"HansenGFC", 15, 45,
+         "https://storage.googleapis.com/earthenginepartners-hansen/GFC-2024-v1.12/"
+         "Hansen_GFC-2024-v1.12_treecover2000_50N_010E.tif"},
+        {"HansenGFC", -5, -5,
+         "https://storage.googleapis.com/earthenginepartners-hansen/GFC-2024-v1.12/"
+         "Hansen_GFC-2024-v1.12_treecover2000_00N_010W.tif"},
+        {"JRCGlobalSurfaceWater", 35, -5,
+         "https://storage.googleapis.com/global-surface-water/downloads2021/occurrence/"
+         "occurrence_30E_0Nv1_4_2021.tif"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sgc_definition *shipped;
+        sgc_source *source = ship(cases[i].name, &shipped);
+        sgc_patch_list list = find_place(source, shipped, cases[i].lon, cases[i].lat);
+        assert_string_equal(list.patches[0].hrefs[0], cases[i].first_band);
+        sgc_patch_list_free(&list);
+        sgc_source_free(source);
+        sgc_definition_free(shipped);
+    }
+}
+
+/* Files of Copernicus begin half a pixel of their own before their degree; pixels get wider toward
+ * the poles (guide, 5). */
+static void test_shipped_tiles_hold_their_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double lon, lat, transform[6];
+        int64_t columns, rows;
+    } cases[] = {
+        {"CopernicusDEM30",
+         -114.5,
+         53.5,
+         {-115.00020833333333, 1.0 / 2400, 0, 54.00013888888889, 0, -1.0 / 3600},
+         2400,
+         3600},
+        {"CopernicusDEM30",
+         -179.5,
+         -89.5,
+         {-180.0013888888889, 1.0 / 360, 0, -88.99986111111112, 0, -1.0 / 3600},
+         360,
+         3600},
+        {"ESAWorldCover2021", 7, 1, {6, 1.0 / 12000, 0, 3, 0, -1.0 / 12000}, 36000, 36000},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sgc_definition *shipped;
+        sgc_source *source = ship(cases[i].name, &shipped);
+        sgc_patch_list list = find_place(source, shipped, cases[i].lon, cases[i].lat);
+        const sgc_rect whole = {0, 0, shipped->grid.width, shipped->grid.height};
+        sgc_rect file;
+        assert_int_equal(sgc_raster_extent("EPSG:4326", cases[i].transform, cases[i].columns,
+                                           cases[i].rows, &shipped->grid, &file, NULL),
+                         SGC_OK);
+        assert_true(sgc_rect_contains(list.patches[0].rect, sgc_rect_intersect(file, whole)));
+        sgc_patch_list_free(&list);
+        sgc_source_free(source);
+        sgc_definition_free(shipped);
+    }
 }
 
 /* ---- gdal ---- */
@@ -575,6 +697,9 @@ int main(void)
         cmocka_unit_test_setup(test_lattice_in_degrees_under_a_polar_cube, set_up),
         cmocka_unit_test_setup(test_another_endpoint, set_up),
         cmocka_unit_test_setup(test_tiles_that_cannot_be, set_up),
+        cmocka_unit_test_setup(test_degrees_from_0_to_360_are_refused, set_up),
+        cmocka_unit_test_setup(test_shipped_tiles_have_the_names_of_their_services, set_up),
+        cmocka_unit_test_setup(test_shipped_tiles_hold_their_files, set_up),
         cmocka_unit_test_setup(test_edges_that_are_no_integers, set_up),
         cmocka_unit_test_setup(test_patches_of_kind_gdal_are_chunks, set_up),
         cmocka_unit_test_setup(test_levels_of_kind_gdal_are_one_patch, set_up),
