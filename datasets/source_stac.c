@@ -281,7 +281,7 @@ static sgc_status find_in_index(stac_source *source, sgc_rect rect, size_t step,
 
 /* ---- find: lattice ---- */
 
-/* The lattice's files are the documents of items: their addresses are no files of patches. */
+/* Which files the patches have is known when their items are. */
 static sgc_status find_on_lattice(stac_source *source, sgc_rect rect, size_t step,
                                   const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
 {
@@ -484,6 +484,9 @@ static sgc_status read_supposed(stac_source *source, const sgc_patch *patch, rea
                           patch->id);
     else
         status = read_known(source, &item->patch, r, cancel, err);
+    const char *href = item->exists ? item->patch.hrefs[r->window.band] : NULL;
+    if (href != NULL)
+        sgc_http_redact(href, r->fetch->href, sizeof r->fetch->href);
     sgc_memo_release(source->documents, entry);
     return status;
 }
@@ -566,9 +569,8 @@ static sgc_status set_api(stac_source *source, const cJSON *json, const char *ap
     return sgc_fail_memory(err, strlen(api), "a URL");
 }
 
-/* A lattice of tiles whose files are the documents of items. */
-static sgc_status set_lattice(stac_source *source, const cJSON *json, const char *items,
-                              sgc_error *err)
+/* A source of tiles that is asked for their ids and places only. */
+static sgc_status set_lattice(stac_source *source, const cJSON *json, sgc_error *err)
 {
     static const char *const keys[] = {"tile", "id", "buffer"};
     static const sgc_source_options options = {0};
@@ -582,7 +584,7 @@ static sgc_status set_lattice(stac_source *source, const cJSON *json, const char
         return sgc_fail(err, SGC_INVALID, "%s: /source/id: does not use the time, like {t_year}",
                         source->definition->id);
     source->lattice_json = cJSON_CreateObject();
-    cJSON_AddStringToObject(source->lattice_json, "href", items);
+    cJSON_AddStringToObject(source->lattice_json, "href", "https://item/{id}");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (sgc_stac_member(json, keys[i]) != NULL)
             cJSON_AddItemToObject(source->lattice_json, keys[i],
@@ -610,7 +612,7 @@ static sgc_status set_items(stac_source *source, const cJSON *json,
     if (status == SGC_OK && sgc_template_fields(source->items) != SGC_FIELD_ID)
         status = sgc_fail(err, SGC_INVALID, "it must have the place {id} and no other");
     status = status == SGC_OK
-                 ? set_lattice(source, json, url, err)
+                 ? set_lattice(source, json, err)
                  : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
     free(url);
     return status;

@@ -11,6 +11,7 @@ from osgeo import gdal, osr
 import pytest
 
 import arcticdem_tiles
+from conftest import TILES
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin
@@ -387,6 +388,32 @@ def test_permanent_refusal_is_asked_about_once(start_stac_server, make_cube, rea
         read(dataset, *ALONE)
     assert "TOKEN" not in str(error.value)
     assert len(requests_for(server, "_dem.tif")) <= 2
+
+
+@pytest.mark.parametrize("rule", [{"status": 200, "body": "no TIFF at all", "content_type": "image/tiff"},
+                                  {"status": 503}, {"status": 404}, {"truncate": 100}])
+def test_tokens_stay_out_of_messages(start_stac_server, make_cube, read, config, rule):
+    server = start_stac_server(only=EXISTING, sign_uses=1000)
+    server.fault(server.tile_path("67_33"), **rule)
+    with pytest.raises(RuntimeError, match="67_33_32m_v4.1") as error:
+        read(make_cube(signed(server, config, retries=1)), *ALONE)
+    assert "TOKEN" not in str(error.value) and "sig=" not in str(error.value)
+
+
+def test_tokens_stay_out_of_messages_about_damaged_pixels(start_stac_server, make_cube, read, config):
+    """The head of the file is good, so that GDAL itself complains, by the name of the file."""
+    server = start_stac_server(only=EXISTING, sign_uses=1000)
+    path = server.tile_path("67_33")
+    good = read(make_cube(signed(server, config)), *ALONE)
+    assert not np.isnan(good).all()
+    file = next(TILES.glob("*" + path))
+    content = bytearray(file.read_bytes())
+    content[20000:] = b"\xff" * (len(content) - 20000)
+    damaged = content.decode("latin-1")
+    server.fault(path, status=200, body=damaged, content_type="image/tiff")
+    with pytest.raises(RuntimeError, match="67_33_32m_v4.1") as error:
+        read(make_cube(signed(server, config, retries=1)), *ALONE)
+    assert "TOKEN" not in str(error.value) and "sig=" not in str(error.value)
 
 
 @pytest.mark.parametrize("answer, message", [
