@@ -207,7 +207,7 @@ def test_unknown_channel(failure, unchanged, value, parts):
 
 
 @pytest.mark.parametrize("name, nearest", [
-    ("Dmeo", "Demo"), ("demos", "Demo"), ("ArcticDEM23m", "ArcticDEM2m"), ("ArcticDEN32m", "ArcticDEM32m")])
+    ("Dmeo", "Demo"), ("demos", "Demo"), ("ArcticDEM23m", "ArcticDEM2m"), ("ArcticDEM32", "ArcticDEM32m")])
 def test_unknown_dataset_names_the_nearest(failure, unchanged, name, nearest):
     for message in (open_error(failure, "SGC:" + name),
                     open_error(failure, "SGC:./cube,create=yes,dataset=" + name)):
@@ -444,11 +444,10 @@ def test_foreign_repository_is_refused_and_unharmed(failure, shared, unchanged, 
         place = tmp_path / name
         shutil.copytree(shared("icechunk-repos", name), place)
         unchanged.start()
-        for options, reason in (("", "Icechunk repository"),
-                                (",dataset=Demo,create=yes", 'is not what "Demo" describes')):
+        for options in ("", ",dataset=Demo,create=yes"):
             message = open_error(failure, "SGC:%s%s" % (place, options))
             assert str(place) in message
-            assert reason in message
+            assert "Icechunk repository" in message
         unchanged()
 
 
