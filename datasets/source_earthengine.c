@@ -13,6 +13,8 @@
 #include "store/parallel.h"
 
 #define DEFAULT_URL "https://earthengine-highvolume.googleapis.com"
+#define LONGEST_SILENCE_OPTION "GDAL_HTTP_LOW_SPEED_TIME"
+#define LONGEST_SILENCE_S "300"
 
 enum { DEFAULT_REQUESTS = 20 };
 
@@ -115,7 +117,7 @@ typedef struct reading {
     void *const *pixels;
     uint8_t *const *valid;
     const sgc_cancel *cancel;
-    char **configuration; /* of the caller's thread */
+    char **configuration; /* of each thread */
     const sgc_ee_sample *sample;
     sgc_ee_plan plan;
     pthread_mutex_t mutex; /* guards the rest */
@@ -137,14 +139,16 @@ static sgc_ee_window window_of(const reading *r, const sgc_ee_part *p)
 static sgc_status make_url(const earthengine_source *source, const char *project,
                            const char *method, char **url, sgc_error *err)
 {
+    static const char project_letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:";
     if (project == NULL)
         return sgc_fail(err, SGC_AUTH,
                         "Earth Engine wants to know a Google Cloud project that may use it: set "
                         "SGC_PROJECT or GOOGLE_CLOUD_PROJECT, or let the credentials' file name "
                         "one");
-    char *escaped = CPLEscapeString(project, -1, CPLES_URL);
-    const int length = asprintf(url, "%s/v1/projects/%s/%s", source->url, escaped, method);
-    CPLFree(escaped);
+    if (project[strspn(project, project_letters)] != '\0')
+        return sgc_fail(err, SGC_INVALID, "\"%.60s\" is no id of a Google Cloud project", project);
+    const int length = asprintf(url, "%s/v1/projects/%s/%s", source->url, project, method);
     return length >= 0 ? SGC_OK : sgc_fail_memory(err, 0, "a URL");
 }
 
@@ -162,20 +166,30 @@ static sgc_status explain_refusal(const earthengine_source *source, int answered
     return status == SGC_NOT_FOUND && answered == 404 ? SGC_NETWORK : status;
 }
 
+/* Gives a header (free with free()), or NULL when there is no memory. */
+static char *make_header(const char *name, const char *value)
+{
+    char *header = NULL;
+    return asprintf(&header, "%s %s", name, value) >= 0 ? header : NULL;
+}
+
 /* Posts `body` once, with `token` if there is one. */
 static sgc_status post_once(const reading *r, const sgc_google_credentials *c, const char *token,
                             const char *method, const char *body, int *answered,
                             sgc_http_response *response, sgc_error *err)
 {
-    char *url = NULL, *authorization = NULL, *user_project = NULL;
+    char *url = NULL, *token_header = NULL, *project_header = NULL;
     SGC_TRY(make_url(r->source, c->project, method, &url, err));
     const char *headers[] = {"Content-Type: application/json", NULL, NULL, NULL};
-    size_t n = 1;
-    if (token != NULL && asprintf(&authorization, "Authorization: Bearer %s", token) >= 0)
-        headers[n++] = authorization;
-    if (token != NULL && c->kind == SGC_GOOGLE_USER &&
-        asprintf(&user_project, "X-Goog-User-Project: %s", c->project) >= 0)
-        headers[n++] = user_project;
+    bool good = true;
+    if (token != NULL) {
+        headers[1] = token_header = make_header("Authorization: Bearer", token);
+        good = token_header != NULL;
+    }
+    if (token != NULL && c->kind == SGC_GOOGLE_USER) {
+        headers[2] = project_header = make_header("X-Goog-User-Project:", c->project);
+        good &= project_header != NULL;
+    }
     const sgc_http_request request = {
         .method = "POST",
         .url = url,
@@ -184,10 +198,12 @@ static sgc_status post_once(const reading *r, const sgc_google_credentials *c, c
         .body_size = strlen(body),
         .answered = answered,
     };
-    const sgc_status status = sgc_http_perform(r->source->http, &request, r->cancel, response, err);
+    const sgc_status status =
+        good ? sgc_http_perform(r->source->http, &request, r->cancel, response, err)
+             : sgc_fail_memory(err, 0, "the headers of a request");
     free(url);
-    free(authorization);
-    free(user_project);
+    free(token_header);
+    free(project_header);
     return status;
 }
 
@@ -348,16 +364,29 @@ static void clear_outside(const reading *r, sgc_rect rect)
         memset(r->valid[i], 0, (size_t)(r->rect.width * r->rect.height));
 }
 
+/* The configuration of the caller's thread. The service is silent while it computes, for up to five
+ * minutes. */
+static char **copy_configuration(void)
+{
+    char **configuration = CPLGetThreadLocalConfigOptions();
+    return CPLGetConfigOption(LONGEST_SILENCE_OPTION, NULL) != NULL
+               ? configuration
+               : CSLSetNameValue(configuration, LONGEST_SILENCE_OPTION, LONGEST_SILENCE_S);
+}
+
 /* All answers together are about as large as what the caller has made room for, so they may come at
  * the same time. */
 static sgc_status read_parts(reading *r, sgc_rect rect, sgc_error *err)
 {
     SGC_TRY(
         sgc_ee_plan_parts(rect, r->count, r->sample, r->source->product.max_bytes, &r->plan, err));
-    r->configuration = CPLGetThreadLocalConfigOptions();
+    char **before = CPLGetThreadLocalConfigOptions();
+    r->configuration = copy_configuration();
     const sgc_status status =
         sgc_parallel_for(r->plan.count, r->source->base.max_requests, read_part_at, r, err);
+    CPLSetThreadLocalConfigOptions((const char *const *)before);
     CSLDestroy(r->configuration);
+    CSLDestroy(before);
     return status;
 }
 
@@ -463,8 +492,9 @@ static sgc_status init(const sgc_definition *definition, const cJSON *json,
 {
     SGC_TRY(sgc_ee_product_init(&source->product, definition, json, err));
     SGC_TRY(init_url(options, source, err));
-    if (options->project != NULL && (source->project = strdup(options->project)) == NULL)
-        return sgc_fail_memory(err, strlen(options->project), "a project");
+    const char *project = options->project;
+    if (project != NULL && *project != '\0' && (source->project = strdup(project)) == NULL)
+        return sgc_fail_memory(err, strlen(project), "a project");
     return sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
                                  &source->base.max_requests, err);
 }

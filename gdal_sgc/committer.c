@@ -108,41 +108,73 @@ static sgc_status read_flags(batch *b, sgc_error *err)
     return SGC_OK;
 }
 
-/* The coordinates of a chunk of an array with a time axis where the cube has one. */
-typedef struct coordinates {
-    uint32_t values[4];
-    size_t count;
-} coordinates;
-
-static void add_coordinate(coordinates *c, uint64_t value)
+static bool same_chunk(const sgc_chunk_ref *a, const sgc_chunk_ref *b)
 {
-    c->values[c->count++] = (uint32_t)value;
+    if (a->kind != b->kind || a->length != b->length || a->offset != b->offset)
+        return false;
+    return a->kind == SGC_CHUNK_INLINE ? memcmp(a->inline_data, b->inline_data, a->length) == 0
+                                       : sgc_object_id_compare(&a->id, &b->id) == 0;
 }
 
-static void add_step(const batch *b, coordinates *c, size_t step)
+/* Finds what somebody has stored of a band since the task was filled; SGC_CHUNK_NONE: nothing. */
+static sgc_status find_theirs(const batch *b, const sgc_task *t, size_t band, sgc_chunk_ref *theirs,
+                              sgc_manifest **keep, sgc_error *err)
 {
-    if (b->load->cube->definition->time.count > 0)
-        add_coordinate(c, step);
+    const size_t level = b->load->level;
+    sgc_chunk_ref before;
+    sgc_manifest *keep_before;
+    SGC_TRY(sgc_view_find_chunk(b->base, level, band, t->at, theirs, keep, err));
+    if (theirs->kind == SGC_CHUNK_NONE)
+        return SGC_OK;
+    const sgc_status status =
+        sgc_view_find_chunk(t->view, level, band, t->at, &before, &keep_before, err);
+    if (status != SGC_OK) {
+        sgc_manifest_unref(*keep);
+        return status;
+    }
+    if (same_chunk(theirs, &before))
+        theirs->kind = SGC_CHUNK_NONE;
+    sgc_manifest_unref(keep_before);
+    return SGC_OK;
+}
+
+/* Puts a finished chunk; what somebody has stored meanwhile goes over it. */
+static sgc_status put_chunk(batch *b, const sgc_task *t, size_t band, sgc_error *err)
+{
+    const sgc_loading *l = b->load;
+    const size_t i = band - (size_t)t->at.band;
+    const sgc_coordinates at = sgc_cube_coordinates(l->cube, t->at);
+    char path[SGC_PATH_SIZE];
+    sgc_chunk_ref theirs, merged;
+    sgc_manifest *keep;
+    sgc_buffer encoded = {0};
+    if (t->kept[i])
+        return SGC_OK;
+    sgc_layout_channel_path(l->cube->definition, sgc_loading_level(l), band, path);
+    SGC_TRY(find_theirs(b, t, band, &theirs, &keep, err));
+    const bool merge = theirs.kind != SGC_CHUNK_NONE;
+    sgc_status status =
+        merge ? sgc_merge_chunks(l, b->base, band, &theirs, &t->refs[i], &encoded, &merged, err)
+              : SGC_OK;
+    if (status == SGC_OK)
+        status =
+            sgc_session_set_chunk(b->session, path, at.values, merge ? &merged : &t->refs[i], err);
+    sgc_buffer_free(&encoded);
+    sgc_manifest_unref(keep);
+    return status;
 }
 
 /* Puts the finished chunks of a task, unless somebody else has completed them first. */
 static sgc_status put_task(batch *b, const sgc_task *t, sgc_error *err)
 {
-    const sgc_loading *l = b->load;
     const step_batch *s = step_of(b, t);
-    coordinates at = {.count = 0};
-    add_step(b, &at, (size_t)t->at.step);
-    add_coordinate(&at, (uint64_t)t->at.row);
-    add_coordinate(&at, (uint64_t)t->at.column);
     bool put = false;
-    for (size_t i = 0; i < sgc_loading_unit_bands(l); i++) {
+    for (size_t i = 0; i < sgc_loading_unit_bands(b->load); i++) {
         const size_t band = (size_t)t->at.band + i;
         uint8_t *flag = flag_at(s, band, t->at.row, t->at.column);
         if (*flag == SGC_COMPLETE)
             continue;
-        char path[SGC_PATH_SIZE];
-        sgc_layout_channel_path(l->cube->definition, sgc_loading_level(l), band, path);
-        SGC_TRY(sgc_session_set_chunk(b->session, path, at.values, &t->refs[i], err));
+        SGC_TRY(put_chunk(b, t, band, err));
         *flag = t->complete;
         put = true;
     }
@@ -178,12 +210,14 @@ static sgc_status put_flags_chunk(batch *b, const step_batch *s, size_t band, sg
         status = sgc_array_write_chunk(b->load->cube->repository, m, chunk, 1, &encoded, &ref, err);
     if (status == SGC_OK) {
         char path[SGC_PATH_SIZE];
-        coordinates at = {{(uint32_t)band}, 1};
-        add_step(b, &at, step);
-        add_coordinate(&at, (uint64_t)(block.y / block.height));
-        add_coordinate(&at, (uint64_t)(block.x / block.width));
+        const sgc_position at = {.row = (int32_t)(block.y / block.height),
+                                 .column = (int32_t)(block.x / block.width),
+                                 .step = (int32_t)step};
+        const sgc_coordinates inner = sgc_cube_coordinates(b->load->cube, at);
+        uint32_t coordinates[4] = {(uint32_t)band};
+        memcpy(coordinates + 1, inner.values, inner.count * sizeof *coordinates);
         sgc_layout_complete_path(level, path);
-        status = sgc_session_set_chunk(b->session, path, at.values, &ref, err);
+        status = sgc_session_set_chunk(b->session, path, coordinates, &ref, err);
     }
     sgc_buffer_free(&encoded);
     free(chunk);

@@ -56,7 +56,7 @@ void sgc_canvas_apply(sgc_canvas *canvas, sgc_rect window, const void *pixels, c
         unsigned char *out = pixel_row(canvas, window, row);
         uint8_t *seen = valid_row(canvas, window, row);
         for (int64_t i = 0; i < window.width; i++, in += size, out += size, valid++) {
-            if (!*valid || (seen[i] && !replaces(canvas, out, in)))
+            if (!*valid || seen[i] == SGC_PIXEL_FIXED || (seen[i] && !replaces(canvas, out, in)))
                 continue;
             memcpy(out, in, size);
             seen[i] = 1;

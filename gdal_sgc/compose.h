@@ -8,13 +8,16 @@
 
 SGC_BEGIN_C
 
+enum { SGC_PIXEL_FIXED = 2 };
+
 /* A chunk under composition: `rect` pixels of a level in rows of `stride` items. */
 typedef struct sgc_canvas {
     sgc_rect rect;
     int64_t stride;
     GDALDataType type;
     unsigned char *pixels; /* stride x rect.height items or more */
-    uint8_t *valid;        /* rect.width x rect.height: 1 where a patch gave the pixel its value */
+    uint8_t *valid;        /* rect.width x rect.height: 1 where a patch gave the pixel its value,
+                            * SGC_PIXEL_FIXED where no patch may change it */
     sgc_composite rule;
 } sgc_canvas;
 

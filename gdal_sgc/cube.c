@@ -135,28 +135,55 @@ static bool level_exists(const sgc_snapshot *snapshot, const sgc_level *level)
     return sgc_snapshot_find(snapshot, path) != NULL;
 }
 
+enum { MESSAGE_SIZE = 64 };
+
+static void say(char message[MESSAGE_SIZE], const char *text)
+{
+    if (message[0] == '\0')
+        snprintf(message, MESSAGE_SIZE, "%s", text);
+}
+
+/* Puts the nodes that are missing into the session; the message says what, if anything. */
+static sgc_status put_structure(sgc_cube *cube, sgc_session *session, size_t l, size_t steps,
+                                char message[MESSAGE_SIZE], sgc_error *err)
+{
+    const sgc_snapshot *base = sgc_session_base(session);
+    const sgc_definition *d = cube->definition;
+    const sgc_level *full = &cube->levels[0], *level = &cube->levels[l];
+    size_t stored = sgc_layout_steps(d);
+    if (sgc_snapshot_find(base, "/") == NULL) {
+        say(message, "Initialize empty datacube");
+        SGC_TRY(sgc_layout_put_cube(session, d, full, cube->compression_level, err));
+    } else {
+        stored = sgc_layout_stored_steps(base, d);
+        if (!level_exists(base, full)) {
+            say(message, "Note what is complete");
+            SGC_TRY(sgc_layout_adopt(session, d, full, stored, err));
+        }
+    }
+    if (stored < steps) {
+        say(message, "Append time steps");
+        SGC_TRY(sgc_layout_append_steps(session, d, cube->levels, cube->level_count, stored, steps,
+                                        err));
+        stored = steps;
+    }
+    if (l > 0 && !level_exists(base, level)) {
+        char text[MESSAGE_SIZE];
+        snprintf(text, sizeof text, "Add level %lld", (long long)level->factor);
+        say(message, text);
+        SGC_TRY(sgc_layout_put_level(session, d, level, stored, cube->compression_level, err));
+    }
+    return SGC_OK;
+}
+
 /* One attempt to commit the missing nodes. */
 static sgc_status commit_structure(sgc_cube *cube, size_t l, size_t steps, sgc_error *err)
 {
-    const sgc_level *level = &cube->levels[l];
     sgc_session *session;
+    char message[MESSAGE_SIZE] = "";
     SGC_TRY(sgc_session_new(cube->repository, cube->ref, &session, err));
-    const sgc_snapshot *base = sgc_session_base(session);
-    const char *message = NULL;
-    char text[64];
-    sgc_status status = SGC_OK;
-    if (sgc_snapshot_find(base, "/") == NULL) {
-        message = "Initialize empty datacube";
-        status = sgc_layout_put_cube(session, cube->definition, &cube->levels[0],
-                                     cube->compression_level, err);
-    }
-    if (status == SGC_OK && l > 0 && !level_exists(base, level)) {
-        snprintf(text, sizeof text, "Add level %lld", (long long)level->factor);
-        message = message != NULL ? message : text;
-        status = sgc_layout_put_level(session, cube->definition, level, steps,
-                                      cube->compression_level, err);
-    }
-    if (status == SGC_OK && message != NULL)
+    sgc_status status = put_structure(cube, session, l, steps, message, err);
+    if (status == SGC_OK && message[0] != '\0')
         status = sgc_session_commit(session, message, NULL, NULL, err);
     sgc_session_free(session);
     return status;
@@ -199,15 +226,51 @@ static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position 
     return (uint64_t)bytes;
 }
 
+/* Whether a position, which lacks a flag, may be served without a request: because all its patches
+ * are listed, or as it is stored if nobody can tell, which is counted (architecture 6.3). */
+static sgc_status may_serve(const sgc_view *view, size_t level, sgc_position at, bool *serve,
+                            uint64_t *unverified, sgc_error *err)
+{
+    *serve = false;
+    if (view == NULL || level > 0)
+        return SGC_OK;
+    if (view->cube->source->finds_alone)
+        return sgc_view_is_listed(view, at, serve, err);
+    SGC_TRY(sgc_view_has_chunk(view, level, at, serve, err));
+    *unverified += *serve;
+    return SGC_OK;
+}
+
+static sgc_status drop_served(const sgc_view *view, size_t level, sgc_position *positions,
+                              size_t *count, uint64_t *unverified, sgc_error *err)
+{
+    size_t n = 0;
+    *unverified = 0;
+    for (size_t i = 0; i < *count; i++) {
+        bool serve;
+        SGC_TRY(may_serve(view, level, positions[i], &serve, unverified, err));
+        if (!serve)
+            positions[n++] = positions[i];
+    }
+    *count = n;
+    return SGC_OK;
+}
+
+/* With `unverified`, because no request may be made, what can be served without one is not missing.
+ */
 static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, const sgc_window *window,
-                               sgc_missing *out, sgc_error *err)
+                               sgc_missing *out, uint64_t *unverified, sgc_error *err)
 {
     sgc_position *positions;
     size_t count;
     SGC_TRY(sgc_view_incomplete(cube, view, window, &positions, &count, err));
-    *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
+    const sgc_status status =
+        unverified != NULL ? drop_served(view, window->level, positions, &count, unverified, err)
+                           : SGC_OK;
+    if (status == SGC_OK)
+        *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
     free(positions);
-    return SGC_OK;
+    return status;
 }
 
 sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,
@@ -215,7 +278,7 @@ sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missin
 {
     sgc_view *view;
     sgc_cube_view(cube, &view);
-    const sgc_status status = view_missing(cube, view, window, out, err);
+    const sgc_status status = view_missing(cube, view, window, out, NULL, err);
     sgc_view_unref(view);
     return status;
 }
@@ -318,7 +381,7 @@ static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const s
     sgc_position *positions = NULL;
     size_t count = 0;
     sgc_cube_view(cube, &view);
-    sgc_status status = view_missing(cube, view, known ? announced : window, &all, err);
+    sgc_status status = view_missing(cube, view, known ? announced : window, &all, NULL, err);
     if (status == SGC_OK)
         status = check_budget(all.chunks, all.bytes, policy->max_bytes, err);
     if (status == SGC_OK)
@@ -368,7 +431,8 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
     sgc_missing missing;
     for (int attempt = 0;; attempt++) {
         sgc_cube_view(cube, &result.view);
-        sgc_status status = view_missing(cube, result.view, window, &missing, err);
+        sgc_status status = view_missing(cube, result.view, window, &missing,
+                                         policy->download ? NULL : &result.unverified_chunks, err);
         if (status == SGC_OK && (missing.chunks == 0 || !policy->download))
             break;
         sgc_view_unref(result.view);

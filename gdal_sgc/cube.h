@@ -85,7 +85,11 @@ typedef struct sgc_missing {
 SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,
                                         sgc_error *err);
 
-/* Says for each step of the time axis whether something is stored of it. */
+/* How many steps of the definition's time axis the cube has: later ones are appended when one of
+ * them is loaded for the first time. */
+size_t sgc_cube_steps(sgc_cube *cube);
+
+/* Says for each step of the definition's time axis whether something is stored of it. */
 void sgc_cube_find_steps_with_data(sgc_cube *cube, bool *has_data);
 
 /* Reads `rect` of a slice into rect.width x rect.height items of the channel's type. `view` is

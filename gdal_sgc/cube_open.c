@@ -78,19 +78,28 @@ static sgc_status check_empty(const sgc_cube *cube, bool create, sgc_error *err)
                              cube->place);
 }
 
-/* Reads the definition that the cube carries. */
+/* A cube of somebody else's making says nothing about its dataset: the user does. */
+static sgc_status use_named_definition(sgc_cube *cube, sgc_snapshot *snapshot,
+                                       const sgc_connection *c, sgc_error *err)
+{
+    if (c->dataset == NULL)
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "%s is an Icechunk repository that SGC has not made: name the definition "
+                        "of its grid with DATASET",
+                        cube->place);
+    SGC_TRY(sgc_connection_find_definition(c, c->dataset, &cube->definition, err));
+    const sgc_status status = sgc_adopt_check(cube->repository, snapshot, cube->definition, err);
+    return status == SGC_OK ? SGC_OK
+                            : sgc_fail_in(err, status, "%s is not what \"%s\" describes",
+                                          cube->place, cube->definition->id);
+}
+
+/* Reads the definition that the cube carries. SGC_NOT_FOUND when it carries none. */
 static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
                                   sgc_definition **out, sgc_error *err)
 {
-    const sgc_node *root = sgc_snapshot_find(snapshot, "/");
     sgc_span span;
-    const sgc_status found = sgc_layout_find_definition(root, &span, err);
-    if (found == SGC_NOT_FOUND)
-        return sgc_fail(err, SGC_UNSUPPORTED,
-                        "%s is an Icechunk repository, but SGC has not made it: this build cannot "
-                        "open it as a cube",
-                        cube->place);
-    SGC_TRY(found);
+    SGC_TRY(sgc_layout_find_definition(sgc_snapshot_find(snapshot, "/"), &span, err));
     char *text = strndup(span.text, span.size);
     if (text == NULL)
         return sgc_fail_memory(err, span.size, "a definition");
@@ -109,9 +118,9 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
     cube->definition = theirs;
     const char *name = dataset != NULL ? dataset : theirs->id;
     sgc_error *reason = dataset != NULL ? err : NULL;
-    const sgc_status found =
-        c->parameters == NULL ? sgc_registry_find(name, theirs->parameters, &mine, reason)
-                              : sgc_connection_find_definition(c, name, &mine, reason);
+    const sgc_status found = c->parameters == NULL
+                                 ? sgc_registry_find(name, theirs->parameters, &mine, reason)
+                                 : sgc_connection_find_definition(c, name, &mine, reason);
     if (found != SGC_OK && dataset != NULL)
         return found;
     if (found != SGC_OK) {
@@ -209,8 +218,13 @@ static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const sgc_co
 {
     sgc_definition *theirs;
     int64_t width, height;
-    SGC_TRY(read_definition(cube, snapshot, &theirs, err));
-    SGC_TRY(choose_definition(cube, theirs, c, err));
+    const sgc_status found = read_definition(cube, snapshot, &theirs, err);
+    if (found == SGC_NOT_FOUND)
+        SGC_TRY(use_named_definition(cube, snapshot, c, err));
+    else if (found == SGC_OK)
+        SGC_TRY(choose_definition(cube, theirs, c, err));
+    else
+        return found;
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
     SGC_TRY(set_levels(cube, width, height, err));
     sgc_split_rule rules[SGC_SPLIT_RULES];

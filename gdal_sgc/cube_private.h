@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/loaded_set.h"
 #include "store/fork.h"
 
 #include "store/error.h"
@@ -53,7 +54,12 @@ struct sgc_view {
     sgc_array **channels[SGC_MOST_LEVELS]; /* band_count each */
     sgc_array *complete[SGC_MOST_LEVELS];
     size_t steps[SGC_MOST_LEVELS];
+    _Atomic(sgc_loaded_set *) loaded; /* made when it is asked for the first time */
 };
+
+/* The ids in "loaded_patches" of the view; borrows. */
+SGC_CHECKED sgc_status sgc_view_loaded(const sgc_view *view, const sgc_loaded_set **out,
+                                       sgc_error *err);
 
 /* The source that a level is loaded from; borrows. */
 sgc_source *sgc_cube_source(const sgc_cube *cube, size_t level);
@@ -97,15 +103,42 @@ typedef struct sgc_position {
     int32_t row, column, step, band;
 } sgc_position;
 
+/* Says whether all patches that meet a position of full resolution are listed as loaded: what
+ * Python has filled is noted nowhere else (architecture 6.3). For sources that find patches alone.
+ */
+SGC_CHECKED sgc_status sgc_view_is_listed(const sgc_view *view, sgc_position at, bool *listed,
+                                          sgc_error *err);
+
 /* Gives (free with free()) the positions under the window that are not complete in every channel;
  * `view` may be NULL. */
 SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view,
                                            const sgc_window *window, sgc_position **positions,
                                            size_t *count, sgc_error *err);
 
+/* The coordinates of a position's chunk in the array of a channel. */
+typedef struct sgc_coordinates {
+    uint32_t values[4];
+    size_t count;
+} sgc_coordinates;
+sgc_coordinates sgc_cube_coordinates(const sgc_cube *cube, sgc_position at);
+
+/* Finds the stored chunk of a band at a position; see sgc_repository_find_chunk(). */
+SGC_CHECKED sgc_status sgc_view_find_chunk(const sgc_view *view, size_t level, size_t band,
+                                           sgc_position at, sgc_chunk_ref *ref, sgc_manifest **keep,
+                                           sgc_error *err);
+
+/* Says whether anything is stored of a position, in any of its bands. */
+SGC_CHECKED sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at,
+                                          bool *stored, sgc_error *err);
+
 /* Sees to it that the repository and the nodes of a level exist, with so many time steps. The
  * caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err);
+
+/* Checks that a cube that we have not made lies on the definition's grid: arrays, coordinates, CRS
+ * and time axis (adopt.c). SGC_INVALID names the difference. */
+SGC_CHECKED sgc_status sgc_adopt_check(sgc_repository *repository, sgc_snapshot *snapshot,
+                                       const sgc_definition *definition, sgc_error *err);
 
 /* Completes the positions and commits them, in batches. The caller is the thread that loads
  * (loader.c). */

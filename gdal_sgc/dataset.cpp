@@ -284,12 +284,13 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
     for (const size_t channel : channels)
         names += std::string(names.empty() ? "" : ",") + definition->bands[channel].name;
     const char *chosen = handle_->Connection().channels != nullptr ? names.c_str() : nullptr;
+    const size_t steps = sgc_cube_steps(handle_->Cube());
     const std::unique_ptr<bool[]> hasData(new bool[axis.count]);
     sgc_cube_find_steps_with_data(handle_->Cube(), hasData.get());
     char time[SGC_TIME_SIZE], last[SGC_TIME_SIZE];
     const std::string plural = channels.size() == 1 ? " channel" : " channels";
     for (const bool withData : {true, false}) {
-        for (size_t step = 0; step < axis.count && subdatasets_ < MOST_STEPS; step++) {
+        for (size_t step = 0; step < steps && subdatasets_ < MOST_STEPS; step++) {
             if (hasData[step] != withData)
                 continue;
             sgc_time_format(axis.starts[step], time);
@@ -300,7 +301,7 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
         }
     }
     sgc_time_format(axis.starts[0], time);
-    sgc_time_format(axis.starts[axis.count - 1], last);
+    sgc_time_format(axis.starts[steps - 1], last);
     const std::string range = std::string(time) + "/" + last;
     std::vector<size_t> each = channels; // of whatever type
     if (chosen == nullptr) {
@@ -310,8 +311,8 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
     for (const size_t channel : each) {
         const char *name = definition->bands[channel].name;
         if (!AddSubdataset(range.c_str(), name,
-                           std::string(name) + ": " + std::to_string(axis.count) +
-                               (axis.count == 1 ? " time step" : " time steps")))
+                           std::string(name) + ": " + std::to_string(steps) +
+                               (steps == 1 ? " time step" : " time steps")))
             return false;
     }
     return true;

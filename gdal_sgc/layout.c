@@ -477,18 +477,25 @@ static sgc_status put_crs(sgc_session *session, const sgc_definition *definition
 
 /* ---- the cube ---- */
 
-static sgc_status put_root(sgc_session *session, const sgc_definition *definition, sgc_error *err)
+/* The root attribute that is ours. */
+static cJSON *own_attribute(const sgc_definition *definition)
 {
-    cJSON *attributes = cJSON_CreateObject();
-    cJSON_AddStringToObject(attributes, "title", definition->id);
-    cJSON_AddArrayToObject(attributes, "loaded_patches");
-    cJSON *ours = cJSON_AddObjectToObject(attributes, "sgc");
+    cJSON *ours = cJSON_CreateObject();
     cJSON_AddNumberToObject(ours, "version", 1);
     cJSON_AddRawToObject(ours, "definition", definition->text);
     if (definition->license != NULL)
         cJSON_AddStringToObject(ours, "license", definition->license);
     if (definition->attribution != NULL)
         cJSON_AddStringToObject(ours, "attribution", definition->attribution);
+    return ours;
+}
+
+static sgc_status put_root(sgc_session *session, const sgc_definition *definition, sgc_error *err)
+{
+    cJSON *attributes = cJSON_CreateObject();
+    cJSON_AddStringToObject(attributes, "title", definition->id);
+    cJSON_AddArrayToObject(attributes, "loaded_patches");
+    cJSON_AddItemToObject(attributes, "sgc", own_attribute(definition));
     char *text = cJSON_PrintUnformatted(attributes);
     cJSON_Delete(attributes);
     if (text == NULL)
@@ -541,20 +548,30 @@ sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition
     return sgc_json_find(ours, "definition", definition, err);
 }
 
-/* Begins the list where there is none. */
-static sgc_status put_list(sgc_span document, sgc_span attributes, sgc_span ids, sgc_buffer *out,
-                           sgc_error *err)
+/* Appends the document with an attribute replaced or added. */
+static sgc_status replace_attribute(sgc_span document, const char *key, sgc_span value,
+                                    sgc_buffer *out, sgc_error *err)
 {
-    sgc_buffer list = {0}, inner = {0};
-    sgc_status status = sgc_buffer_print(&list, err, "[%.*s]", (int)ids.size, ids.text);
-    if (status == SGC_OK)
-        status = sgc_json_replace(attributes, "loaded_patches",
-                                  (sgc_span){(const char *)list.data, list.size}, &inner, err);
+    sgc_span attributes;
+    sgc_buffer inner = {0};
+    SGC_TRY(sgc_json_find(document, "attributes", &attributes, err));
+    sgc_status status = sgc_json_replace(attributes, key, value, &inner, err);
     if (status == SGC_OK)
         status = sgc_json_replace(document, "attributes",
                                   (sgc_span){(const char *)inner.data, inner.size}, out, err);
-    sgc_buffer_free(&list);
     sgc_buffer_free(&inner);
+    return status;
+}
+
+/* Begins the list where there is none. */
+static sgc_status put_list(sgc_span document, sgc_span ids, sgc_buffer *out, sgc_error *err)
+{
+    sgc_buffer list = {0};
+    sgc_status status = sgc_buffer_print(&list, err, "[%.*s]", (int)ids.size, ids.text);
+    if (status == SGC_OK)
+        status = replace_attribute(document, "loaded_patches",
+                                   (sgc_span){(const char *)list.data, list.size}, out, err);
+    sgc_buffer_free(&list);
     return status;
 }
 
@@ -566,7 +583,7 @@ sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer 
     const sgc_status found =
         find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
     if (found == SGC_NOT_FOUND)
-        return put_list(document, attributes, ids, out, err);
+        return put_list(document, ids, out, err);
     SGC_TRY(found);
     const char *end = list.text + list.size - 1; /* the "]" */
     if (*end != ']')
@@ -593,5 +610,154 @@ sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *load
     SGC_TRY(sgc_json_quote(&quoted, id, err));
     *loaded = memmem(list.text, list.size, quoted.data, quoted.size) != NULL;
     sgc_buffer_free(&quoted);
+    return SGC_OK;
+}
+
+sgc_status sgc_layout_find_loaded(const sgc_node *root, sgc_span *list, sgc_error *err)
+{
+    sgc_span document, attributes;
+    SGC_TRY(find_attribute(root, "loaded_patches", &document, &attributes, list, err));
+    return sgc_json_kind_of(*list) == SGC_JSON_ARRAY
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT, "loaded_patches is no list");
+}
+
+/* ---- cubes that are there ---- */
+
+/* Says in the root group what the cube is. */
+static sgc_status put_own_attribute(sgc_session *session, const sgc_definition *definition,
+                                    sgc_error *err)
+{
+    sgc_node root;
+    SGC_TRY(sgc_session_get_node(session, "/", &root, err));
+    cJSON *ours = own_attribute(definition);
+    char *text = cJSON_PrintUnformatted(ours);
+    cJSON_Delete(ours);
+    if (text == NULL)
+        return sgc_fail_memory(err, 0, "attributes");
+    sgc_buffer document = {0};
+    sgc_status status =
+        replace_attribute((sgc_span){(const char *)root.user_data, root.user_data_size}, "sgc",
+                          (sgc_span){text, strlen(text)}, &document, err);
+    if (status == SGC_OK)
+        status = sgc_session_put_group(session, "/", document.data, document.size, err);
+    sgc_buffer_free(&document);
+    cJSON_free(text);
+    return status;
+}
+
+sgc_status sgc_layout_adopt(sgc_session *session, const sgc_definition *definition,
+                            const sgc_level *full, size_t steps, sgc_error *err)
+{
+    SGC_TRY(put_own_attribute(session, definition, err));
+    SGC_TRY(put_group(session, "/sgc", "{}", err));
+    SGC_TRY(put_level_group(session, full, err));
+    return put_complete(session, definition, full, steps, err);
+}
+
+size_t sgc_layout_stored_steps(const sgc_snapshot *snapshot, const sgc_definition *definition)
+{
+    const sgc_node *time = sgc_snapshot_find(snapshot, "/time");
+    sgc_array_metadata metadata;
+    if (definition->time.count == 0 || time == NULL ||
+        sgc_array_metadata_read(time, &metadata, NULL) != SGC_OK)
+        return definition->time.count == 0 ? 1 : 0;
+    const size_t steps = metadata.dimension_count == 1 ? metadata.shape[0] : 0;
+    sgc_array_metadata_clear(&metadata);
+    return steps;
+}
+
+/* Changes the length of one dimension of an array; every other byte of its document stays. */
+static sgc_status resize(sgc_session *session, const char *path, size_t dimension, size_t length,
+                         sgc_error *err)
+{
+    sgc_node node;
+    sgc_array_metadata metadata;
+    sgc_buffer shape = {0}, document = {0};
+    SGC_TRY(sgc_session_get_node(session, path, &node, err));
+    SGC_TRY(sgc_array_metadata_read(&node, &metadata, err));
+    metadata.shape[dimension] = length;
+    sgc_status status = sgc_buffer_print(&shape, err, "[");
+    for (size_t d = 0; status == SGC_OK && d < metadata.dimension_count; d++)
+        status = sgc_buffer_print(&shape, err, "%s%llu", d > 0 ? ", " : "",
+                                  (unsigned long long)metadata.shape[d]);
+    if (status == SGC_OK)
+        status = sgc_buffer_print(&shape, err, "]");
+    if (status == SGC_OK)
+        status =
+            sgc_json_replace((sgc_span){(const char *)node.user_data, node.user_data_size}, "shape",
+                             (sgc_span){(const char *)shape.data, shape.size}, &document, err);
+    if (status == SGC_OK)
+        status = sgc_session_put_array(session, path, document.data, document.size, err);
+    sgc_buffer_free(&shape);
+    sgc_buffer_free(&document);
+    sgc_array_metadata_clear(&metadata);
+    return status;
+}
+
+sgc_status sgc_layout_time_units(const sgc_node *time, sgc_time_units *units, sgc_error *err)
+{
+    cJSON *json = cJSON_ParseWithLength((const char *)time->user_data, time->user_data_size);
+    const cJSON *attributes = cJSON_GetObjectItemCaseSensitive(json, "attributes");
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(attributes, "units"));
+    const char *calendar =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(attributes, "calendar"));
+    const bool known = calendar == NULL || strcmp(calendar, "proleptic_gregorian") == 0 ||
+                       strcmp(calendar, "standard") == 0 || strcmp(calendar, "gregorian") == 0;
+    const sgc_status status =
+        known ? sgc_time_units_parse(text != NULL ? text : "", units, err)
+              : sgc_fail(err, SGC_UNSUPPORTED, "calendar \"%.32s\" is not supported", calendar);
+    cJSON_Delete(json);
+    return status;
+}
+
+/* Writes the steps from `first` to `end` in the units that the axis has. */
+static sgc_status append_times(sgc_session *session, const sgc_time_axis *axis, size_t first,
+                               size_t end, sgc_error *err)
+{
+    sgc_node time;
+    sgc_time_units units;
+    SGC_TRY(sgc_session_get_node(session, "/time", &time, err));
+    SGC_TRY(sgc_layout_time_units(&time, &units, err));
+    const uint64_t start[] = {first}, count[] = {end - first};
+    int64_t *values = malloc((end - first) * sizeof *values);
+    if (values == NULL)
+        return sgc_fail_memory(err, (end - first) * sizeof *values, "time steps");
+    sgc_status status = resize(session, "/time", 0, end, err);
+    for (size_t i = first; status == SGC_OK && i < end; i++) {
+        const int64_t seconds = axis->starts[i] - units.reference;
+        char text[SGC_TIME_SIZE];
+        sgc_time_format(axis->starts[i], text);
+        values[i - first] = seconds / units.unit;
+        if (seconds % units.unit != 0)
+            status = sgc_fail(err, SGC_UNSUPPORTED,
+                              "the cube counts time in units of %lld s, in which %s is no integer: "
+                              "the step cannot be appended",
+                              (long long)units.unit, text);
+    }
+    if (status == SGC_OK)
+        status = sgc_array_write(session, "/time", start, count, values, 1, err);
+    free(values);
+    return status;
+}
+
+sgc_status sgc_layout_append_steps(sgc_session *session, const sgc_definition *definition,
+                                   const sgc_level *levels, size_t level_count, size_t from,
+                                   size_t steps, sgc_error *err)
+{
+    char path[SGC_PATH_SIZE];
+    sgc_node node;
+    SGC_TRY(put_own_attribute(session, definition, err));
+    SGC_TRY(append_times(session, &definition->time, from, steps, err));
+    for (size_t l = 0; l < level_count; l++) {
+        sgc_layout_complete_path(&levels[l], path);
+        if (sgc_session_get_node(session, path, &node, NULL) != SGC_OK)
+            continue; /* not made yet */
+        SGC_TRY(resize(session, path, 1, steps, err));
+        for (size_t b = 0; b < definition->band_count; b++) {
+            sgc_layout_channel_path(definition, &levels[l], b, path);
+            SGC_TRY(resize(session, path, 0, steps, err));
+        }
+    }
     return SGC_OK;
 }

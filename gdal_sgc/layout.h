@@ -4,6 +4,7 @@
 #define SGC_LAYOUT_H
 
 #include "datasets/definition.h"
+#include "gdal_sgc/time_axis.h"
 #include "store/store.h"
 
 #include "store/error.h"
@@ -57,6 +58,25 @@ SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_defi
                                             const sgc_level *level, size_t steps,
                                             int compression_level, sgc_error *err);
 
+/* Puts our bookkeeping, and in the root group what the cube is, into a cube of so many steps that
+ * somebody else has made; everything else stays as it is, to the byte. */
+SGC_CHECKED sgc_status sgc_layout_adopt(sgc_session *session, const sgc_definition *definition,
+                                        const sgc_level *full, size_t steps, sgc_error *err);
+
+/* The number of time steps that a cube has; 1 when it is static, 0 when it lacks its time axis. */
+size_t sgc_layout_stored_steps(const sgc_snapshot *snapshot, const sgc_definition *definition);
+
+/* Reads how the numbers of the array `time` mean times. */
+SGC_CHECKED sgc_status sgc_layout_time_units(const sgc_node *time, sgc_time_units *units,
+                                             sgc_error *err);
+
+/* Appends the definition's time steps `from` to `steps` - 1 to the axis of a cube and to all levels
+ * that are made. */
+SGC_CHECKED sgc_status sgc_layout_append_steps(sgc_session *session,
+                                               const sgc_definition *definition,
+                                               const sgc_level *levels, size_t level_count,
+                                               size_t from, size_t steps, sgc_error *err);
+
 /* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND
  * without. */
 SGC_CHECKED sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition,
@@ -66,6 +86,9 @@ SGC_CHECKED sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span
  * "loaded_patches". */
 SGC_CHECKED sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
                                              sgc_error *err);
+
+/* Finds the list "loaded_patches". SGC_NOT_FOUND without. */
+SGC_CHECKED sgc_status sgc_layout_find_loaded(const sgc_node *root, sgc_span *list, sgc_error *err);
 
 /* Says whether "loaded_patches" has `id`. */
 SGC_CHECKED sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded,

@@ -13,7 +13,8 @@ SGC_BEGIN_C
 /* What `complete` says about a chunk besides 0 (architecture 6.3). */
 enum {
     SGC_COMPLETE = 1,
-    SGC_COMPLETE_FOR_NOW = 2, /* an asset was missing that may come */
+    SGC_COMPLETE_FOR_NOW =
+        2, /* an asset was missing that may come, or the time step has not ended */
 };
 
 /* A position and what became of it. A worker owns it until `done`, the committer afterwards.
@@ -23,7 +24,9 @@ typedef struct sgc_task {
     bool done;           /* guarded by the load's mutex */
     bool locked;         /* by this process, on disk */
     uint8_t complete;    /* what to record; 0: nothing, somebody else has it or it failed */
+    sgc_view *view;      /* what it was filled on; counted */
     sgc_chunk_ref *refs; /* one per band of the position */
+    bool *kept;          /* likewise: what is stored stays */
     sgc_buffer *inlined; /* likewise: what inline references borrow from */
     bool in_batch;       /* waits for the commit in hand */
     bool committed;
@@ -100,7 +103,8 @@ typedef struct sgc_plane {
     sgc_canvas canvas;
     uint8_t *window; /* of one patch */
     uint8_t *window_valid;
-    bool absent; /* a patch has no such band */
+    bool absent;  /* a patch has no such band */
+    bool changed; /* a patch was applied */
 } sgc_plane;
 
 /* What one worker works with, allocated once. */
@@ -121,9 +125,14 @@ double sgc_plan_memory(sgc_loading *l);
 SGC_CHECKED sgc_status sgc_workspace_init(sgc_workspace *w, sgc_loading *l, sgc_error *err);
 void sgc_workspace_free(sgc_workspace *w);
 
-/* Composes, encodes and writes the chunks of a task's bands. */
-SGC_CHECKED sgc_status sgc_fill_chunk(sgc_workspace *w, const sgc_view *view, sgc_task *t,
-                                      sgc_error *err);
+/* Composes, encodes and writes the chunks of a task's bands, on the task's view. */
+SGC_CHECKED sgc_status sgc_fill_chunk(sgc_workspace *w, sgc_task *t, sgc_error *err);
+
+/* Writes a chunk of what `theirs` has where it has a value, else of what `ours` has. `encoded` and
+ * `out` are as in sgc_array_write_chunk(). */
+SGC_CHECKED sgc_status sgc_merge_chunks(const sgc_loading *l, const sgc_view *view, size_t band,
+                                        const sgc_chunk_ref *theirs, const sgc_chunk_ref *ours,
+                                        sgc_buffer *encoded, sgc_chunk_ref *out, sgc_error *err);
 
 /* ---- committer.c ---- */
 

@@ -111,45 +111,50 @@ static sgc_task *take_task(sgc_loading *l)
     return t;
 }
 
-/* Whoever held the claim before may have completed the chunk. */
-static sgc_status is_still_missing(sgc_loading *l, const sgc_task *t, bool *missing, sgc_error *err)
+/* Whether `view` lacks a task's position. */
+static sgc_status lacks(const sgc_loading *l, const sgc_view *view, const sgc_task *t,
+                        bool *missing, sgc_error *err)
 {
-    SGC_TRY(sgc_cube_refresh(l->cube, err));
     const sgc_slice slice = {(size_t)t->at.band, (size_t)t->at.step};
     const sgc_window window = {
         l->level, sgc_level_chunk_rect(sgc_loading_level(l), t->at.row, t->at.column), &slice, 1};
-    sgc_view *view;
     sgc_position *positions;
     size_t count;
-    sgc_cube_view(l->cube, &view);
-    const sgc_status status = sgc_view_incomplete(l->cube, view, &window, &positions, &count, err);
-    sgc_view_unref(view);
-    SGC_TRY(status);
+    SGC_TRY(sgc_view_incomplete(l->cube, view, &window, &positions, &count, err));
     free(positions);
     *missing = count > 0;
     return SGC_OK;
 }
 
-static sgc_status run_task(sgc_workspace *w, const sgc_view *view, sgc_task *t, sgc_error *err)
+/* Whoever held the claim before may have completed the position: looks at the tip. `prepared` is a
+ * view that has the arrays; the tip has none where the branch was reset meanwhile. */
+static sgc_status run_task(sgc_workspace *w, sgc_view *prepared, sgc_task *t, sgc_error *err)
 {
+    sgc_loading *l = w->load;
     bool missing;
-    SGC_TRY(claim(w->load, t, err));
+    SGC_TRY(claim(l, t, err));
     if (!t->locked)
         return SGC_OK;
-    SGC_TRY(is_still_missing(w->load, t, &missing, err));
-    return missing ? sgc_fill_chunk(w, view, t, err) : SGC_OK;
+    SGC_TRY(sgc_cube_refresh(l->cube, err));
+    sgc_cube_view(l->cube, &t->view);
+    if (t->view == NULL || t->view->channels[l->level] == NULL) {
+        sgc_view_unref(t->view);
+        t->view = sgc_view_ref(prepared);
+    }
+    SGC_TRY(lacks(l, t->view, t, &missing, err));
+    return missing ? sgc_fill_chunk(w, t, err) : SGC_OK;
 }
 
 static void run_tasks(sgc_loading *l)
 {
     sgc_error error = {""};
     sgc_workspace w;
-    sgc_view *view;
-    sgc_cube_view(l->cube, &view);
+    sgc_view *prepared;
+    sgc_cube_view(l->cube, &prepared);
     sgc_status status = sgc_workspace_init(&w, l, &error);
     sgc_task *t;
     while (status == SGC_OK && (t = take_task(l)) != NULL) {
-        status = run_task(&w, view, t, &error);
+        status = run_task(&w, prepared, t, &error);
         pthread_mutex_lock(&l->mutex);
         t->done = true;
         l->finished++;
@@ -159,7 +164,7 @@ static void run_tasks(sgc_loading *l)
     if (status != SGC_OK)
         fail_load(l, status, &error);
     sgc_workspace_free(&w);
-    sgc_view_unref(view);
+    sgc_view_unref(prepared);
 }
 
 /* Runs `work` as the caller's thread would: with its configuration, but silent. */
@@ -276,33 +281,45 @@ static void run_round(sgc_loading *l)
 static sgc_status keep_unfinished(sgc_loading *l, sgc_error *err)
 {
     SGC_TRY(sgc_cube_refresh(l->cube, err));
+    sgc_view *view;
+    sgc_status status = SGC_OK;
     size_t n = 0;
-    for (size_t i = 0; i < l->task_count; i++) {
+    sgc_cube_view(l->cube, &view);
+    for (size_t i = 0; status == SGC_OK && i < l->task_count; i++) {
         sgc_task *t = &l->tasks[i];
         bool missing = false;
         if (!t->committed)
-            SGC_TRY(is_still_missing(l, t, &missing, err));
+            status = lacks(l, view, t, &missing, err);
         if (missing) {
             const sgc_task kept = {.at = t->at};
             l->tasks[n++] = kept;
         }
     }
+    sgc_view_unref(view);
     l->task_count = n;
-    return SGC_OK;
+    return status;
+}
+
+/* Forgets what a task holds. */
+static void clear_task(sgc_loading *l, sgc_task *t)
+{
+    sgc_release_claim(l, t);
+    for (size_t b = 0; t->inlined != NULL && b < sgc_loading_unit_bands(l); b++)
+        sgc_buffer_free(&t->inlined[b]);
+    free(t->inlined);
+    free(t->refs);
+    free(t->kept);
+    sgc_view_unref(t->view);
+    t->inlined = NULL;
+    t->refs = NULL;
+    t->kept = NULL;
+    t->view = NULL;
 }
 
 static void clear_tasks(sgc_loading *l)
 {
-    for (size_t i = 0; i < l->task_count; i++) {
-        sgc_task *t = &l->tasks[i];
-        sgc_release_claim(l, t);
-        for (size_t b = 0; t->inlined != NULL && b < sgc_loading_unit_bands(l); b++)
-            sgc_buffer_free(&t->inlined[b]);
-        free(t->inlined);
-        free(t->refs);
-        t->inlined = NULL;
-        t->refs = NULL;
-    }
+    for (size_t i = 0; i < l->task_count; i++)
+        clear_task(l, &l->tasks[i]);
 }
 
 /* Round after round, until other processes have finished what they had claimed. */

@@ -16,9 +16,10 @@ static sgc_status open_level(sgc_view *view, sgc_repository *repository, size_t 
     const sgc_level *level = &cube->levels[l];
     char path[SGC_PATH_SIZE];
     sgc_layout_complete_path(level, path);
-    if (sgc_snapshot_find(view->snapshot, path) == NULL)
+    if (sgc_snapshot_find(view->snapshot, path) != NULL)
+        SGC_TRY(sgc_array_open(repository, view->snapshot, path, &view->complete[l], err));
+    else if (l > 0)
         return SGC_OK;
-    SGC_TRY(sgc_array_open(repository, view->snapshot, path, &view->complete[l], err));
     const size_t bands = cube->definition->band_count;
     view->channels[l] = calloc(bands, sizeof(sgc_array *));
     if (view->channels[l] == NULL)
@@ -55,6 +56,14 @@ static bool has_chunks(const sgc_cube *cube, const sgc_level *level, const sgc_a
            m->chunk_shape[first + 1] == (uint64_t)level->chunk_width;
 }
 
+/* Of bool there is an older form (datasets guide 1.4). */
+static bool has_type(const sgc_band *band, const sgc_array *array)
+{
+    const sgc_data_type type = sgc_array_get_metadata(array)->type;
+    return strcmp(sgc_data_type_name(type), band->data_type) == 0 ||
+           (band->is_bool && type == SGC_INT8);
+}
+
 static bool has_complete(const sgc_cube *cube, const sgc_level *level, const sgc_array *array,
                          size_t *steps)
 {
@@ -78,9 +87,7 @@ static sgc_status check_level(sgc_view *view, size_t l, sgc_error *err)
     for (size_t b = 0; b < cube->definition->band_count; b++) {
         const sgc_array *array = view->channels[l][b];
         good = good && has_shape(cube, array, 0, pixels, &view->steps[l]) &&
-               has_chunks(cube, level, array) &&
-               strcmp(sgc_data_type_name(sgc_array_get_metadata(array)->type),
-                      cube->definition->bands[b].data_type) == 0;
+               has_chunks(cube, level, array) && has_type(&cube->definition->bands[b], array);
     }
     return good ? SGC_OK
                 : sgc_fail(err, SGC_CORRUPT,
@@ -104,6 +111,7 @@ void sgc_view_unref(sgc_view *view)
         free(view->channels[l]);
         sgc_array_close(view->complete[l]);
     }
+    sgc_loaded_set_free(atomic_load(&view->loaded));
     sgc_snapshot_unref(view->snapshot);
     free(view);
 }
@@ -156,7 +164,83 @@ sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t leve
     return SGC_OK;
 }
 
+/* ---- chunks ---- */
+
+sgc_coordinates sgc_cube_coordinates(const sgc_cube *cube, sgc_position at)
+{
+    sgc_coordinates c = {.count = 0};
+    if (is_temporal(cube))
+        c.values[c.count++] = (uint32_t)at.step;
+    c.values[c.count++] = (uint32_t)at.row;
+    c.values[c.count++] = (uint32_t)at.column;
+    return c;
+}
+
+sgc_status sgc_view_find_chunk(const sgc_view *view, size_t level, size_t band, sgc_position at,
+                               sgc_chunk_ref *ref, sgc_manifest **keep, sgc_error *err)
+{
+    char path[SGC_PATH_SIZE];
+    *ref = (sgc_chunk_ref){.kind = SGC_CHUNK_NONE};
+    *keep = NULL;
+    if (view == NULL || view->channels[level] == NULL || (size_t)at.step >= view->steps[level])
+        return SGC_OK;
+    const sgc_coordinates c = sgc_cube_coordinates(view->cube, at);
+    sgc_layout_channel_path(view->cube->definition, &view->cube->levels[level], band, path);
+    return sgc_repository_find_chunk(view->cube->repository, sgc_snapshot_get(view->snapshot),
+                                     sgc_snapshot_find(view->snapshot, path), c.values, ref, keep,
+                                     err);
+}
+
+sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at, bool *stored,
+                              sgc_error *err)
+{
+    *stored = false;
+    for (size_t i = 0; view != NULL && !*stored && i < sgc_cube_unit_bands(view->cube); i++) {
+        sgc_chunk_ref ref;
+        sgc_manifest *keep;
+        SGC_TRY(sgc_view_find_chunk(view, level, (size_t)at.band + i, at, &ref, &keep, err));
+        *stored = ref.kind != SGC_CHUNK_NONE;
+        sgc_manifest_unref(keep);
+    }
+    return SGC_OK;
+}
+
 /* ---- what is complete ---- */
+
+sgc_status sgc_view_loaded(const sgc_view *view, const sgc_loaded_set **out, sgc_error *err)
+{
+    _Atomic(sgc_loaded_set *) *place = (_Atomic(sgc_loaded_set *) *)&view->loaded;
+    sgc_loaded_set *set = atomic_load(place), *made;
+    if (set == NULL) {
+        SGC_TRY(sgc_loaded_set_new(sgc_snapshot_find(view->snapshot, "/"), &made, err));
+        if (atomic_compare_exchange_strong(place, &set, made))
+            set = made;
+        else
+            sgc_loaded_set_free(made); /* another thread was first */
+    }
+    *out = set;
+    return SGC_OK;
+}
+
+sgc_status sgc_view_is_listed(const sgc_view *view, sgc_position at, bool *listed, sgc_error *err)
+{
+    const sgc_cube *cube = view->cube;
+    const sgc_loaded_set *set;
+    sgc_patch_list patches;
+    SGC_TRY(sgc_view_loaded(view, &set, err));
+    const bool is_ours = view->complete[0] != NULL;
+    *listed = false;
+    if (is_ours && sgc_loaded_set_is_empty(set))
+        return SGC_OK;
+    const sgc_rect rect = sgc_level_chunk_rect(&cube->levels[0], at.row, at.column);
+    SGC_TRY(cube->source->find(cube->source, rect, (size_t)at.step, NULL, &patches, err));
+    *listed = patches.count > 0 || !is_ours;
+    sgc_status status = SGC_OK;
+    for (size_t i = 0; status == SGC_OK && *listed && i < patches.count; i++)
+        status = sgc_loaded_set_find(set, patches.patches[i].id, listed, err);
+    sgc_patch_list_free(&patches);
+    return status;
+}
 
 size_t sgc_cube_unit_bands(const sgc_cube *cube)
 {
@@ -229,6 +313,17 @@ static sgc_status add_position(position_list *list, sgc_position at, sgc_error *
     return SGC_OK;
 }
 
+/* As sgc_view_is_listed(), but where we note what is complete, and nothing is stored, quickly: that
+ * is how nearly all positions are that nobody has loaded. */
+static sgc_status is_stored_and_listed(const sgc_view *view, sgc_position at, bool *listed,
+                                       sgc_error *err)
+{
+    *listed = view->complete[0] == NULL;
+    if (!*listed)
+        SGC_TRY(sgc_view_has_chunk(view, 0, at, listed, err));
+    return *listed ? sgc_view_is_listed(view, at, listed, err) : SGC_OK;
+}
+
 /* Adds the positions of a unit that lack a flag; `flags` is scratch: unit's band x row x column. */
 static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, size_t level,
                                  sgc_slice unit, sgc_rect chunks, uint8_t *flags,
@@ -236,6 +331,7 @@ static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, siz
 {
     const size_t bands = sgc_cube_unit_bands(cube);
     const size_t per_band = (size_t)(chunks.width * chunks.height);
+    const bool may_be_listed = level == 0 && view != NULL && cube->source->finds_alone;
     SGC_TRY(sgc_view_read_flags(view, level, unit, bands, chunks, flags, err));
     for (size_t i = 0; i < per_band; i++) {
         bool complete = true;
@@ -244,6 +340,8 @@ static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, siz
         const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
                                  (int32_t)(chunks.x + (int64_t)i % chunks.width),
                                  (int32_t)unit.step, (int32_t)unit.band};
+        if (!complete && may_be_listed)
+            SGC_TRY(is_stored_and_listed(view, at, &complete, err));
         if (!complete)
             SGC_TRY(add_position(list, at, err));
     }
@@ -275,7 +373,16 @@ sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, const
     return SGC_OK;
 }
 
-/* ---- which steps have data ---- */
+/* ---- which steps there are ---- */
+
+size_t sgc_cube_steps(sgc_cube *cube)
+{
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    const size_t steps = view != NULL ? view->steps[0] : sgc_layout_steps(cube->definition);
+    sgc_view_unref(view);
+    return steps;
+}
 
 static void mark_steps(const sgc_snapshot *snapshot, const char *path, size_t dimension,
                        size_t steps, bool *has_data)

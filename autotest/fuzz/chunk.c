@@ -1,6 +1,7 @@
 #include "autotest/fuzz/chunk_kinds.h"
 #include "autotest/fuzz/fuzz.h"
 
+#include "store/zarr/blosc_frame.h"
 #include "store/zarr/codecs.h"
 #include "store/zarr/json_text.h"
 

@@ -1,6 +1,8 @@
 """Cubes with a time axis: steps, ranges and parts of them, every pixel; what is loaded together."""
 import json
 import re
+import subprocess
+import sys
 
 from osgeo import gdal
 import pytest
@@ -194,6 +196,54 @@ def test_unknown_keys_list_the_known(name, cube, failure, run):
     assert "did you mean BRANCH?" in done.stderr
 
 
+# Steps that come later
+
+def test_steps_are_appended(define, cube, read, assert_pixels, run):
+    def open_with(years, time):
+        options = ["TIME=" + time] if time else []
+        return gdal.OpenEx("SGC:%s,create=yes,dataset=%s" % (cube, define(time={"values": years})), open_options=options)
+
+    read(open_with(YEARS[:2], "2018"), X, Y, SIDE, SIDE)
+    read(open_with(YEARS[:2], "2018"), 0, 0, 800, 800, 100, 100)  # of a level
+    assert len(subdatasets(open_with(YEARS, None))) == 2 + 3  # the cube's own steps
+    later = open_with(YEARS, "2020")
+    assert missing(later) == 4
+    assert_pixels(read(later, X, Y, SIDE, SIDE)[1], expected(1, 3))
+    assert run(["sgc", "log", "SGC:%s" % cube]).stdout.count("Append time steps") == 1
+    names = subdatasets(gdal.Open("SGC:%s,dataset=%s" % (cube, define())))
+    assert len(names) == 4 + 3
+    assert_pixels(read(gdal.Open(names[-1]), X, Y, SIDE, SIDE)[3], expected(2, 3))
+    assert_pixels(read(open_with(YEARS, "2018"), X, Y, SIDE, SIDE)[0], expected(0, 1))
+    coarse = read(open_with(YEARS, "2020"), 0, 0, 800, 800, 100, 100)
+    assert_pixels(coarse[0], expected(0, 3, (0, 0, 100, 100), factor=8))
+    offline = gdal.OpenEx("SGC:%s" % cube, open_options=["TIME=2020", "DOWNLOAD=NO"])  # it knows by itself now
+    assert_pixels(read(offline, X, Y, SIDE, SIDE)[1], expected(1, 3))
+    assert run(["sgc", "verify", "SGC:%s" % cube, "--chunks"]).stdout.endswith("no defects\n")
+
+
+def test_other_steps_are_not_mixed_in(define, cube, read, failure):
+    read(gdal.Open("SGC:%s,create=yes,dataset=%s,time=2018" % (cube, define())), X, Y, SIDE, SIDE)
+    days = define(time={"values": [year[:-1] + "2" for year in YEARS]})
+    dataset = gdal.Open("SGC:%s,dataset=%s,time=2018" % (cube, days))
+    read(dataset, X, Y, SIDE, SIDE)  # what is there is shown
+    assert "/time" in failure(dataset.ReadRaster, X + 500, Y, SIDE, SIDE)
+
+
+def test_parameters_of_a_definition(define, cube, failure, read, assert_pixels, monkeypatch, tmp_path):
+    path = define(id="years-{zone}", parameters={"zone": {"values": ["north", "south"], "default": "north"}})
+    monkeypatch.setenv("SGC_DATASETS_PATH", str(tmp_path))
+    container = gdal.Open("SGC:%s,dataset=%s,zone=south,create=yes" % (cube, path))
+    assert container.GetMetadataItem("DATASET") == "years-south"
+    part = gdal.Open(subdatasets(container)[1])
+    assert_pixels(read(part, X, Y, SIDE, SIDE)[2], expected(2, 1))
+    assert "years-north" in failure(gdal.Open, "SGC:%s,dataset=%s,zone=north" % (cube, path))
+    assert "zone" in failure(gdal.Open, "SGC:%s,dataset=%s,zone=west" % (cube, path))
+    message = failure(gdal.Open, "SGC:%s,dataset=%s,zoom=3" % (cube, path))
+    assert 'unknown option "zoom" (did you mean zone?' in message
+    assert "TIME, " in message and message.endswith(", zone)")
+    gdal.Open("SGC:%s,zone=south" % cube)
+
+
 # What is loaded together
 
 def test_channels_loaded_alone(define, cube, read, assert_pixels, run):
@@ -217,6 +267,30 @@ def test_bands_fit_into_memory(name, read, assert_pixels, config, memory, descri
     pixels = read(gdal.Open(name(time="2020")), X, Y, SIDE, SIDE)
     for band in range(3):
         assert_pixels(pixels[band], expected(band, 3))
+
+
+@pytest.mark.parametrize("fill", ["all", "channels"])
+def test_processes_share_the_work(define, cube, read, assert_pixels, run, fill):
+    connection = "SGC:%s,dataset=%s,create=yes,time=2017/2020" % (cube, define(fill=fill))
+    code = ("from osgeo import gdal; gdal.UseExceptions(); "
+            "gdal.Open(%r).ReadRaster(%d, %d, %d, %d)" % (connection, X, Y, 3 * SIDE, 3 * SIDE))
+    readers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [reader.wait(timeout=120) for reader in readers] == [0, 0, 0]
+    pixels = read(gdal.Open(connection), X, Y, 3 * SIDE, 3 * SIDE)
+    for i in range(12):
+        assert_pixels(pixels[i], expected(i % 3, i // 3, (X, Y, 3 * SIDE, 3 * SIDE)))
+    log = run(["sgc", "log", "SGC:%s" % cube]).stdout
+    loaded = sum(int(n) for n in re.findall(r"Load (\d+) chunks? from", log))
+    assert loaded == 25 * 4 * (1 if fill == "all" else 3)  # none twice
+    assert run(["sgc", "verify", "SGC:%s" % cube, "--chunks"]).stdout.endswith("no defects\n")
+
+
+def test_steps_that_have_not_ended_are_complete_for_now(define, cube, read, assert_pixels):
+    path = define(time={"values": ["2020-01-01", "2400-01-01", "2800-01-01"]})
+    dataset = gdal.Open("SGC:%s,dataset=%s,create=yes,time=2020/2800" % (cube, path))
+    pixels = read(dataset, X, Y, SIDE, SIDE)
+    assert missing(dataset) == 0
+    assert_pixels(pixels[8], expected(2, 2))
 
 
 def test_budget_of_a_channel(define, cube, failure, read):

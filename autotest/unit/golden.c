@@ -5,6 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char *const golden_names[GOLDEN_COUNT] = {
+    "test-repo-v1",
+    "test-repo-v2",
+    "test-repo-v2-migrated",
+    "split-repo-v1",
+    "split-repo-v2",
+    "expire-repo-v1-by-1.1.21",
+    "expire-repo-v1-by-2.0.5",
+    "expire-repo-v1-by-working-copy",
+    "expire-repo-v2-by-2.0.5",
+};
+
 static char directory[1024];
 static cJSON *expected;
 

@@ -17,6 +17,10 @@ const cJSON *golden_expected(void);
 /* The directory that has the repositories. */
 const char *golden_directory(void);
 
+/* The names of the repositories; those from GOLDEN_EXPIRED on have been expired. */
+enum { GOLDEN_EXPIRED = 5, GOLDEN_COUNT = 9 };
+extern const char *const golden_names[GOLDEN_COUNT];
+
 const cJSON *member(const cJSON *object, const char *name);
 
 /* Compare with the texts that EXPECTED.json has. */

@@ -103,6 +103,13 @@ bool place_has(place *p, const char *key)
     return status == SGC_OK;
 }
 
+void check_clean(place *p)
+{
+    sgc_repository *repository = place_open(p);
+    check_sound(repository);
+    sgc_repository_free(repository);
+}
+
 void place_remove(place *p, const char *key)
 {
     assert_true(place_has(p, key));
@@ -191,6 +198,14 @@ void assert_same_contents(const contents *before, const contents *after, const c
         if (strncmp(after->files[i].key, prefix, strlen(prefix)) == 0 &&
             contents_find(before, after->files[i].key) == NULL)
             fail_msg("%s is new", after->files[i].key);
+}
+
+void check_unchanged(place *p, contents *before)
+{
+    contents after = contents_take(p);
+    assert_same_contents(before, &after, "");
+    contents_free(&after);
+    contents_free(before);
 }
 
 /* ---- repositories with something in them ---- */

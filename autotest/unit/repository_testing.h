@@ -54,6 +54,9 @@ void place_put(place *p, const char *key, const void *data, size_t size);
 void place_remove(place *p, const char *key);
 bool place_has(place *p, const char *key);
 
+/* Checks that its repository has no defect. */
+void check_clean(place *p);
+
 /* The key of an object, like "snapshots/<id>"; valid until the next call but three. */
 const char *key_of(const char *folder, const sgc_object_id *id);
 
@@ -78,6 +81,8 @@ const sgc_object *contents_find(const contents *c, const char *key);
  * also in `after`. */
 void assert_same_contents(const contents *before, const contents *after, const char *prefix);
 void assert_kept_contents(const contents *before, const contents *after, const char *prefix);
+/* Checks that all objects of the place are still what they were, and frees `before`. */
+void check_unchanged(place *p, contents *before);
 
 /* ---- repositories with something in them ---- */
 

@@ -6,7 +6,6 @@
 
 #include "autotest/unit/store_testing.h"
 #include "store/icechunk/diff.h"
-#include "store/icechunk/maintenance.h"
 #include "store/icechunk/transaction_log.h"
 
 enum { NATIVE_HEIGHT = 20, NATIVE_WIDTH = 30, NATIVE_BYTES = NATIVE_HEIGHT * NATIVE_WIDTH };
@@ -411,20 +410,4 @@ void model_check_log(sgc_repository *repository, const model_change *changes, si
     sgc_arena_free(&arena);
     sgc_snapshot_unref(c.parent);
     sgc_snapshot_unref(c.child);
-}
-
-/* ---- soundness ---- */
-
-static void print_defect(void *user, const char *key, const char *message)
-{
-    (void)user;
-    print_error("%s: %s\n", key, message);
-}
-
-void check_sound(sgc_repository *repository)
-{
-    const sgc_verify_options options = {.decode_chunks = true, .fn = print_defect};
-    sgc_verify_result result;
-    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
-    assert_int_equal(result.defects, 0);
 }

@@ -85,7 +85,4 @@ void model_check_session(const model *m, sgc_session *session);
  * its parent, as the two snapshots show it. */
 void model_check_log(sgc_repository *repository, const model_change *changes, size_t count);
 
-/* Checks that there is no defect. */
-void check_sound(sgc_repository *repository);
-
 #endif

@@ -231,11 +231,17 @@ static scenario_state look_for_ref(sgc_repository *repository, sgc_ref_kind kind
     return SCENARIO_AFTER;
 }
 
-static sgc_status create_branch(sgc_repository *repository, sgc_error *error)
+static sgc_status create_ref(sgc_repository *repository, sgc_ref_kind kind, const char *name,
+                             sgc_error *error)
 {
     sgc_object_id tip;
     SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, error));
-    return sgc_repository_create_ref(repository, SGC_REF_BRANCH, branch_name, &tip, error);
+    return sgc_repository_create_ref(repository, kind, name, &tip, error);
+}
+
+static sgc_status create_branch(sgc_repository *repository, sgc_error *error)
+{
+    return create_ref(repository, SGC_REF_BRANCH, branch_name, error);
 }
 
 static scenario_state look_for_branch(sgc_repository *repository)
@@ -261,9 +267,7 @@ static scenario_state look_for_no_branch(sgc_repository *repository)
 
 static sgc_status create_tag(sgc_repository *repository, sgc_error *error)
 {
-    sgc_object_id tip;
-    SGC_TRY(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, error));
-    return sgc_repository_create_ref(repository, SGC_REF_TAG, tag_name, &tip, error);
+    return create_ref(repository, SGC_REF_TAG, tag_name, error);
 }
 
 static scenario_state look_for_tag(sgc_repository *repository)
@@ -272,6 +276,13 @@ static scenario_state look_for_tag(sgc_repository *repository)
 }
 
 /* ---- all ---- */
+
+int forget_blocks(void **state)
+{
+    (void)state;
+    sgc_block_cache_set_size(0);
+    return 0;
+}
 
 const store_scenario store_scenarios[] = {
     {"creation", &split_2_by_2, NULL, NULL, look_for_repository, false},

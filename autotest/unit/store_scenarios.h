@@ -25,6 +25,9 @@ typedef struct store_scenario {
     bool writes_nothing; /* it only removes */
 } store_scenario;
 
+/* For cmocka_run_group_tests(): all is read from the store. */
+int forget_blocks(void **state);
+
 extern const store_scenario store_scenarios[];
 extern const size_t store_scenario_count;
 /* One of them, after which there is something to read. */

@@ -26,6 +26,30 @@ void check_message(const char *part, const char *file, int line)
     _fail(file, line);
 }
 
+static char trial[128];
+
+void note_trial(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(trial, sizeof trial, format, arguments);
+    va_end(arguments);
+}
+
+void forget_trial(void)
+{
+    trial[0] = '\0';
+}
+
+int say_trial(void **state)
+{
+    (void)state;
+    if (trial[0] != '\0')
+        print_error("%s\n", trial);
+    forget_trial();
+    return 0;
+}
+
 char *temporary_directory_new(void)
 {
     const char *parent = getenv("TMPDIR");
@@ -63,6 +87,13 @@ size_t count_objects(sgc_object_store *store, const char *prefix)
 {
     size_t count = 0;
     assert_ok(store->list(store, prefix, count_key, &count, &err));
+    return count;
+}
+
+size_t count_staging_files(sgc_object_store *store)
+{
+    size_t count = 0;
+    assert_ok(store->sweep(store, UINT64_MAX, true, count_key, &count, &err));
     return count;
 }
 
@@ -118,4 +149,65 @@ sgc_snapshot *load_tip(sgc_repository *repository)
     assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &id, &err));
     assert_ok(sgc_repository_snapshot(repository, &id, &snapshot, &err));
     return snapshot;
+}
+
+static sgc_status count_commit(void *user, const sgc_commit_info *info, bool *more,
+                               sgc_error *error)
+{
+    (void)info;
+    (void)more;
+    (void)error;
+    ++*(size_t *)user;
+    return SGC_OK;
+}
+
+size_t count_commits(sgc_repository *repository)
+{
+    sgc_object_id tip;
+    size_t count = 0;
+    assert_ok(sgc_repository_resolve(repository, SGC_REF_BRANCH, "main", &tip, &err));
+    assert_ok(sgc_repository_history(repository, &tip, count_commit, &count, &err));
+    return count;
+}
+
+sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged, sgc_error *error)
+{
+    (void)conflict;
+    (void)error;
+    if (user != NULL)
+        ++*(size_t *)user;
+    merged->resolution = SGC_OURS;
+    return SGC_OK;
+}
+
+unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
+                        uint32_t x)
+{
+    const uint32_t at[] = {y, x};
+    const sgc_node *node = sgc_snapshot_find(snapshot, "/a");
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    assert_non_null(node);
+    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot), node, at, &ref,
+                                        &keep, &err));
+    const unsigned char value = ref.kind == SGC_CHUNK_NONE ? 0 : ref.inline_data[0];
+    sgc_manifest_unref(keep);
+    return value;
+}
+
+static void print_defect(void *user, const char *key, const char *message)
+{
+    ++*(size_t *)user;
+    print_error("%s: %s\n", key, message);
+}
+
+void check_sound(sgc_repository *repository)
+{
+    size_t printed = 0;
+    const sgc_verify_options options = {
+        .decode_chunks = true, .fn = print_defect, .user = &printed};
+    sgc_verify_result result;
+    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
+    assert_int_equal(result.defects, 0);
+    assert_int_equal(printed, 0);
 }

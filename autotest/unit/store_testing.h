@@ -30,6 +30,12 @@ void check_status(sgc_status expected, sgc_status actual, const char *call, cons
                   int line);
 void check_message(const char *part, const char *file, int line);
 
+/* Say what is being tried, and that it went well; the third, a teardown, tells what a test failed
+ * at. */
+void note_trial(const char *format, ...) SGC_PRINTF(1, 2);
+void forget_trial(void);
+int say_trial(void **state);
+
 /* Gives a new directory below $TMPDIR; remove it, with all that is in it, with
  * temporary_directory_free(). */
 char *temporary_directory_new(void);
@@ -37,6 +43,8 @@ void temporary_directory_free(char *path);
 
 /* The number of objects under `prefix`. */
 size_t count_objects(sgc_object_store *store, const char *prefix);
+/* The number of files that a local store has left behind. */
+size_t count_staging_files(sgc_object_store *store);
 
 /* Reproducible numbers below `limit`; *state is the seed. */
 uint32_t random_below(uint64_t *state, uint32_t limit);
@@ -56,5 +64,19 @@ void commit(sgc_session *session);
 
 /* Gives (release with sgc_snapshot_unref()) the tip of branch "main". */
 sgc_snapshot *load_tip(sgc_repository *repository);
+
+/* The number of commits from the tip of branch "main" to the root, and with it. */
+size_t count_commits(sgc_repository *repository);
+
+/* An sgc_merge whose answer is always SGC_OURS; adds 1 to the size_t `user`, where there is one. */
+sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
+                     sgc_error *error);
+
+/* The byte of an inline chunk of the array "/a"; 0 where there is no chunk. */
+unsigned char read_cell(sgc_repository *repository, const sgc_snapshot *snapshot, uint32_t y,
+                        uint32_t x);
+
+/* Checks that the repository has no defect. */
+void check_sound(sgc_repository *repository);
 
 #endif

@@ -674,6 +674,30 @@ static void test_threads_beyond_those_of_blosc(void **state)
     sgc_buffer_free(&out);
 }
 
+/* Threads finish in any order. */
+static void test_threads_do_not_change_the_bytes(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    static unsigned char values[SIZE];
+    uint64_t seed = 1;
+    for (size_t i = 0; i < SIZE; i++)
+        values[i] = (unsigned char)(i >> 9 ^ random_below(&seed, (uint32_t)(1 + (i >> 16))));
+    sgc_codec codec = blosc;
+    codec.block_size = 8192;
+    const sgc_array_metadata m = plain_bytes(SIZE, 1, &codec);
+    sgc_buffer one = {0}, many = {0};
+    assert_ok(sgc_chunk_encode(&m, values, 1, &one, &err));
+    for (int i = 0; i < TIMES(100, 10); i++) {
+        many.size = 0;
+        assert_ok(sgc_chunk_encode(&m, values, 8, &many, &err));
+        assert_int_equal(many.size, one.size);
+        assert_memory_equal(many.data, one.data, one.size);
+    }
+    sgc_buffer_free(&one);
+    sgc_buffer_free(&many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -699,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_bound_of_a_long_pipeline),
         cmocka_unit_test(test_blosc_cannot_take_2_gib),
         cmocka_unit_test(test_threads_beyond_those_of_blosc),
+        cmocka_unit_test(test_threads_do_not_change_the_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

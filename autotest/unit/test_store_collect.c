@@ -34,16 +34,6 @@ static void check_result(const sgc_garbage_result *r, size_t snapshots, size_t l
     assert_int_equal(r->chunks, chunks);
 }
 
-static void assert_clean(place *p)
-{
-    sgc_repository *repository = place_open(p);
-    const sgc_verify_options options = {.decode_chunks = true};
-    sgc_verify_result result;
-    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
-    assert_int_equal(result.defects, 0);
-    sgc_repository_free(repository);
-}
-
 /* The bytes and number of what is gone. */
 static uint64_t bytes_gone(const contents *before, const contents *after, size_t *count)
 {
@@ -108,7 +98,7 @@ static void test_what_nobody_needs_goes(void **state)
     }
     contents_free(&before);
     contents_free(&after);
-    assert_clean(s.p);
+    check_clean(s.p);
     char *values_after = describe_refs(repository);
     assert_string_equal(values, values_after);
     free(values);
@@ -141,10 +131,7 @@ static void test_dry_run(void **state)
     scene s = begin(state);
     contents before = contents_take(s.p);
     const sgc_garbage_result dry = collect(s.p, UINT64_MAX, true);
-    contents after = contents_take(s.p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(s.p, &before);
     const sgc_garbage_result wet = collect(s.p, UINT64_MAX, false);
     check_result(&dry, 2, 2, 2, 2);
     assert_memory_equal(&dry, &wet, sizeof dry);
@@ -187,7 +174,7 @@ static void test_after_an_expiration(void **state)
     char *values = describe_refs(repository);
     const sgc_garbage_result result = collect(p, UINT64_MAX, false);
     check_result(&result, 4, p->version == 1 ? 4 : 0, 3, 3);
-    assert_clean(p);
+    check_clean(p);
     char *values_after = describe_refs(repository);
     assert_string_equal(values, values_after);
     free(values);
@@ -250,7 +237,7 @@ static void test_old_objects_that_are_needed(void **state)
     sgc_repository *repository = place_open(s.p);
     char *values = describe_refs(repository);
     collect(s.p, UINT64_MAX, false);
-    assert_clean(s.p);
+    check_clean(s.p);
     char *values_after = describe_refs(repository);
     assert_string_equal(values, values_after);
     free(values);
@@ -268,7 +255,7 @@ static void check_young(scene *s, uint64_t older_than)
     assert_ok(sgc_repository_create_ref(repository, SGC_REF_TAG, "late", &s->lost_tip, &err));
     char *history = describe_history(repository, &s->lost_tip);
     assert_string_equal(history, "value 2 Repository initialized");
-    assert_clean(s->p);
+    check_clean(s->p);
     sgc_repo_info info = load_info(s->p);
     const sgc_snapshot_entry *entry = sgc_repo_info_find_snapshot(&info, &s->lost_tip);
     assert_int_equal(entry->pruned_log_count, 2);
@@ -362,10 +349,7 @@ static void check_nothing_goes(place *p)
             sgc_repository_collect_garbage(repository, &options, &result, &err);
         assert_true(status == SGC_CORRUPT || status == SGC_NOT_FOUND);
     }
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 
@@ -506,7 +490,7 @@ static int intrude_everywhere(void **state, const char *verb, const char *key,
         const sgc_garbage_options options = {.older_than = sgc_clock_now()};
         i.calls = 0;
         assert_ok(sgc_repository_collect_garbage(repository, &options, &result, &err));
-        assert_clean(&p);
+        check_clean(&p);
         in_vain += i.status != SGC_OK;
         assert_true(i.status == SGC_OK || i.status == SGC_NOT_FOUND);
         sgc_repository_free(repository);
@@ -567,7 +551,7 @@ static void test_a_transaction_that_ends_after_the_collection(void **state)
     if (s.p->directory == NULL) /* else version 2 calls the garbage young, too */
         check_result(&result, 2, 2, 2, 2);
     commit(session);
-    assert_clean(s.p);
+    check_clean(s.p);
     session = new_session(repository);
     const uint32_t at[] = {0, 2};
     sgc_chunk_ref ref;
@@ -611,7 +595,7 @@ static void test_golden_repositories(void **state)
                      cases[i].chunks);
         char *values_after = describe_refs(repository);
         assert_string_equal(values, values_after);
-        assert_clean(&p);
+        check_clean(&p);
         free(values);
         free(values_after);
         sgc_repository_free(repository);

@@ -1,7 +1,6 @@
 /* Every change against every other that was faster (format guide 15). */
 #include "autotest/unit/store_testing.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "autotest/unit/store_model.h"
@@ -131,8 +130,6 @@ static char answered(size_t ours, size_t theirs, sgc_resolution answer)
 }
 
 /* ---- one pair ---- */
-
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
 
 typedef struct question {
     sgc_resolution answer;
@@ -296,8 +293,8 @@ static void try_pair(int version, size_t ours, size_t theirs, sgc_resolution rep
     const char letter = answered(ours, theirs, reply), first = table[ours][theirs];
     const struct outcome *asked = find_outcome(first);
     pair p;
-    snprintf(trial, sizeof trial, "%s; they: %s; answer %d", transactions[ours].name,
-             transactions[theirs].name, (int)reply);
+    note_trial("%s; they: %s; answer %d", transactions[ours].name, transactions[theirs].name,
+               (int)reply);
     begin_pair(&p, version, ours, theirs, reply);
     if (letter == '.')
         check_merged(&p);
@@ -309,16 +306,7 @@ static void try_pair(int version, size_t ours, size_t theirs, sgc_resolution rep
     if (p.question.count > 0)
         assert_int_equal(p.question.kind, asked->kind);
     end_pair(&p);
-    trial[0] = '\0';
-}
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
+    forget_trial();
 }
 
 static void try_all(int version, sgc_resolution reply)

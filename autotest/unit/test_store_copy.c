@@ -28,14 +28,6 @@ static sgc_copy_result copy(sgc_repository *repository, const sgc_object_id *id,
     return result;
 }
 
-static void assert_clean(sgc_repository *repository)
-{
-    const sgc_verify_options options = {.decode_chunks = true};
-    sgc_verify_result result;
-    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
-    assert_int_equal(result.defects, 0);
-}
-
 /* The copy is a repository with the snapshot `id` as it is in `from`, and behind it the root. */
 static void check_copy(sgc_repository *from, const sgc_object_id *id, place *to)
 {
@@ -45,7 +37,7 @@ static void check_copy(sgc_repository *from, const sgc_object_id *id, place *to)
     assert_memory_equal(&tip, id, sizeof tip);
     char *values = describe_snapshot(from, id), *copied_values = describe_snapshot(copied, id);
     assert_string_equal(values, copied_values);
-    assert_clean(copied);
+    check_sound(copied);
     free(values);
     free(copied_values);
     sgc_repository_free(copied);
@@ -139,10 +131,7 @@ static void test_copies(void **state)
         check_result(&to, &result);
         place_clear(&to);
     }
-    contents after = contents_take(s.p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(s.p, &before);
     end(&s);
 }
 
@@ -171,7 +160,7 @@ static void test_life_goes_on_in_a_copy(void **state)
     char *history = describe_history(copied, &tip);
     assert_string_equal(history, "value 8 value 7 value 2 Repository initialized");
     free(history);
-    assert_clean(copied);
+    check_sound(copied);
     sgc_repository_free(copied);
     place_clear(&to);
     end(&s);
@@ -273,10 +262,7 @@ static void test_a_place_with_a_repository(void **state)
         contents before = contents_take(&to);
         assert_status(SGC_EXISTS,
                       sgc_repository_copy(s.repository, &s.second, to.store, 1, &result, &err));
-        contents after = contents_take(&to);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&to, &before);
         place_clear(&to);
     }
     end(&s);
@@ -438,19 +424,10 @@ static void test_a_snapshot_that_goes_meanwhile(void **state)
 static void test_golden_repositories(void **state)
 {
     (void)state;
-    static const char *const names[] = {"test-repo-v1",
-                                        "test-repo-v2",
-                                        "test-repo-v2-migrated",
-                                        "split-repo-v1",
-                                        "split-repo-v2",
-                                        "expire-repo-v1-by-1.1.21",
-                                        "expire-repo-v1-by-2.0.5",
-                                        "expire-repo-v1-by-working-copy",
-                                        "expire-repo-v2-by-2.0.5"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < GOLDEN_COUNT; i++) {
         place p;
         sgc_ref_names refs;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         sgc_repository *repository = place_open(&p);
         assert_ok(sgc_repository_list_refs(repository, &refs, &err));
         for (size_t k = 0; k < refs.branch_count; k++) {

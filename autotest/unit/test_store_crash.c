@@ -16,16 +16,6 @@
 
 /* Each trial has a directory of its own: "place" is what is tested. */
 static char *directory, *place_path, *spare;
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
-}
 
 static char *path_in(const char *parent, const char *name)
 {
@@ -53,22 +43,6 @@ static sgc_object_store *open_path(void *path)
 {
     sgc_object_store *store = NULL;
     return sgc_object_store_local_new(path, NULL, &store, NULL) == SGC_OK ? store : NULL;
-}
-
-static sgc_status count(void *user, const char *key, const sgc_object_info *info, sgc_error *error)
-{
-    (void)key;
-    (void)info;
-    (void)error;
-    ++*(int *)user;
-    return SGC_OK;
-}
-
-static int staging_files(sgc_object_store *store, bool remove)
-{
-    int n = 0;
-    assert_ok(store->sweep(store, UINT64_MAX, !remove, count, &n, &err));
-    return n;
 }
 
 /* ---- repositories ---- */
@@ -129,11 +103,11 @@ static void check_outcome(const store_scenario *scenario, const scenario_place *
     const bool crashed = outcome == DISK_CRASHED;
     sgc_object_store *store = open_path(place_path);
     if (!crashed && plan->loss == LOSE_NOTHING && (outcome & AT_UNLINK) == 0)
-        assert_int_equal(staging_files(store, false), 0);
+        assert_int_equal(count_staging_files(store), 0);
     const scenario_state state = scenario_check(scenario, place);
     if (!crashed && (outcome & FAILED) == 0)
         assert_int_equal(state, SCENARIO_AFTER);
-    staging_files(store, true);
+    assert_ok(store->sweep(store, UINT64_MAX, false, NULL, NULL, &err));
     sgc_object_store_free(store);
     assert_int_equal(scenario_look(scenario, place), SCENARIO_AFTER);
 }
@@ -160,10 +134,10 @@ static void check_scenario(const store_scenario *scenario, const mode *m)
     scenario_prepare(scenario, &(scenario_place){open_path, template});
     disk_plan plan = {1, m->event, m->code, m->loss};
     for (bool ended = false; !ended; plan.at++) {
-        snprintf(trial, sizeof trial, "%s, %s at call %u", scenario->name, m->name, plan.at);
+        note_trial("%s, %s at call %u", scenario->name, m->name, plan.at);
         ended = try_one(scenario, template, &plan);
     }
-    trial[0] = '\0';
+    forget_trial();
     /* Something was tried, where there is anything. */
     assert_true(plan.at > 2 || (m->event == DISK_SHORT_WRITE && scenario->writes_nothing));
     free(template);
@@ -293,7 +267,7 @@ static void check_refusal(sgc_object_store *store, const change *c, int code, co
     assert_message(place_path);
     assert_string_not_equal(victim, "close");
     if (strcmp(victim, "unlink") != 0)
-        assert_int_equal(staging_files(store, false), 0);
+        assert_int_equal(count_staging_files(store), 0);
     if (strcmp(victim, "fsync") != 0)
         assert_true(holds(store, c->key, c->before));
 }
@@ -331,12 +305,11 @@ static void test_changes_that_are_refused(void **state)
         for (size_t k = 0; k < sizeof codes / sizeof *codes; k++) {
             bool ended = false;
             for (unsigned at = 1; !ended; at++) {
-                snprintf(trial, sizeof trial, "%s, %s at call %u", changes[i].name,
-                         strerror(codes[k]), at);
+                note_trial("%s, %s at call %u", changes[i].name, strerror(codes[k]), at);
                 ended = try_change(&changes[i], codes[k], at);
             }
         }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 /* A signal at any call that can be repeated is nobody's business. */
@@ -353,7 +326,7 @@ static void test_interrupted_calls(void **state)
             disk_begin(&plan, spare);
             const sgc_status status = changes[i].make(store, &err);
             victim = disk_end();
-            snprintf(trial, sizeof trial, "%s, signal at call %u", changes[i].name, at);
+            note_trial("%s, signal at call %u", changes[i].name, at);
             if (victim == NULL || strcmp(victim, "write") == 0 || strcmp(victim, "fsync") == 0 ||
                 strncmp(victim, "open", 4) == 0 || strcmp(victim, "close") == 0)
                 assert_ok(status);
@@ -361,7 +334,7 @@ static void test_interrupted_calls(void **state)
             end_trial();
         }
     }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 /* Another process made the directories a moment ago, and has not synced them. */
@@ -407,13 +380,6 @@ static void test_what_is_not_synced_is_lost(void **state)
     free(a);
     free(b);
     end_trial();
-}
-
-static int forget_blocks(void **state)
-{
-    (void)state;
-    sgc_block_cache_set_size(0); /* all is read from the disk */
-    return 0;
 }
 
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)

@@ -68,10 +68,7 @@ static void test_a_line(void **state)
         check_history(&p, SGC_REF_BRANCH, "main", cases[i].history);
         contents before = contents_take(&p);
         check_result(expire(&p, &options), 0, 0, 0);
-        contents after = contents_take(&p);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&p, &before);
         place_clear(&p);
     }
 }
@@ -105,10 +102,7 @@ static void test_dry_run(void **state)
     make_history(p, line, 5, refs, 4);
     contents before = contents_take(p);
     const sgc_expire_result dry = expire(p, &options);
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     options.dry_run = false;
     const sgc_expire_result wet = expire(p, &options);
     check_result(dry, 2, 1, 1);
@@ -612,10 +606,7 @@ static void test_a_lost_ancestor(void **state)
         sgc_repository_expire(repository, &(sgc_expire_options){.older_than = 35}, &result, &err));
     assert_message("main");
     assert_message(key_of("snapshots", &lost));
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 
@@ -625,19 +616,13 @@ static void test_a_lost_ancestor(void **state)
 static void test_golden_expirations(void **state)
 {
     (void)state;
-    static const char *const names[] = {"expire-repo-v1-by-1.1.21", "expire-repo-v1-by-2.0.5",
-                                        "expire-repo-v1-by-working-copy",
-                                        "expire-repo-v2-by-2.0.5"};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = GOLDEN_EXPIRED; i < GOLDEN_COUNT; i++) {
         place p;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         contents before = contents_take(&p);
         const sgc_expire_options options = {.older_than = UINT64_C(1781109725000000)};
         check_result(expire(&p, &options), 0, 0, 0);
-        contents after = contents_take(&p);
-        assert_same_contents(&before, &after, "");
-        contents_free(&before);
-        contents_free(&after);
+        check_unchanged(&p, &before);
         place_clear(&p);
     }
 }
@@ -645,14 +630,10 @@ static void test_golden_expirations(void **state)
 static void test_golden_repositories_expire(void **state)
 {
     (void)state;
-    static const char *const names[] = {"test-repo-v1", "test-repo-v2", "test-repo-v2-migrated",
-                                        "split-repo-v1", "split-repo-v2"};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < GOLDEN_EXPIRED; i++) {
         place p;
-        place_copy_golden(&p, names[i]);
+        place_copy_golden(&p, golden_names[i]);
         sgc_repository *repository = place_open(&p);
-        const sgc_verify_options verify = {.decode_chunks = true};
-        sgc_verify_result defects;
         char *before = describe_refs(repository);
         assert_true(expire(&p, &(sgc_expire_options){.older_than = UINT64_MAX}).snapshots > 0);
         char *after = describe_refs(repository);
@@ -660,8 +641,7 @@ static void test_golden_repositories_expire(void **state)
         const sgc_object_id tip = tip_of(repository, "main");
         char *history = describe_history(repository, &tip);
         assert_non_null(strstr(history, " Repository initialized"));
-        assert_ok(sgc_repository_verify(repository, &verify, &defects, &err));
-        assert_int_equal(defects.defects, 0);
+        check_sound(repository);
         free(before);
         free(after);
         free(history);

@@ -1,7 +1,6 @@
 /* Repositories in a store that fails, at each call of a change. */
 #include "autotest/unit/store_testing.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,28 +107,17 @@ static bool try_on_one_handle(const store_scenario *scenario, const store_fault 
 
 /* ---- each call ---- */
 
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
-}
-
 static void try_each(bool (*try)(const store_scenario *, const store_fault *),
                      const store_scenario *scenario, sgc_status status, bool is_done)
 {
     store_fault planned = {.status = status, .is_done = is_done};
     bool ended = false;
     for (planned.at = 1; !ended; planned.at++) {
-        snprintf(trial, sizeof trial, "%s, status %d%s at call %zu", scenario->name, (int)status,
-                 is_done ? ", done," : "", planned.at);
+        note_trial("%s, status %d%s at call %zu", scenario->name, (int)status,
+                   is_done ? ", done," : "", planned.at);
         ended = try(scenario, &planned);
     }
-    trial[0] = '\0';
+    forget_trial();
     assert_true(planned.at > 3); /* something was tried */
 }
 
@@ -201,13 +189,6 @@ static void test_faults_of_reads(void **state)
     for (size_t at = 1; !ended; at++)
         ended = try_to_read(at, digest);
     end_trial();
-}
-
-static int forget_blocks(void **state)
-{
-    (void)state;
-    sgc_block_cache_set_size(0); /* all is read from the store */
-    return 0;
 }
 
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)

@@ -85,29 +85,23 @@ static sgc_object_store *open_directory(void *user)
 
 static const scenario_place places[] = {{open_memory, NULL}, {open_directory, NULL}};
 
+static void forget_blocks_read_so_far(void)
+{
+    sgc_block_cache_set_size(0);
+    sgc_block_cache_set_size(1 << 20);
+}
+
 static void begin_trial(void)
 {
     assert_ok(sgc_object_store_memory_new(&memory, &err));
     directory = temporary_directory_new();
-    sgc_block_cache_set_size(0);
-    sgc_block_cache_set_size(1 << 20);
+    forget_blocks_read_so_far();
 }
 
 static void end_trial(void)
 {
     sgc_object_store_free(memory);
     temporary_directory_free(directory);
-}
-
-static char trial[128]; /* what is being tried, for a test that fails in the middle */
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
 }
 
 static void check_status_of(sgc_status status, bool failed)
@@ -142,12 +136,11 @@ static void try_changes(bool lasting)
         for (size_t p = 0; p < 2; p++) {
             bool ended = false;
             for (size_t at = 1; !ended; at++) {
-                snprintf(trial, sizeof trial, "%s, place %zu, allocation %zu",
-                         store_scenarios[i].name, p, at);
+                note_trial("%s, place %zu, allocation %zu", store_scenarios[i].name, p, at);
                 ended = try_change(&store_scenarios[i], &places[p], at, lasting);
             }
         }
-    trial[0] = '\0';
+    forget_trial();
 }
 
 static void test_changes(void **state)
@@ -251,9 +244,8 @@ static void check_reads(const scenario_place *place, bool lasting)
     assert_ok(open_and_read(place, &expected, &err));
     bool ended = false;
     for (size_t at = 1; !ended; at++) {
-        snprintf(trial, sizeof trial, "reading, allocation %zu", at);
-        sgc_block_cache_set_size(0);
-        sgc_block_cache_set_size(1 << 20);
+        note_trial("reading, allocation %zu", at);
+        forget_blocks_read_so_far();
         allocations_begin(at, lasting);
         const sgc_status status = open_and_read(place, &digest, &err);
         ended = !allocations_end();
@@ -263,7 +255,7 @@ static void check_reads(const scenario_place *place, bool lasting)
         assert_ok(open_and_read(place, &digest, &err));
         assert_int_equal(digest, expected);
     }
-    trial[0] = '\0';
+    forget_trial();
     end_trial();
 }
 

@@ -41,8 +41,6 @@ typedef struct world {
     unsigned merged, refused; /* transactions that were not on the tip */
 } world;
 
-static char trial[64]; /* for a test that fails in the middle */
-
 static uint32_t below(world *w, uint32_t limit)
 {
     return random_below(&w->random, limit);
@@ -180,16 +178,6 @@ static void change_something(world *w, writer *t)
 
 /* ---- the ends of transactions ---- */
 
-static sgc_status prefer_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
-                              sgc_error *error)
-{
-    (void)user;
-    (void)conflict;
-    (void)error;
-    merged->resolution = SGC_OURS;
-    return SGC_OK;
-}
-
 static sgc_object_id tip_of(const world *w)
 {
     sgc_object_id id;
@@ -225,7 +213,7 @@ static void note_success(world *w, writer *t, bool published)
 
 static void try_commit(world *w, writer *t)
 {
-    static const sgc_merge ours = {prefer_ours, NULL};
+    static const sgc_merge ours = {take_ours, NULL};
     const sgc_object_id before = tip_of(w);
     const bool is_moved =
         sgc_object_id_compare(&before, &sgc_snapshot_get(sgc_session_base(t->session))->id) != 0;
@@ -255,7 +243,7 @@ static void try_commit(world *w, writer *t)
 /* A change that has become nothing stays nothing. */
 static void try_rebase(world *w, writer *t)
 {
-    static const sgc_merge ours = {prefer_ours, NULL};
+    static const sgc_merge ours = {take_ours, NULL};
     if (sgc_session_rebase(t->session, below(w, 2) == 0 ? &ours : NULL, &err) == SGC_OK) {
         model view = w->tip;
         size_t n = 0;
@@ -315,7 +303,7 @@ static void try_seed(uint64_t seed, int version, unsigned *merged, unsigned *ref
 {
     static world w;
     w = (world){.random = seed, .next_number = 100};
-    snprintf(trial, sizeof trial, "seed %u of version %d", (unsigned)seed, version);
+    note_trial("seed %u of version %d", (unsigned)seed, version);
     create(&w, version);
     w.writer_count = 2 + below(&w, MOST_WRITERS - 1);
     for (size_t i = 0; i < w.writer_count; i++)
@@ -328,7 +316,7 @@ static void try_seed(uint64_t seed, int version, unsigned *merged, unsigned *ref
     sgc_repository_free(w.repository);
     *merged += w.merged;
     *refused += w.refused;
-    trial[0] = '\0';
+    forget_trial();
 }
 
 static void try_seeds(int version)
@@ -352,15 +340,6 @@ static void test_version_2(void **state)
 {
     (void)state;
     try_seeds(2);
-}
-
-static int say_trial(void **state)
-{
-    (void)state;
-    if (trial[0] != '\0')
-        print_error("%s\n", trial);
-    trial[0] = '\0';
-    return 0;
 }
 
 #define TEST(test) cmocka_unit_test_teardown(test, say_trial)

@@ -209,20 +209,7 @@ static void test_create_twice(void **state)
         assert_status(SGC_EXISTS, create_again(p, version));
         assert_message("is a repository already");
     }
-    contents after = contents_take(p);
-    assert_same_contents(&before, &after, "");
-    contents_free(&before);
-    contents_free(&after);
-    sgc_repository_free(repository);
-}
-
-static void assert_no_defects(place *p)
-{
-    sgc_repository *repository = place_open(p);
-    const sgc_verify_options options = {.decode_chunks = true};
-    sgc_verify_result result;
-    assert_ok(sgc_repository_verify(repository, &options, &result, &err));
-    assert_int_equal(result.defects, 0);
+    check_unchanged(p, &before);
     sgc_repository_free(repository);
 }
 
@@ -269,7 +256,7 @@ static void test_a_creator_that_is_overtaken(void **state)
         repository = place_open(&other);
         const sgc_object_id tip = tip_of(repository, "main");
         assert_memory_equal(&tip, &r.committed, sizeof tip);
-        assert_no_defects(&other);
+        check_clean(&other);
         sgc_repository_free(repository);
         place_clear(&other);
     }
@@ -307,7 +294,7 @@ static void test_racing_creators(void **state)
         winners += race.statuses[i] == SGC_OK;
     }
     assert_int_equal(winners, 1);
-    assert_no_defects(race.p);
+    check_clean(race.p);
 }
 
 /* A creator that died before it was done has left a root, which may be of another version. */
@@ -325,7 +312,7 @@ static void test_creation_over_leftovers(void **state)
         sgc_repository_free(repository);
         sgc_buffer payload = payload_of(&other, root_key, SGC_FILE_SNAPSHOT);
         sgc_buffer_free(&payload);
-        assert_no_defects(&other);
+        check_clean(&other);
         place_clear(&other);
     }
 }

@@ -84,18 +84,6 @@ static const sgc_node *find(const sgc_snapshot *snapshot, const char *path)
     return node;
 }
 
-static unsigned char value_at(const sgc_snapshot *snapshot, uint32_t y, uint32_t x)
-{
-    const uint32_t at[] = {y, x};
-    sgc_chunk_ref ref;
-    sgc_manifest *keep;
-    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot),
-                                        find(snapshot, "/a"), at, &ref, &keep, &err));
-    const unsigned char value = ref.kind == SGC_CHUNK_NONE ? 0 : ref.inline_data[0];
-    sgc_manifest_unref(keep);
-    return value;
-}
-
 /* ---- nodes ---- */
 
 static void test_committed_nodes_are_verbatim(void **state)
@@ -184,7 +172,7 @@ static void test_new_json_keeps_node_id_and_chunks(void **state)
     assert_memory_equal(new->user_data, json.data, json.size);
     assert_int_equal(new->manifest_count, 1);
     assert_memory_equal(&new->manifests[0].id, &old->manifests[0].id, sizeof(sgc_object_id));
-    assert_int_equal(value_at(after, 1, 2), 3);
+    assert_int_equal(read_cell(repository, after, 1, 2), 3);
     sgc_snapshot_unref(before);
     sgc_snapshot_unref(after);
     sgc_buffer_free(&json);
@@ -228,8 +216,8 @@ static void test_an_array_grows(void **state)
     set_chunk(session, "/a", SIDE + 4, 3, 8);
     commit(session);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 9, 9), 7);
-    assert_int_equal(value_at(snapshot, SIDE + 4, 3), 8);
+    assert_int_equal(read_cell(repository, snapshot, 9, 9), 7);
+    assert_int_equal(read_cell(repository, snapshot, SIDE + 4, 3), 8);
     assert_int_equal(find(snapshot, "/a")->dimensions[0].num_chunks, SIDE + 5);
     sgc_snapshot_unref(snapshot);
 }
@@ -254,15 +242,15 @@ static void test_an_array_shrinks(void **state)
         assert_true(node->manifests[i].extents[1].to <= 6);
     }
     for (uint32_t x = 1; x < 6; x++)
-        assert_int_equal(value_at(snapshot, 1, x), SIDE + x);
+        assert_int_equal(read_cell(repository, snapshot, 1, x), SIDE + x);
     sgc_snapshot_unref(snapshot);
 
     session = new_session(repository);
     reshape(session, SIDE, SIDE);
     commit(session);
     snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 1, 6), 0);
-    assert_int_equal(value_at(snapshot, 9, 9), 0);
+    assert_int_equal(read_cell(repository, snapshot, 1, 6), 0);
+    assert_int_equal(read_cell(repository, snapshot, 9, 9), 0);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -287,8 +275,8 @@ static void test_an_array_shrinks_and_grows_at_once(void **state)
     assert_ok(sgc_session_commit_rebased(session, "m", NULL, NULL, NULL, &err));
     sgc_session_free(session);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 4, 4), 1);
-    assert_int_equal(value_at(snapshot, 6, 6), 0);
+    assert_int_equal(read_cell(repository, snapshot, 4, 4), 1);
+    assert_int_equal(read_cell(repository, snapshot, 6, 6), 0);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -380,7 +368,7 @@ static void test_a_new_array_can_shrink(void **state)
     commit(session);
     sgc_snapshot *snapshot = load_tip(repository);
     assert_int_equal(find(snapshot, "/a")->manifest_count, 1);
-    assert_int_equal(value_at(snapshot, 4, 9), 2);
+    assert_int_equal(read_cell(repository, snapshot, 4, 9), 2);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -575,8 +563,8 @@ static void test_moved_branch_is_a_conflict(void **state)
     assert_int_equal(untouched.bytes[0], 1);
     sgc_session_free(second);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 1, 1), 1);
-    assert_int_equal(value_at(snapshot, 2, 2), 0);
+    assert_int_equal(read_cell(repository, snapshot, 1, 1), 1);
+    assert_int_equal(read_cell(repository, snapshot, 2, 2), 0);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -591,8 +579,8 @@ static void test_retry_after_a_conflict(void **state)
     sgc_session_free(loser);
     commit_chunk(2, 2, 2);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 1, 1), 1);
-    assert_int_equal(value_at(snapshot, 2, 2), 2);
+    assert_int_equal(read_cell(repository, snapshot, 1, 1), 1);
+    assert_int_equal(read_cell(repository, snapshot, 2, 2), 2);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -620,7 +608,7 @@ static void test_a_session_sees_its_base_only(void **state)
     create_grid();
     sgc_session *session = new_session(repository);
     commit_chunk(1, 1, 1);
-    assert_int_equal(value_at(sgc_session_base(session), 1, 1), 0);
+    assert_int_equal(read_cell(repository, sgc_session_base(session), 1, 1), 0);
     sgc_session_free(session);
 }
 
@@ -664,8 +652,8 @@ static void test_the_last_change_of_a_chunk_wins(void **state)
     set_chunk(session, "/a", 2, 2, 0);
     commit(session);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 1, 1), 7);
-    assert_int_equal(value_at(snapshot, 2, 2), 0);
+    assert_int_equal(read_cell(repository, snapshot, 1, 1), 7);
+    assert_int_equal(read_cell(repository, snapshot, 2, 2), 0);
     sgc_snapshot_unref(snapshot);
 }
 
@@ -680,7 +668,7 @@ static void test_array_of_no_dimensions(void **state)
     assert_ok(sgc_session_set_chunk(session, "/a", NULL, &ref, &err));
     commit(session);
     sgc_snapshot *snapshot = load_tip(repository);
-    assert_int_equal(value_at(snapshot, 0, 0), 5);
+    assert_int_equal(read_cell(repository, snapshot, 0, 0), 5);
     sgc_snapshot_unref(snapshot);
 }
 

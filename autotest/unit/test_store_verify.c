@@ -60,22 +60,12 @@ static void test_longer_objects_are_no_defect(void **state)
     check_clean(s.p);
 }
 
-static const char *const golden[] = {"test-repo-v1",
-                                     "test-repo-v2",
-                                     "test-repo-v2-migrated",
-                                     "split-repo-v1",
-                                     "split-repo-v2",
-                                     "expire-repo-v1-by-1.1.21",
-                                     "expire-repo-v1-by-2.0.5",
-                                     "expire-repo-v1-by-working-copy",
-                                     "expire-repo-v2-by-2.0.5"};
-
 static void test_golden_repositories(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+    for (size_t i = 0; i < GOLDEN_COUNT; i++) {
         place p;
-        place_copy_golden(&p, golden[i]);
+        place_copy_golden(&p, golden_names[i]);
         check_clean(&p);
         findings f = verify(&p, false);
         assert_int_equal(f.result.virtual_chunks, i < 3);

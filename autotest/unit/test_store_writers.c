@@ -164,19 +164,6 @@ static void read_history(sgc_repository *repository, history *h)
     assert_ok(sgc_repository_history(repository, &tip, note_commit, h, &err));
 }
 
-static unsigned char read_cell(sgc_repository *repository, sgc_snapshot *snapshot, uint32_t row,
-                               uint32_t column)
-{
-    const uint32_t at[] = {row, column};
-    sgc_chunk_ref ref;
-    sgc_manifest *keep;
-    assert_ok(sgc_repository_find_chunk(repository, sgc_snapshot_get(snapshot),
-                                        sgc_snapshot_find(snapshot, "/a"), at, &ref, &keep, &err));
-    const unsigned char value = ref.kind == SGC_CHUNK_NONE ? 0 : ref.inline_data[0];
-    sgc_manifest_unref(keep);
-    return value;
-}
-
 /* The cells of exactly those commits are there. */
 static void check_cells(sgc_repository *repository, const history *h)
 {
@@ -688,22 +675,11 @@ static sgc_status check_object(void *user, const char *key, const sgc_object_inf
     return SGC_OK;
 }
 
-static sgc_status count_leftover(void *user, const char *key, const sgc_object_info *info,
-                                 sgc_error *error)
-{
-    (void)key;
-    (void)info;
-    (void)error;
-    ++*(size_t *)user;
-    return SGC_OK;
-}
-
 static void check_objects(sgc_repository *repository)
 {
     sgc_object_store *store = sgc_repository_store(repository);
-    size_t leftovers = 0;
     assert_ok(store->list(store, "", check_object, repository, &err));
-    assert_ok(store->sweep(store, UINT64_MAX, true, count_leftover, &leftovers, &err));
+    const size_t leftovers = count_staging_files(store);
     assert_true(leftovers <= (size_t)2 * KILLS);
     print_message("%zu staging files were left\n", leftovers);
 }
@@ -853,16 +829,6 @@ static void test_stopped_writer(void **state)
 }
 
 /* ---- readers ---- */
-
-static sgc_status take_ours(void *user, const sgc_conflict *conflict, sgc_merged *merged,
-                            sgc_error *error)
-{
-    (void)user;
-    (void)conflict;
-    (void)error;
-    merged->resolution = SGC_OURS;
-    return SGC_OK;
-}
 
 /* Sets the first two counters of both arrays to one number. */
 static sgc_status commit_alike(sgc_repository *repository, uint32_t number, sgc_error *error)

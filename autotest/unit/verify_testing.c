@@ -50,14 +50,6 @@ void free_findings(findings *f)
     sgc_buffer_free(&f->text);
 }
 
-void check_clean(place *p)
-{
-    findings f = verify(p, true);
-    assert_string_equal((const char *)f.text.data, "");
-    assert_int_equal(f.result.defects, 0);
-    free_findings(&f);
-}
-
 /* There is this defect and no other, whether chunks are decoded or not. */
 void check_one(place *p, const char *key, const char *part)
 {

@@ -17,8 +17,6 @@ void free_findings(findings *f);
 
 /* There is a defect of the object `key`; what is said of it has `part`. */
 void assert_finding(const findings *f, const char *key, const char *part);
-/* There is none. */
-void check_clean(place *p);
 /* There is this defect and no other, whether chunks are decoded or not. */
 void check_one(place *p, const char *key, const char *part);
 

@@ -5,6 +5,7 @@
 
 #include "store/parallel.h"
 #include "store/zarr/block_cache.h"
+#include "store/zarr/blosc_frame.h"
 #include "store/zarr/codecs.h"
 #include "store/zarr/region.h"
 
@@ -157,35 +158,6 @@ static sgc_status check_length(const sgc_array_metadata *m, const sgc_chunk_ref 
                           (unsigned long long)ref->length, m->chunk_bytes);
 }
 
-static int compare_offsets(const void *a, const void *b)
-{
-    const uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return left < right ? -1 : left > right;
-}
-
-/* Blocks may stand in any order: each ends where the next one in the file begins. */
-static sgc_status find_ends(frame_index *index, sgc_error *err)
-{
-    const uint32_t n = index->frame.block_count;
-    const uint32_t smallest = SGC_BLOSC_HEADER + 4 * n;
-    uint32_t *ends = index->starts + n, *sorted = malloc(n * sizeof *sorted);
-    if (sorted == NULL)
-        return sgc_fail_memory(err, n * sizeof *sorted, "a Blosc frame");
-    memcpy(sorted, index->starts, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, compare_offsets);
-    sgc_status status = SGC_OK;
-    for (uint32_t i = 0; i < n && status == SGC_OK; i++) {
-        const uint32_t *at = bsearch(&index->starts[i], sorted, n, sizeof *sorted, compare_offsets);
-        const size_t next = (size_t)(at - sorted) + 1;
-        ends[i] = next < n ? sorted[next] : index->frame.encoded_size;
-        if (index->starts[i] < smallest || ends[i] <= index->starts[i] ||
-            ends[i] > index->frame.encoded_size)
-            status = sgc_fail(err, SGC_CORRUPT, "a Blosc frame with bad offsets");
-    }
-    free(sorted);
-    return status;
-}
-
 static sgc_status read_offsets(sgc_repository *repository, const chunk_job *job, frame_index *index,
                                sgc_error *err)
 {
@@ -202,7 +174,7 @@ static sgc_status read_offsets(sgc_repository *repository, const chunk_job *job,
                                       &offsets, err));
     memcpy(index->starts, offsets.data, offsets.size);
     sgc_object_clear(&offsets);
-    return find_ends(index, err);
+    return sgc_blosc_find_ends(&index->frame, index->starts, index->starts + n, err);
 }
 
 static sgc_status read_frame(const sgc_array *array, const chunk_job *job, sgc_blosc_frame *frame,

@@ -8,6 +8,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "store/zarr/blosc_frame.h"
 #include "store/zarr/crc32c.h"
 #include "store/zarr/transpose.h"
 
@@ -54,7 +55,7 @@ static sgc_status encode_blosc(const sgc_codec *codec, view in, unsigned threads
         return sgc_fail(err, SGC_UNSUPPORTED, "blosc with \"%s\" failed to compress a chunk",
                         codec->compressor);
     out->size = (size_t)written;
-    return SGC_OK;
+    return workers > 1 ? sgc_blosc_order_blocks(out->data, out->size, err) : SGC_OK;
 }
 
 static sgc_status encode_zstd(const sgc_codec *codec, view in, sgc_buffer *out, sgc_error *err)
@@ -299,75 +300,4 @@ sgc_status sgc_chunk_decode(const sgc_array_metadata *metadata, const void *enco
     if (transposed)
         free(stored);
     return status;
-}
-
-/* ---- parts of a Blosc frame ---- */
-
-/* The header: version, version of the compressor, flags, type size, then three sizes. */
-enum { FLAGS_AT = 2, DECODED_AT = 4, BLOCK_AT = 8, ENCODED_AT = 12, FLAG_STORED = 2 };
-
-static uint32_t read32(const uint8_t *bytes)
-{
-    uint32_t value;
-    memcpy(&value, bytes, sizeof value);
-    return value;
-}
-
-static void write32(uint8_t *bytes, uint32_t value)
-{
-    memcpy(bytes, &value, sizeof value);
-}
-
-sgc_status sgc_blosc_parse(const uint8_t *header, uint64_t size, size_t most,
-                           sgc_blosc_frame *frame, sgc_error *err)
-{
-    sgc_blosc_frame result = {
-        .decoded_size = read32(header + DECODED_AT),
-        .encoded_size = read32(header + ENCODED_AT),
-        .block_size = read32(header + BLOCK_AT),
-        .stored = (header[FLAGS_AT] & FLAG_STORED) != 0,
-    };
-    memcpy(result.header, header, SGC_BLOSC_HEADER);
-    if (result.decoded_size > most || result.encoded_size != size || result.block_size == 0 ||
-        result.block_size > result.decoded_size)
-        return sgc_fail(err, SGC_CORRUPT,
-                        "a Blosc frame of %llu bytes claims %u bytes for %u in blocks of %u; it "
-                        "may hold %zu",
-                        (unsigned long long)size, result.encoded_size, result.decoded_size,
-                        result.block_size, most);
-    result.block_count = (result.decoded_size - 1) / result.block_size + 1;
-    const uint64_t smallest = SGC_BLOSC_HEADER + (result.stored ? (uint64_t)result.decoded_size
-                                                                : (uint64_t)result.block_count * 4);
-    if (size < smallest)
-        return sgc_fail(err, SGC_CORRUPT, "a Blosc frame that is cut short");
-    *frame = result;
-    return SGC_OK;
-}
-
-/* The library decodes whole frames only, so the block becomes a frame of one block. It keeps the
- * block size of its old frame: by that Blosc knows a last block that is not full. */
-sgc_status sgc_blosc_decode_block(const sgc_blosc_frame *frame, uint32_t index, const void *encoded,
-                                  size_t size, void *decoded, sgc_error *err)
-{
-    enum { PREFIX = SGC_BLOSC_HEADER + 4 };
-    const uint32_t wanted = sgc_blosc_block_size(frame, index);
-    if (frame->stored) {
-        if (size != wanted)
-            return sgc_fail(err, SGC_CORRUPT, "a stored Blosc block of %zu bytes", size);
-        memcpy(decoded, encoded, size);
-        return SGC_OK;
-    }
-    if (size > INT32_MAX - PREFIX)
-        return sgc_fail(err, SGC_CORRUPT, "a Blosc block of %zu bytes", size);
-    uint8_t *single = malloc(PREFIX + size);
-    if (single == NULL)
-        return sgc_fail_memory(err, PREFIX + size, "a Blosc block");
-    memcpy(single, frame->header, SGC_BLOSC_HEADER);
-    write32(single + DECODED_AT, wanted);
-    write32(single + ENCODED_AT, (uint32_t)(PREFIX + size));
-    write32(single + SGC_BLOSC_HEADER, PREFIX);
-    memcpy(single + PREFIX, encoded, size);
-    const int n = blosc_decompress_ctx(single, decoded, frame->block_size, 1);
-    free(single);
-    return n == (int)wanted ? SGC_OK : sgc_fail(err, SGC_CORRUPT, "a damaged Blosc block");
 }
