@@ -66,10 +66,104 @@ static band_name name_of_mask(const sgc_raster_place *p)
     return name;
 }
 
-static void add_place(char ***words, const sgc_raster_place *p, const sgc_raster_window *w)
+/* ---- how the raster's pixels lie to the window's ---- */
+
+/* How many pixels of the raster, along its own axes, one of the window has; and how many pixels
+ * without value are put around it. At its edges GDAL's averages count pixels that are not there,
+ * and a raster of a few of the window's pixels is taken for one around the world. */
+typedef struct proportion {
+    double x, y;
+    int pad_x, pad_y;
+} proportion;
+
+/* Both in degrees: a raster around the world continues where it ends. */
+static bool is_around_the_world(const sgc_raster_place *p, OGRSpatialReferenceH crs)
+{
+    return crs != NULL && OSRIsGeographic(crs) &&
+           fabs(GDALGetRasterXSize(p->raster) * p->transform[1]) * OSRGetAngularUnits(crs, NULL) >
+               1.99 * M_PI;
+}
+
+/* Of a raster in another CRS: by the pixels of the cube that it covers. */
+static void compare_extents(const sgc_raster_place *p, const sgc_raster_window *w,
+                            OGRSpatialReferenceH crs, proportion *out)
+{
+    const int width = GDALGetRasterXSize(p->raster), height = GDALGetRasterYSize(p->raster);
+    const sgc_grid *grid = &w->definition->grid;
+    sgc_rect rect;
+    char *wkt = NULL;
+    const bool good =
+        OSRExportToWkt(crs, &wkt) == OGRERR_NONE &&
+        sgc_raster_extent(wkt, p->transform, width, height, grid, &rect, NULL) == SGC_OK &&
+        !sgc_rect_is_empty(rect);
+    CPLFree(wkt);
+    if (!good)
+        return;
+    out->y = (double)height * (double)w->factor / (double)rect.height;
+    /* All columns stand for a raster across the antimeridian, too. */
+    out->x = rect.x == 0 && rect.width == grid->width
+                 ? out->y
+                 : (double)width * (double)w->factor / (double)rect.width;
+}
+
+static int padding(double proportion_along, int size)
+{
+    enum { MOST = 1 << 28 };
+    const double wanted = ceil(2 * proportion_along) + 2;
+    const int pad = wanted < MOST ? (int)wanted : MOST;
+    return size < INT32_MAX - 2 * MOST ? pad : 0;
+}
+
+static proportion find_proportion(const sgc_raster_place *p, const sgc_raster_window *w)
+{
+    const double *t = p->transform, *g = w->definition->grid.transform, f = (double)w->factor;
+    OGRSpatialReferenceH crs = GDALGetSpatialRef(p->raster);
+    proportion out = {.x = 1, .y = 1};
+    if (!p->has_transform) {
+        out.x = out.y = f;
+    } else if (p->has_cube_crs) {
+        out.x = f * g[1] / hypot(t[1], t[4]);
+        out.y = f * -g[5] / hypot(t[2], t[5]);
+    } else {
+        compare_extents(p, w, crs, &out);
+    }
+    out.pad_y = padding(out.y, GDALGetRasterYSize(p->raster));
+    out.pad_x = !p->has_cube_crs && is_around_the_world(p, crs)
+                    ? 0
+                    : padding(out.x, GDALGetRasterXSize(p->raster));
+    return out;
+}
+
+/* The overview that is finer than the window, but no more than needed; -1: none is. */
+static int choose_overview(const sgc_raster_place *p, const proportion *of)
+{
+    const double most = fmin(of->x, of->y) * 1.01;
+    double best = 1;
+    int chosen = -1;
+    for (int i = 0; i < GDALGetOverviewCount(p->band); i++) {
+        const double factor = (double)GDALGetRasterXSize(p->raster) /
+                              GDALGetRasterBandXSize(GDALGetOverview(p->band, i));
+        if (factor > best && factor <= most) {
+            best = factor;
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+/* ---- views ---- */
+
+static void add_place(char ***words, const sgc_raster_place *p, const sgc_raster_window *w,
+                      const proportion *of)
 {
     const double *g = w->definition->grid.transform;
-    const sgc_rect r = p->rect;
+    const sgc_rect r = {p->rect.x - of->pad_x, p->rect.y - of->pad_y, p->rect.width + 2 * of->pad_x,
+                        p->rect.height + 2 * of->pad_y};
+    add_word(words, "-srcwin");
+    add_word(words, "%d", -of->pad_x);
+    add_word(words, "%d", -of->pad_y);
+    add_word(words, "%d", GDALGetRasterXSize(p->raster) + 2 * of->pad_x);
+    add_word(words, "%d", GDALGetRasterYSize(p->raster) + 2 * of->pad_y);
     if (p->has_cube_crs) {
         add_word(words, "-a_srs");
         *words = CSLAddString(*words, w->definition->crs);
@@ -83,21 +177,32 @@ static void add_place(char ***words, const sgc_raster_place *p, const sgc_raster
     }
 }
 
-/* Gives one band alone, where it belongs, with its mask (NULL: none) or its nodata value; NULL on
- * failure. */
+/* What a view shows. */
+typedef struct view_of {
+    const char *band;
+    const char *mask;  /* or NULL */
+    GDALDataType type; /* GDT_Unknown: its own */
+    sgc_nodata nodata;
+} view_of;
+
+/* Gives one band alone, where it belongs and with room around it; NULL on failure. */
 static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window *w,
-                             const char *band, const char *mask, sgc_nodata nodata)
+                             const proportion *proportions, const view_of *what)
 {
     char **words = NULL;
     add_word(&words, "-of");
     add_word(&words, "VRT");
     add_word(&words, "-b");
-    add_word(&words, "%s", band);
+    add_word(&words, "%s", what->band);
     add_word(&words, "-mask");
-    add_word(&words, "%s", mask != NULL ? mask : "none");
+    add_word(&words, "%s", what->mask != NULL ? what->mask : "none");
     add_word(&words, "-a_nodata");
-    add_word(&words, nodata.exists ? "%.17g" : "none", (double)nodata.value);
-    add_place(&words, p, w);
+    add_word(&words, what->nodata.exists ? "%.17g" : "none", (double)what->nodata.value);
+    if (what->type != GDT_Unknown) {
+        add_word(&words, "-ot");
+        add_word(&words, "%s", GDALGetDataTypeName(what->type));
+    }
+    add_place(&words, p, w, proportions);
     GDALTranslateOptions *options = GDALTranslateOptionsNew(words, NULL);
     CSLDestroy(words);
     GDALDatasetH view = options != NULL ? GDALTranslate("", p->raster, options, NULL) : NULL;
@@ -135,7 +240,8 @@ static sgc_resampling resampling_of(const sgc_raster_window *w)
     return w->factor == 1 ? w->definition->resampling : w->definition->bands[w->band].resampling;
 }
 
-static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, working_type work)
+static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, int overview,
+                 working_type work)
 {
     static const char *const names[] = {
         [SGC_RESAMPLE_NEAREST] = "near", [SGC_RESAMPLE_BILINEAR] = "bilinear",
@@ -146,7 +252,7 @@ static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, 
     add_word(&words, "-r");
     add_word(&words, "%s", names[resampling]);
     add_word(&words, "-ovr");
-    add_word(&words, "AUTO");
+    add_word(&words, overview < 0 ? "NONE" : "%d", overview);
     /* In pixels; the default of an eighth would move edges that can be seen. */
     add_word(&words, "-et");
     add_word(&words, "0.01");
@@ -190,19 +296,22 @@ static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
 }
 
 /* GDAL's warper forgets the mask of what has a nodata value: it is warped by itself. */
-static sgc_status drop_masked(const sgc_raster_place *p, const sgc_raster_window *w, uint8_t *valid,
-                              sgc_error *err)
+static sgc_status drop_masked(const sgc_raster_place *p, const sgc_raster_window *w,
+                              const proportion *proportions, uint8_t *valid, sgc_error *err)
 {
     const working_type work = {GDT_Byte, 0};
     const int width = (int)w->rect.width, height = (int)w->rect.height;
     const size_t count = (size_t)width * (size_t)height;
+    const band_name name = name_of_mask(p);
+    const view_of what = {.band = name.text};
     uint8_t *mask = VSIMalloc(count);
-    GDALDatasetH view = new_view(p, w, name_of_mask(p).text, NULL, (sgc_nodata){0});
+    GDALDatasetH view = new_view(p, w, proportions, &what);
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
-    const bool good = mask != NULL && window != NULL &&
-                      warp(view, window, SGC_RESAMPLE_NEAREST, work) &&
-                      GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height, mask,
-                                   width, height, GDT_Byte, 0, 0) == CE_None;
+    const bool good =
+        mask != NULL && window != NULL &&
+        warp(view, window, SGC_RESAMPLE_NEAREST, choose_overview(p, proportions), work) &&
+        GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height, mask, width,
+                     height, GDT_Byte, 0, 0) == CE_None;
     for (size_t i = 0; good && i < count; i++)
         valid[i] = valid[i] && mask[i] != 0;
     GDALClose(window);
@@ -226,18 +335,25 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
                         "patch %s: 64-bit integers cannot be resampled; give the cube the grid of "
                         "its files, and use no levels",
                         w->patch->id);
-    const sgc_nodata nodata = usable_nodata(p);
-    const band_name mask = name_of_mask(p);
-    const bool has_mask = p->mask != NULL;
-    GDALDatasetH view =
-        new_view(p, w, name_of_band(p).text, has_mask && !nodata.exists ? mask.text : NULL, nodata);
+    const proportion proportions = find_proportion(p, w);
+    const band_name band = name_of_band(p), mask = name_of_mask(p);
+    view_of what = {.band = band.text, .nodata = usable_nodata(p)};
+    const bool drops = p->mask != NULL && what.nodata.exists;
+    if (p->mask != NULL && !drops) {
+        what.mask = mask.text;
+    } else if (!what.nodata.exists) {
+        what.type = work.type;
+        what.nodata = (sgc_nodata){true, work.none};
+    }
+    GDALDatasetH view = new_view(p, w, &proportions, &what);
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
-    sgc_status status = window != NULL && warp(view, window, resampling_of(w), work)
+    sgc_status status = window != NULL && warp(view, window, resampling_of(w),
+                                               choose_overview(p, &proportions), work)
                             ? take_rows(window, w, work, pixels, valid, err)
                             : fail_warp(w, err);
     GDALClose(window);
     GDALClose(view);
-    if (status == SGC_OK && has_mask && nodata.exists)
-        status = drop_masked(p, w, valid, err);
+    if (status == SGC_OK && drops)
+        status = drop_masked(p, w, &proportions, valid, err);
     return status;
 }

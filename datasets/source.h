@@ -48,6 +48,7 @@ typedef struct sgc_source_options {
 typedef struct sgc_fetch {
     uint64_t bytes; /* received */
     char etag[128]; /* of the file; empty when there is none */
+    char href[256]; /* of the file, without secrets, where the patch does not tell; else empty */
 } sgc_fetch;
 
 typedef struct sgc_source sgc_source;

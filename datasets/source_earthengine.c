@@ -492,8 +492,9 @@ static sgc_status init(const sgc_definition *definition, const cJSON *json,
 {
     SGC_TRY(sgc_ee_product_init(&source->product, definition, json, err));
     SGC_TRY(init_url(options, source, err));
-    if (options->project != NULL && (source->project = strdup(options->project)) == NULL)
-        return sgc_fail_memory(err, strlen(options->project), "a project");
+    const char *project = options->project;
+    if (project != NULL && *project != '\0' && (source->project = strdup(project)) == NULL)
+        return sgc_fail_memory(err, strlen(project), "a project");
     return sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
                                  &source->base.max_requests, err);
 }

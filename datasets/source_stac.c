@@ -28,7 +28,6 @@ enum {
     INDEX_KEPT_S = 3600, /* before its ETag is asked for again */
 };
 
-
 typedef struct stac_source {
     sgc_source base;
     const sgc_definition *definition;
@@ -282,7 +281,7 @@ static sgc_status find_in_index(stac_source *source, sgc_rect rect, size_t step,
 
 /* ---- find: lattice ---- */
 
-/* The lattice's files are the documents of items: their addresses are no files of patches. */
+/* Which files the patches have is known when their items are. */
 static sgc_status find_on_lattice(stac_source *source, sgc_rect rect, size_t step,
                                   const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
 {
@@ -485,6 +484,9 @@ static sgc_status read_supposed(stac_source *source, const sgc_patch *patch, rea
                           patch->id);
     else
         status = read_known(source, &item->patch, r, cancel, err);
+    const char *href = item->exists ? item->patch.hrefs[r->window.band] : NULL;
+    if (href != NULL)
+        sgc_http_redact(href, r->fetch->href, sizeof r->fetch->href);
     sgc_memo_release(source->documents, entry);
     return status;
 }
@@ -542,31 +544,6 @@ static sgc_status check_endpoint(const sgc_definition *definition, const char *u
     return SGC_OK;
 }
 
-static sgc_status check_keys(const sgc_definition *definition, const cJSON *json, sgc_error *err)
-{
-    const cJSON *index = sgc_stac_member(json, "index"), *query = sgc_stac_member(json, "query");
-    const char *href = sgc_stac_text(json, "href"), *sign = sgc_stac_text(json, "sign");
-    const bool searches =
-        sgc_stac_text(json, "api") != NULL && sgc_stac_text(json, "collection") != NULL;
-    const bool has_list = index != NULL || sgc_stac_member(json, "tile") != NULL;
-    const char *wrong = NULL;
-    if (!searches && !(sgc_stac_text(json, "items") != NULL && has_list))
-        wrong = "kind \"stac\" needs api and collection, or items and an index or a tile lattice";
-    else if (index != NULL &&
-             (sgc_stac_text(index, "href") == NULL || sgc_stac_text(index, "id_column") == NULL))
-        wrong = "index needs href and id_column";
-    else if (href != NULL && strcmp(href, "https") != 0 && strcmp(href, "s3") != 0)
-        wrong = "href is \"https\" or \"s3\"";
-    else if (sign != NULL && strcmp(sign, "none") != 0 && strcmp(sign, "planetary-computer") != 0)
-        wrong = "sign is \"none\" or \"planetary-computer\"";
-    else if (sign != NULL && *sign == 'p' && sgc_stac_text(json, "collection") == NULL)
-        wrong = "sign needs the collection";
-    else if (query != NULL && !cJSON_IsObject(query))
-        wrong = "query is a CQL2-JSON object";
-    return wrong == NULL ? SGC_OK
-                         : sgc_fail(err, SGC_INVALID, "%s: /source: %s", definition->id, wrong);
-}
-
 /* The URL of a file of the service, at the user's endpoint if there is one. */
 static sgc_status place_url(const cJSON *json, const sgc_source_options *options, const char *url,
                             char **out, sgc_error *err)
@@ -592,18 +569,14 @@ static sgc_status set_api(stac_source *source, const cJSON *json, const char *ap
     return sgc_fail_memory(err, strlen(api), "a URL");
 }
 
-/* A lattice of tiles whose files are the documents of items. */
-static sgc_status set_lattice(stac_source *source, const cJSON *json, const char *items,
-                              sgc_error *err)
+/* A source of tiles that is asked for their ids and places only. */
+static sgc_status set_lattice(stac_source *source, const cJSON *json, sgc_error *err)
 {
-    static const char *const keys[] = {"tile", "id", "buffer", "proj:code"};
+    static const char *const keys[] = {"tile", "id", "buffer"};
     static const sgc_source_options options = {0};
     sgc_template *id;
     if (sgc_stac_member(json, "tile") == NULL)
         return SGC_OK;
-    if (sgc_stac_text(json, "id") == NULL)
-        return sgc_fail(err, SGC_INVALID, "%s: /source/id: a tile lattice needs it",
-                        source->definition->id);
     SGC_TRY(sgc_template_new(sgc_stac_text(json, "id"), &id, err));
     const bool has_time = (sgc_template_fields(id) & SGC_FIELDS_TIME) != 0;
     sgc_template_free(id);
@@ -611,7 +584,7 @@ static sgc_status set_lattice(stac_source *source, const cJSON *json, const char
         return sgc_fail(err, SGC_INVALID, "%s: /source/id: does not use the time, like {t_year}",
                         source->definition->id);
     source->lattice_json = cJSON_CreateObject();
-    cJSON_AddStringToObject(source->lattice_json, "href", items);
+    cJSON_AddStringToObject(source->lattice_json, "href", "https://item/{id}");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (sgc_stac_member(json, keys[i]) != NULL)
             cJSON_AddItemToObject(source->lattice_json, keys[i],
@@ -639,7 +612,7 @@ static sgc_status set_items(stac_source *source, const cJSON *json,
     if (status == SGC_OK && sgc_template_fields(source->items) != SGC_FIELD_ID)
         status = sgc_fail(err, SGC_INVALID, "it must have the place {id} and no other");
     status = status == SGC_OK
-                 ? set_lattice(source, json, url, err)
+                 ? set_lattice(source, json, err)
                  : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
     free(url);
     return status;
@@ -655,6 +628,8 @@ static sgc_status set_index(stac_source *source, const cJSON *json,
     const char *href = sgc_stac_text(index, "href");
     source->index_member = sgc_stac_text(index, "member");
     source->id_column = sgc_stac_text(index, "id_column");
+    if (source->id_column == NULL)
+        source->id_column = "id";
     const char *name = source->index_member != NULL ? source->index_member : href;
     if (source->search != NULL && !sgc_stac_index_is_readable(name))
         return SGC_OK;
@@ -668,7 +643,11 @@ static sgc_status set_client(stac_source *source, const cJSON *json,
     SGC_TRY(sgc_source_new_client(json, options, DEFAULT_REQUESTS, &source->http,
                                   &source->base.max_requests, err));
     SGC_TRY(sgc_remote_files_new(source->http, &source->files, err));
-    if (sign != NULL && strcmp(sign, "none") != 0)
+    const bool signs = sign != NULL && strcmp(sign, "none") != 0;
+    if (signs && sgc_stac_text(json, "collection") == NULL)
+        return sgc_fail(err, SGC_INVALID, "%s: /source/collection: its token is asked for",
+                        source->definition->id);
+    if (signs)
         SGC_TRY(
             sgc_signer_new(source->http, sgc_stac_text(json, "collection"), &source->signer, err));
     SGC_TRY(sgc_memo_new(MOST_SEARCHES, free_list, &source->searches, err));
@@ -700,7 +679,6 @@ static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_sour
 sgc_status sgc_source_stac_new(const sgc_definition *definition, const cJSON *json,
                                const sgc_source_options *options, sgc_source **out, sgc_error *err)
 {
-    SGC_TRY(check_keys(definition, json, err));
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");

@@ -272,10 +272,13 @@ static sgc_status describe_patch(batch *b, const sgc_patch *patch, const sgc_pat
 {
     SGC_TRY(sgc_buffer_print(&b->metadata, err, "%s{\"id\":", b->patch_count > 0 ? "," : ""));
     SGC_TRY(sgc_json_quote(&b->metadata, patch->id, err));
-    if (patch->hrefs != NULL && patch->hrefs[0] != NULL) {
-        SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
-        char href[512]; /* without what may be secret in it */
+    char href[512] = ""; /* without what may be secret in it */
+    if (patch->hrefs != NULL && patch->hrefs[0] != NULL)
         sgc_http_redact(patch->hrefs[0], href, sizeof href);
+    else
+        snprintf(href, sizeof href, "%s", cost->fetch.href);
+    if (href[0] != '\0') {
+        SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
         SGC_TRY(sgc_json_quote(&b->metadata, href, err));
     }
     if (cost->fetch.etag[0] != '\0') {

@@ -99,6 +99,8 @@ static void add_cost(sgc_loading *l, sgc_patch_cost *cost, const sgc_fetch *fetc
     cost->fetch.bytes += fetch->bytes;
     if (cost->fetch.etag[0] == '\0')
         memcpy(cost->fetch.etag, fetch->etag, sizeof cost->fetch.etag);
+    if (cost->fetch.href[0] == '\0')
+        memcpy(cost->fetch.href, fetch->href, sizeof cost->fetch.href);
     cost->seconds += seconds;
     pthread_mutex_unlock(&l->mutex);
 }

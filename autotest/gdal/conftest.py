@@ -126,7 +126,7 @@ class StacServer:
     def __init__(self, stderr, **options):
         args = [sys.executable, SERVERS / "stac_server.py", "--tiles", TILES]
         for name, value in options.items():
-            value = ",".join(value) if name == "only" else str(value)
+            value = ",".join(value) if name in ("only", "indexed") else str(value)
             args += ["--" + name.replace("_", "-"), value]
         self.process = subprocess.Popen([str(a) for a in args], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=stderr, text=True)

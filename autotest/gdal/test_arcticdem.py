@@ -9,6 +9,7 @@ from osgeo import gdal
 import pytest
 
 import arcticdem_tiles
+from conftest import ROOT
 
 # The chunks (12, 28) and (13, 28) meet the eight tiles 65_33 to 68_34. Two of them do not exist here,
 # and all around are tiles that must not be asked for.
@@ -24,8 +25,8 @@ BOTH_CHUNKS = (100800, 43200, 3600, 7200)
 QUICK = {"GDAL_HTTP_RETRY_DELAY": "0.01"}
 
 
-def connection(cube):
-    return "SGC:%s,dataset=ArcticDEM32m,create=yes" % cube
+def connection(cube, dataset="ArcticDEM32m"):
+    return "SGC:%s,dataset=%s,create=yes" % (cube, dataset)
 
 
 def expected(window, names=SERVED):
@@ -50,6 +51,25 @@ def open_cube(cube, server):
     def open_with(**options):
         options = {"SOURCE_URL": server.url, **options}
         return gdal.OpenEx(connection(cube), open_options=["%s=%s" % pair for pair in options.items()])
+
+    return open_with
+
+
+@pytest.fixture
+def searching(tmp_path):
+    """The definition without its lattice: then tiles are found by searches."""
+    text = json.loads((ROOT / "datasets" / "definitions" / "ArcticDEM32m.json").read_text())
+    for key in ("tile", "id", "buffer"):
+        del text["source"][key]
+    file = tmp_path / "searching.json"
+    file.write_text(json.dumps(text))
+    return file
+
+
+@pytest.fixture
+def open_searching(cube, searching, server):
+    def open_with():
+        return gdal.OpenEx(connection(cube, searching), open_options=["SOURCE_URL=" + server.url])
 
     return open_with
 
@@ -187,19 +207,19 @@ def test_coast(start_stac_server, cube, read, assert_pixels):
     assert tiles_of(coast) == set(names)
 
 
-def test_place_without_tiles_is_asked_for_once(open_cube, server, read):
+def test_place_without_tiles_is_asked_for_once(open_searching, server, read):
     window = (7300, 7300, 200, 100)
-    assert np.isnan(read(open_cube(), *window)).all()
+    assert np.isnan(read(open_searching(), *window)).all()
     assert server.search_requests()
     assert tiles_of(server) == set()
     server.reset()
-    assert np.isnan(read(open_cube(), *window)).all()
+    assert np.isnan(read(open_searching(), *window)).all()
     assert server.log() == []
 
 
-def test_every_page_of_a_search_is_followed(start_stac_server, cube, read, assert_pixels):
+def test_every_page_of_a_search_is_followed(start_stac_server, cube, searching, read, assert_pixels):
     paging = start_stac_server(only=SERVED, max_limit=1)
-    dataset = gdal.OpenEx(connection(cube), open_options=["SOURCE_URL=" + paging.url])
+    dataset = gdal.OpenEx(connection(cube, searching), open_options=["SOURCE_URL=" + paging.url])
     assert_pixels(read(dataset, *MAIN_JOB), expected_dem(MAIN_JOB))
     assert len(paging.search_requests()) >= len(EXISTING)
 
@@ -256,11 +276,12 @@ TRANSIENT = {
 
 @pytest.mark.parametrize("rule", TRANSIENT.values(), ids=TRANSIENT.keys())
 @pytest.mark.parametrize("target", ["tile", "search"])
-def test_transient_failure_is_retried(open_cube, server, config, read, assert_pixels, target, rule):
+def test_transient_failure_is_retried(open_cube, open_searching, server, config, read, assert_pixels, target, rule):
     path = "/api/v1/search" if target == "search" else server.tile_path("67_33")
     server.fault(path, times=3, **rule)
     config(**QUICK)
-    assert_pixels(read(open_cube(), *MAIN_JOB), expected_dem(MAIN_JOB))
+    dataset = open_searching() if target == "search" else open_cube()
+    assert_pixels(read(dataset, *MAIN_JOB), expected_dem(MAIN_JOB))
     if "status" in rule:
         spoilt = [e for e in server.log() if e["path"] == path and e["status"] == rule["status"]]
         assert len(spoilt) == 3
@@ -336,24 +357,24 @@ def test_refused_tile_is_never_sea(open_cube, server, read, assert_pixels, statu
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 503])
-def test_failed_search_is_never_sea(open_cube, server, config, read, assert_pixels, status):
+def test_failed_search_is_never_sea(open_searching, server, config, read, assert_pixels, status):
     server.fault("/api/v1/search", status=status, body="the service says no")
     config(**QUICK)
     with pytest.raises(RuntimeError) as error:
-        read(open_cube(), *MAIN_JOB)
+        read(open_searching(), *MAIN_JOB)
     assert str(status) in str(error.value)
     assert server.tile_requests() == {}
     server.reset()
-    assert_pixels(read(open_cube(), *MAIN_JOB), expected_dem(MAIN_JOB))
+    assert_pixels(read(open_searching(), *MAIN_JOB), expected_dem(MAIN_JOB))
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "{\"type\": \"FeatureCollection\"}",
                                   "<html>Please log in</html>"])
-def test_nonsense_for_a_search_is_never_sea(open_cube, server, config, read, body):
+def test_nonsense_for_a_search_is_never_sea(open_searching, server, config, read, body):
     server.fault("/api/v1/search", status=200, body=body, content_type="application/json")
     config(**QUICK)
     with pytest.raises(RuntimeError):
-        read(open_cube(), *MAIN_JOB)
+        read(open_searching(), *MAIN_JOB)
 
 
 def test_damaged_tile_fails_the_read_by_name(open_cube, server, config, read):
@@ -372,16 +393,15 @@ def test_failure_in_a_program_of_its_own(translate, cube, server, read, assert_p
     assert_pixels(read(gdal.Open("out.tif"), 0, 0, *MAIN_JOB[2:]), expected_dem(MAIN_JOB))
 
 
-def change_search(server, change):
-    """Lets the search answer with items that `change` has changed."""
-    body = {"collections": ["arcticdem-mosaics-v4.1-32m"], "ids": ["66_33_32m_v4.1", "67_33_32m_v4.1"]}
-    request = urllib.request.Request(server.url.rstrip("/") + "/search", json.dumps(body).encode(),
-                                     {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as response:
-        answer = json.load(response)
-    for item in answer["features"]:
-        change(item)
-    server.fault("/api/v1/search", status=200, body=json.dumps(answer), content_type="application/geo+json")
+ITEM_PATH = "/api/v1/collections/arcticdem-mosaics-v4.1-32m/items/66_33_32m_v4.1"
+
+
+def change_item(server, change):
+    """Lets the item of tile 66_33 be as `change` has changed it."""
+    with urllib.request.urlopen(server.base + ITEM_PATH) as response:
+        item = json.load(response)
+    change(item)
+    server.fault(ITEM_PATH, status=200, body=json.dumps(item), content_type="application/geo+json")
 
 
 ONE_TILE = (101000, 47500, 64, 64)  # in tile 66_33 alone, in a chunk of 500
@@ -391,7 +411,7 @@ def test_secrets_of_an_item_stay_out_of_the_cube(open_cube, server, cube, read):
     def sign(item):
         for asset in item["assets"].values():
             asset["href"] = asset["href"].replace("http://", "http://user:PASSWORD@") + "?sig=TOPSECRET"
-    change_search(server, sign)
+    change_item(server, sign)
     read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)
     stored = b""
     for file in (cube / "snapshots").iterdir():
@@ -402,10 +422,11 @@ def test_secrets_of_an_item_stay_out_of_the_cube(open_cube, server, cube, read):
 
 
 def test_secrets_of_the_endpoint_stay_out_of_messages(cube, server):
-    server.fault("/api/v1/search", status=200, body="<html>", content_type="text/html")
+    server.fault(ITEM_PATH, status=200, body="<html>", content_type="text/html")
     url = server.url.replace("http://", "http://user:PASSWORD@")
     with pytest.raises(RuntimeError) as error:
         gdal.OpenEx(connection(cube), open_options=["SOURCE_URL=" + url]).ReadRaster(*ONE_TILE)
+    assert "66_33_32m_v4.1" in str(error.value)
     assert "PASSWORD" not in str(error.value)
     with pytest.raises(RuntimeError, match="without query") as error:
         gdal.OpenEx(connection(cube), open_options=["SOURCE_URL=%s?key=TOPSECRET" % url])
@@ -416,7 +437,7 @@ def test_file_that_lies_elsewhere_is_refused(open_cube, server, read):
     def swap(item):
         for asset in item["assets"].values():
             asset["href"] = asset["href"].replace("66_33", "67_33")
-    change_search(server, swap)
+    change_item(server, swap)
     with pytest.raises(RuntimeError, match="lies elsewhere"):
         read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)
 
@@ -424,6 +445,6 @@ def test_file_that_lies_elsewhere_is_refused(open_cube, server, read):
 def test_asset_without_href_is_an_error(open_cube, server, read):
     def forget(item):
         item["assets"]["dem"]["href"] = None
-    change_search(server, forget)
+    change_item(server, forget)
     with pytest.raises(RuntimeError, match="has no href"):
         read(open_cube(CHUNK_SIZE="500"), *ONE_TILE)

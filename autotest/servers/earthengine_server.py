@@ -76,12 +76,24 @@ class Asset:
         self.kind, self.bands, self.years, self.value = kind, bands, years, value
 
 
+def trend():
+    return Asset("ImageCollection", ["TCB_slope", "TCG_slope", "TCW_slope"], [2000], lambda n: n)
+
+
+def annual(*years):
+    return Asset("ImageCollection", ["A%02d" % b for b in range(64)], years, lambda n: n / 8 - 10)
+
+
 ASSETS = {
-    "projects/example/assets/trend": Asset(
-        "ImageCollection", ["TCB_slope", "TCG_slope", "TCW_slope"], [2000], lambda n: n),
-    "EXAMPLE/ANNUAL": Asset(
-        "ImageCollection", ["A%02d" % b for b in range(64)], [2019, 2020, 2022], lambda n: n / 8 - 10),
+    "projects/example/assets/trend": trend(),
+    "EXAMPLE/ANNUAL": annual(2019, 2020, 2022),
     "projects/example/assets/relief": Asset("Image", ["relief"], [2000], lambda n: n * 100 - 12000),
+    # What the definitions that ship ask for.
+    "users/ingmarnitze/TCTrend_SR_2000-2019_TCVIS": trend(),
+    "users/ingmarnitze/TCTrend_SR_2001-2020_TCVIS": trend(),
+    "users/ingmarnitze/TCTrend_SR_2003-2022_TCVIS": trend(),
+    "projects/ee-ingmarnitze/assets/TCTrend_SR_2005-2024_TCVIS": trend(),
+    "GOOGLE/SATELLITE_EMBEDDING/V1/ANNUAL": annual(*range(2017, 2026)),
 }
 
 

@@ -2,23 +2,37 @@
 """Plays PGC's STAC API and its bucket over the tiles of arcticdem_tiles.
 
     stac_server.py --tiles DIRECTORY [--only 66_33,67_33] [--delay-ms N] [--bandwidth BYTES_PER_S]
-                   [--max-limit N]
+                   [--max-limit N] [--paging pgstac|earth-search|merge|get] [--indexed 66_33,68_34]
+                   [--sign-uses N] [--moments 66_33=2020-01-01T00:00:00Z,…]
 
 prints "PORT <n>" when it listens on 127.0.0.1 and ends when its standard input closes. The API's root is
 http://127.0.0.1:<n>/api/v1/. Tiles are made at their first request; servers may share the directory.
 Faults, log and reset are those of http_server.
+
+Besides, the bucket has the static documents of items, with relative hrefs, and /index/ has the mosaic's
+index: tiles.geojson, tiles.gpkg, tiles_gpkg.zip and, as if it were one, tiles_gpqt.zip. It names the
+tiles that exist or, with --indexed, those.
+
+With --moments items have the datetime that is given for their tile; others have a null one and an interval.
+
+With --sign-uses the files of the bucket ask for a token of Planetary Computer's kind, which
+/sas/v1/token/<collection> gives and which is good for so many answers.
 """
 import argparse
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 import hashlib
+import io
 import json
+import operator
 import os
 from pathlib import Path
 import re
+import tempfile
 import threading
 import time
 from urllib.parse import parse_qs, urlencode, urlsplit
+import zipfile
 
 os.environ["GDAL_DRIVER_PATH"] = "disable"  # the driver under test has no part in making its tests
 
@@ -38,7 +52,10 @@ TILE_PATH = re.compile("/" + re.escape(BUCKET_PATH)
                        + r"/(?P<name>\d\d_\d\d)/(?P=name)_32m_v4\.1_(?P<asset>dem|datamask)\.tif")
 START, END = "2011-03-01T00:00:00Z", "2021-09-30T00:00:00Z"
 DEFAULT_LIMIT = 10
-SEARCH_KEYS = {"collections", "intersects", "bbox", "ids", "datetime", "limit", "token"}
+SEARCH_KEYS = {"collections", "intersects", "bbox", "ids", "datetime", "limit", "token", "next", "filter",
+               "filter-lang"}
+ITEM_PATH = re.compile("/" + re.escape(BUCKET_PATH) + r"/(?P<name>\d\d_\d\d)/(?P=name)_32m_v4\.1\.json")
+TOKEN_PATH = "/sas/v1/token/"
 
 
 class ApiError(Exception):
@@ -180,12 +197,16 @@ def instant(text, default):
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
-def meets_datetime(text):
+def meets_datetime(text, properties):
     first, _, last = text.partition("/")
     first, last = (first, last) if "/" in text else (text, text)
     begin = instant(first, datetime.min.replace(tzinfo=timezone.utc))
     end = instant(last, datetime.max.replace(tzinfo=timezone.utc))
-    return begin <= instant(END, None) and end >= instant(START, None)
+    if end < begin:
+        raise bad_request("datetime: %r ends before it begins" % text)
+    moment = properties["datetime"]
+    return (begin <= instant(moment or properties["end_datetime"], None)
+            and end >= instant(moment or properties["start_datetime"], None))
 
 
 def area(body):
@@ -209,6 +230,37 @@ def area(body):
     if west <= east:
         return box(west, south, east, north)
     return box(west, south, 180, north).Union(box(-180, south, east, north))
+
+
+COMPARISONS = {"=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+               ">=": operator.ge}
+
+
+def operand(value, properties):
+    if isinstance(value, dict) and set(value) == {"property"}:
+        return properties.get(value["property"])
+    if isinstance(value, (str, int, float, bool)):
+        return value
+    raise bad_request("filter: %r is no operand" % (value,))
+
+
+def meets_filter(expression, properties):
+    """The part of basic CQL2 that is needed here."""
+    if not isinstance(expression, dict) or set(expression) != {"op", "args"}:
+        raise bad_request("filter: expected an object with op and args")
+    op, args = expression["op"], expression["args"]
+    if op in ("and", "or"):
+        met = [meets_filter(part, properties) for part in args]
+        return all(met) if op == "and" else any(met)
+    if op not in COMPARISONS or len(args) != 2:
+        raise bad_request("filter: %r is not supported by this server" % op)
+    left, right = (operand(value, properties) for value in args)
+    return left is not None and right is not None and COMPARISONS[op](left, right)
+
+
+def check_filter(body):
+    if "filter" in body and body.get("filter-lang") != "cql2-json":
+        raise bad_request("filter-lang: a posted filter is cql2-json")
 
 
 def checked_limit(body, max_limit):
@@ -237,9 +289,10 @@ def parse_query(query):
 
 
 class Catalogue:
-    def __init__(self, tiles, base, max_limit):
+    def __init__(self, tiles, base, max_limit, paging="pgstac", moments=None):
         self.base = base
         self.max_limit = max_limit
+        self.paging = paging
         self.items = {}
         self.footprints = {}
         transformation = to_lon_lat()
@@ -247,6 +300,7 @@ class Catalogue:
             rings, bbox = footprint(tile, transformation)
             identifier = arcticdem.item_id(tile)
             self.items[identifier] = item(tile, rings, bbox, base)
+            self.items[identifier]["properties"]["datetime"] = (moments or {}).get(arcticdem.tile_name(tile))
             self.footprints[identifier] = ogr.CreateGeometryFromJson(json.dumps(multi_polygon(rings)))
 
     def matching(self, body):
@@ -257,11 +311,16 @@ class Catalogue:
         if not isinstance(body.get("collections"), list):
             raise bad_request("collections: a list is required by this server")
         where = area(body)
-        if COLLECTION not in body["collections"] or not meets_datetime(body.get("datetime", "../..")):
+        check_filter(body)
+        if COLLECTION not in body["collections"]:
             return []
         found = set(self.items) & set(body["ids"]) if "ids" in body else self.items
         if where is not None:
             found = [i for i in found if self.footprints[i].Intersects(where)]
+        if "datetime" in body:
+            found = [i for i in found if meets_datetime(body["datetime"], self.items[i]["properties"])]
+        if "filter" in body:
+            found = [i for i in found if meets_filter(body["filter"], self.items[i]["properties"])]
         return sorted(found, reverse=True)
 
     def page(self, body):
@@ -269,6 +328,8 @@ class Catalogue:
         limit = checked_limit(body, self.max_limit)
         ids = self.matching(body)
         first = 0
+        if "next" in body:
+            return self.page_behind(str(body["next"]), ids, limit)
         if "token" in body:
             token = re.fullmatch("(next|prev):%s:(.+)" % re.escape(COLLECTION), str(body["token"]))
             if not token or token[2] not in ids:
@@ -280,18 +341,45 @@ class Catalogue:
         before = "prev:%s:%s" % (COLLECTION, page[0]) if page and first > 0 else None
         return page, after, before
 
+    @staticmethod
+    def page_behind(cursor, ids, limit):
+        """As Earth Search has it: a last page that is full has a link to one that is empty."""
+        last = cursor.split(",")[1:2]
+        if not last or last[0] not in ids:
+            raise bad_request("next: %r is not of this search" % cursor)
+        first = ids.index(last[0]) + 1
+        return ids[first:first + limit], "full" if len(ids[first:first + limit]) == limit else None, None
+
+    def next_link(self, body, page, after, method):
+        """The link to the page behind, in the style of this server."""
+        href = self.base + API + "search"
+        link = {"rel": "next", "type": "application/geo+json", "method": method, "href": href}
+        cursor = {"next": "%s,%s,%s" % (START, page[-1], COLLECTION)} if page else {}
+        if method == "GET" or self.paging == "get":
+            link["method"] = "GET"
+            link["href"] += "?" + urlencode(self.query_of({**body, "token": after}))
+        elif self.paging == "earth-search":
+            link.update(merge=False, body={**body, **cursor})
+        elif self.paging == "merge":
+            link.update(merge=True, body=cursor)
+        else:
+            link["body"] = {**body, "token": after}
+        return link
+
     def search(self, body, method):
         page, after, before = self.page(body)
+        if self.paging in ("earth-search", "merge") and len(page) == checked_limit(body, self.max_limit):
+            after = after or "full"
         href = self.base + API + "search"
         links = []
-        for relation, token in (("next", after), ("previous", before)):
-            if token is None:
-                continue
-            link = {"rel": relation, "type": "application/geo+json", "method": method, "href": href}
+        if after is not None:
+            links.append(self.next_link(body, page, after, method))
+        if before is not None:
+            link = {"rel": "previous", "type": "application/geo+json", "method": method, "href": href}
             if method == "POST":
-                link["body"] = {**body, "token": token}
+                link["body"] = {**body, "token": before}
             else:
-                link["href"] += "?" + urlencode(self.query_of({**body, "token": token}))
+                link["href"] += "?" + urlencode(self.query_of({**body, "token": before}))
             links.append(link)
         links += [{"rel": "root", "type": "application/json", "href": self.base + API},
                   {"rel": "self", "type": "application/json", "href": href}]
@@ -306,6 +394,16 @@ class Catalogue:
             return ",".join(map(str, value)) if isinstance(value, list) else value
 
         return {key: text(value) for key, value in body.items()}
+
+    def static_item(self, identifier):
+        """The document in the bucket: it is its own self, and its files lie beside it."""
+        document = json.loads(json.dumps(self.items[identifier]))
+        files = document["assets"].values()
+        directory = next(iter(files))["href"].rpartition("/")[0]
+        document["links"] = [{"rel": "self", "href": "%s/%s.json" % (directory, identifier)}]
+        for file in files:
+            file["href"] = "./" + file["href"].rpartition("/")[2]
+        return document
 
     def root(self):
         api = self.base + API
@@ -376,13 +474,84 @@ class ThrottledWriter:
         return getattr(self.writer, name)
 
 
+class Index:
+    """The mosaic's index in the forms that it is published in."""
+
+    def __init__(self, tiles):
+        self.tiles = sorted(tiles)
+        self.files = {}
+        self.lock = threading.Lock()
+
+    def geojson(self):
+        transformation = to_lon_lat()
+        return json.dumps({"type": "FeatureCollection", "features": [
+            {"type": "Feature", "properties": {"dem_id": arcticdem.item_id(tile), "tile": arcticdem.tile_name(tile)},
+             "geometry": multi_polygon(footprint(tile, transformation)[0])} for tile in self.tiles]}).encode()
+
+    def geopackage(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "tiles.gpkg")
+            gdal.VectorTranslate(path, gdal.OpenEx(self.geojson().decode()), format="GPKG")
+            return Path(path).read_bytes()
+
+    @staticmethod
+    def zipped(name, content):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
+            files.writestr("ArcticDEM_Mosaic_Index_v4_1/readme.txt", "read me")
+            files.writestr("ArcticDEM_Mosaic_Index_v4_1/" + name, content)
+        return archive.getvalue()
+
+    def make(self, name):
+        makers = {
+            "tiles.geojson": self.geojson,
+            "tiles.gpkg": self.geopackage,
+            "tiles_gpkg.zip": lambda: self.zipped("tiles.gpkg", self.geopackage()),
+            "tiles_gpqt.zip": lambda: self.zipped("tiles.parquet", b"PAR1"),
+        }
+        return makers[name]() if name in makers else None
+
+    def get(self, name):
+        with self.lock:
+            if name not in self.files:
+                self.files[name] = self.make(name)
+            return self.files[name]
+
+
+class Tokens:
+    """Each token is good for some answers; then there must be a new one."""
+
+    def __init__(self, uses):
+        self.uses = uses
+        self.lock = threading.Lock()
+        self.left = {}
+
+    def new(self):
+        with self.lock:
+            token = "st=2026&sig=TOKEN%d" % (len(self.left) + 1)
+            self.left[token] = self.uses
+            return token
+
+    def use(self, query):
+        """Whether the query has a good token."""
+        with self.lock:
+            if self.left.get(query, 0) < 1:
+                return False
+            self.left[query] -= 1
+            return True
+
+
 class StacServer(RangeFileServer):
-    def __init__(self, directory, tiles, delay_ms=0, bandwidth=None, max_limit=100):
+    def __init__(self, directory, tiles, delay_ms=0, bandwidth=None, max_limit=100, paging="pgstac",
+                 indexed=None, sign_uses=None, moments=None):
         super().__init__(directory, StacHandler)
         self.tiles = frozenset(tiles)
         self.delay_ms = delay_ms
         self.bandwidth = bandwidth
-        self.catalogue = Catalogue(self.tiles, "http://127.0.0.1:%d" % self.server_address[1], max_limit)
+        self.catalogue = Catalogue(self.tiles, "http://127.0.0.1:%d" % self.server_address[1], max_limit,
+                                   paging, moments)
+        self.index = Index(self.tiles if indexed is None else indexed)
+        self.tokens = Tokens(sign_uses) if sign_uses is not None else None
         self.making = defaultdict(threading.Lock)
 
     def make_tile(self, tile, asset, path):
@@ -396,10 +565,20 @@ class StacHandler(RangeFileHandler):
     def serve(self):
         if self.path_only == API.rstrip("/") or self.path_only.startswith(API):
             return self.serve_api(self.path_only[len(API):].rstrip("/"))
+        if self.path_only.startswith("/index/"):
+            return self.serve_index(self.path_only[len("/index/"):])
+        if self.path_only.startswith(TOKEN_PATH) and self.server.tokens is not None:
+            return self.serve_token(self.path_only[len(TOKEN_PATH):])
+        item = ITEM_PATH.fullmatch(self.path_only)
+        if item and arcticdem.tile_from_name(item["name"]) in self.server.tiles:
+            identifier = arcticdem.item_id(arcticdem.tile_from_name(item["name"]))
+            return self.respond_json(self.server.catalogue.static_item(identifier))
         wanted = TILE_PATH.fullmatch(self.path_only)
         tile = wanted and arcticdem.tile_from_name(wanted["name"])
         if tile not in self.server.tiles:
             return self.respond(404, b"NoSuchKey\n", "text/plain")
+        if self.server.tokens is not None and not self.server.tokens.use(urlsplit(self.path).query):
+            return self.respond(403, b"Server failed to authenticate the request.\n", "text/plain")
         self.server.make_tile(tile, wanted["asset"], self.path_only)
         self.server.faults.wait(self.server.delay_ms)
         if self.server.bandwidth is None:
@@ -409,6 +588,19 @@ class StacHandler(RangeFileHandler):
             return super().serve()
         finally:
             self.wfile = writer
+
+    def serve_index(self, name):
+        content = self.server.index.get(name)
+        if content is None:
+            return self.respond(404, b"no such index\n", "text/plain")
+        return self.respond_part(content, {"ETag": '"%s"' % hashlib.sha256(content).hexdigest()[:20]})
+
+    def serve_token(self, collection):
+        if collection != COLLECTION:
+            return self.respond_json({"detail": "Unknown collection"}, 404)
+        expiry = datetime.now(timezone.utc) + timedelta(minutes=45)
+        return self.respond_json({"token": self.server.tokens.new(),
+                                  "msft:expiry": expiry.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     def serve_api(self, path):
         try:
@@ -455,16 +647,24 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=0)
     parser.add_argument("--bandwidth", type=int)
     parser.add_argument("--max-limit", type=int, default=100)
+    parser.add_argument("--paging", choices=["pgstac", "earth-search", "merge", "get"], default="pgstac")
+    parser.add_argument("--indexed")
+    parser.add_argument("--sign-uses", type=int)
+    parser.add_argument("--moments")
     options = parser.parse_args()
-    if options.only is None:
-        tiles = arcticdem.default_tiles()
-    else:
-        tiles = {arcticdem.tile_from_name(name) for name in options.only.split(",") if name}
+
+    def tiles_of(names):
+        tiles = {arcticdem.tile_from_name(name) for name in names.split(",") if name}
         outside = [arcticdem.tile_name(tile) for tile in tiles if not arcticdem.on_lattice(tile)]
         if outside:
             parser.error("not on the lattice: " + ", ".join(outside))
+        return tiles
+
+    tiles = arcticdem.default_tiles() if options.only is None else tiles_of(options.only)
+    indexed = None if options.indexed is None else tiles_of(options.indexed)
+    moments = dict(pair.split("=") for pair in options.moments.split(",")) if options.moments else None
     run(StacServer(cache_directory(options.tiles), tiles, options.delay_ms, options.bandwidth,
-                   options.max_limit))
+                   options.max_limit, options.paging, indexed, options.sign_uses, moments))
 
 
 if __name__ == "__main__":

@@ -18,19 +18,12 @@
 #define ANNUAL_SOURCE "\"asset\": \"EXAMPLE/ANNUAL\", \"sentinel\": -9999"
 
 /* Parses the definition of a grid in EPSG:4326 whose bands are `bands`, of one type, separated by
- * spaces. */
+ * spaces; with that many yearly time steps from 2019 on. */
 sgc_status parse_definition(const char *grid, const char *bands, const char *type,
-                            const char *source, sgc_definition **out, sgc_error *err);
+                            const char *source, size_t years, sgc_definition **out, sgc_error *err);
 
-/* Gives it `count` yearly steps from 2019 on. */
-void set_years(sgc_definition *d, size_t count);
-
-/* Gives a good definition; free with free_definition(). */
+/* Gives (free with sgc_definition_free()) a good one. */
 sgc_definition *make_definition(const char *grid, const char *bands, const char *type,
                                 const char *source, size_t years);
-void free_definition(sgc_definition *d);
-
-/* Gives that of the Python package's TCTrend2024. */
-sgc_definition *make_tctrend(void);
 
 #endif

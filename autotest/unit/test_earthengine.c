@@ -8,6 +8,7 @@
 
 #include "autotest/unit/earthengine_testing.h"
 #include "datasets/earthengine.h"
+#include "datasets/registry.h"
 
 #include <cpl_string.h>
 #include <cpl_vsi.h>
@@ -128,34 +129,34 @@ static void check_bodies(planned *p, const cJSON *example)
     assert_true(bytes == cJSON_GetObjectItem(example, "request_bytes_accounted")->valuedouble);
 }
 
+static sgc_definition *find_definition(const char *id)
+{
+    sgc_definition *d = NULL;
+    assert_int_equal(sgc_registry_find(id, NULL, &d, NULL), SGC_OK);
+    return d;
+}
+
 static void test_bodies_of_tctrend(void **state)
 {
     (void)state;
     cJSON *example = read_example("tctrend2024-patch-24-340.requests.json");
-    sgc_definition *d = make_tctrend();
+    sgc_definition *d = find_definition("TCTrend2024");
     planned p;
     make_plan(&p, d, 0, (sgc_rect){340 * 3600, 24 * 3600, 3600, 3600});
     assert_int_equal(p.plan.count, cJSON_GetArraySize(cJSON_GetObjectItem(example, "requests")));
     check_bodies(&p, example);
     free_plan(&p);
-    free_definition(d);
+    sgc_definition_free(d);
     cJSON_Delete(example);
 }
 
 static void test_bodies_of_alphaearth(void **state)
 {
     (void)state;
-    char bands[512] = "";
-    for (int i = 0; i < 64; i++)
-        snprintf(bands + strlen(bands), sizeof bands - strlen(bands), " A%02d", i);
-    sgc_definition *d = make_definition(
-        "\"proj:transform\": [8.98315284e-05, 0, -180.00001486302838, 0, -8.98315284e-05, "
-        "90.0000523472784], \"proj:shape\": [2003752, 4007502]",
-        bands, FLOAT_TYPE,
-        "\"asset\": \"GOOGLE/SATELLITE_EMBEDDING/V1/ANNUAL\", \"sentinel\": -9999", 4);
+    sgc_definition *d = find_definition("AlphaEarthEmbeddings");
     cJSON *example = read_example("alphaearth-2020-patch-3-76-1020.request.json");
     planned p;
-    make_plan(&p, d, 1, (sgc_rect){1020 * 3600, 76 * 3600, 3600, 3600});
+    make_plan(&p, d, 3, (sgc_rect){1020 * 3600, 76 * 3600, 3600, 3600});
     assert_int_equal(p.plan.count, cJSON_GetObjectItem(example, "requests_per_patch")->valueint);
     check_bodies(&p, example);
 
@@ -168,7 +169,7 @@ static void test_bodies_of_alphaearth(void **state)
     assert_true(y->valuedouble == 65.4221461770384 + 83 * 43 * -8.98315284e-05);
     cJSON_Delete(last);
     free_plan(&p);
-    free_definition(d);
+    sgc_definition_free(d);
     cJSON_Delete(example);
 }
 
@@ -219,7 +220,7 @@ static void check_sample(const char *type, const char *sentinel, const char *cas
     assert_int_equal(sgc_ee_find_sample(&product, &band, 1, &sample, NULL), SGC_OK);
     assert_string_equal(sample->cast, cast);
     sgc_ee_product_clear(&product);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void test_smallest_sample_is_chosen(void **state)
@@ -265,7 +266,7 @@ static void begin_decoding(decoding *d, const char *type, const char *source)
 static void end_decoding(decoding *d)
 {
     free_plan(&d->planned);
-    free_definition(d->definition);
+    sgc_definition_free(d->definition);
 }
 
 /* Into arrays of (W + 1) x (H + 1), one column and one row in. Damage must not be read beyond. */

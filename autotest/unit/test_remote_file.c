@@ -295,6 +295,69 @@ static void test_reopening_costs_no_request(void **state)
     assert_int_equal(http_server_count(&server), 1);
 }
 
+/* For servers without ranges: one request a file, whatever is read of it. */
+static void test_files_fetched_whole(void **state)
+{
+    (void)state;
+    http_server_fault(&server, "{\"path\": \"/a.bin\", \"ignore_range\": true}");
+    sgc_remote_files_fetch_whole(files);
+    for (int i = 0; i < 2; i++) {
+        VSILFILE *file = open_file("/a.bin");
+        assert_non_null(file);
+        check_read(file, CONTENT_SIZE - 100, 100);
+        check_read(file, 0, CONTENT_SIZE);
+        VSIFCloseL(file);
+    }
+    cJSON *log = http_server_log(&server);
+    assert_int_equal(cJSON_GetArraySize(log), 1);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetArrayItem(log, 0), "range")));
+    cJSON_Delete(log);
+}
+
+static void test_few_whole_files_are_kept(void **state)
+{
+    (void)state;
+    sgc_remote_files_fetch_whole(files);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 5; i++) {
+            char name[16], path[17];
+            snprintf(name, sizeof name, "w%d.bin", i);
+            snprintf(path, sizeof path, "/%s", name);
+            if (round == 0)
+                http_server_write(&server, name, content, 1000);
+            VSILFILE *file = open_file(path);
+            check_read(file, 900, 100);
+            VSIFCloseL(file);
+        }
+    assert_int_equal(http_server_count(&server), 10); /* four of the five are kept */
+}
+
+static void *read_whole(void *user)
+{
+    (void)user;
+    VSILFILE *file = open_file("/a.bin");
+    unsigned char byte;
+    const size_t n = VSIFReadL(&byte, 1, 1, file);
+    VSIFCloseL(file);
+    return n == 1 ? file : NULL;
+}
+
+static void test_threads_share_one_fetch_of_a_whole_file(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    sgc_remote_files_fetch_whole(files);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_whole, NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *good;
+        pthread_join(threads[i], &good);
+        assert_non_null(good);
+    }
+    assert_int_equal(http_server_count(&server), 1);
+}
+
 static void test_least_used_head_is_dropped(void **state)
 {
     (void)state;
@@ -624,6 +687,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_name_of_a_closed_source, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_made_elsewhere_are_no_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file_changes_while_it_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_fetched_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_few_whole_files_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_threads_share_one_fetch_of_a_whole_file, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -8,6 +8,7 @@
 
 #include "autotest/unit/earthengine_testing.h"
 #include "autotest/unit/http_server_process.h"
+#include "datasets/registry.h"
 #include "datasets/source.h"
 
 #include <cpl_conv.h>
@@ -155,7 +156,8 @@ static void check_found(sgc_source *source, sgc_rect rect, const char *ids)
 static void test_patches_are_chunks(void **state)
 {
     (void)state;
-    sgc_definition *d = make_tctrend();
+    sgc_definition *d = NULL;
+    assert_int_equal(sgc_registry_find("TCTrend2024", NULL, &d, NULL), SGC_OK);
     sgc_source *source = open_source(d);
     assert_true(source->finds_alone && source->reads_together && source->has_levels);
     check_found(source, (sgc_rect){1224514, 89056, 3712, 3711}, "24-340 24-341 25-340 25-341");
@@ -170,7 +172,7 @@ static void test_patches_are_chunks(void **state)
         sgc_rect_equal(list.patches[0].rect, (sgc_rect){371 * 3600, 185 * 3600, 234, 1918}));
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
     assert_int_equal(http_server_count(&server), 0);
 }
 
@@ -193,7 +195,7 @@ static void test_every_pixel(void **state)
     CPLSetThreadLocalConfigOption("SGC_TEST", NULL);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void test_levels_ask_coarse_grids(void **state)
@@ -211,7 +213,7 @@ static void test_levels_ask_coarse_grids(void **state)
     assert_int_equal(http_server_count(&server), 3);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 /* Defects 15 and 16 of the Python package: edges beyond ±180, rows beyond the poles. */
@@ -236,7 +238,7 @@ static void test_what_lies_off_the_earth_is_nodata(void **state)
     assert_int_equal(http_server_count(&server), 1);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 /* ---- splitting ---- */
@@ -252,7 +254,7 @@ static void read_small(const char *source_keys)
     read_and_check(source, d, &list.patches[0], 3, 1, small_patch);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void test_requests_are_split_before(void **state)
@@ -348,7 +350,7 @@ static void test_time_steps(void **state)
     free_pixels(&p);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void check_reducer(const char *keys, double (*value)(double x, double y, int band))
@@ -357,7 +359,7 @@ static void check_reducer(const char *keys, double (*value)(double x, double y, 
     sgc_source *source = open_source(d);
     check_annual(source, d, 0, value);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void test_reducers(void **state)
@@ -393,7 +395,7 @@ static void test_single_image(void **state)
     free_pixels(&p);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 /* ---- failures ---- */
@@ -417,7 +419,7 @@ static void check_failure(const char *bands, const char *type, const char *keys,
     free_pixels(&p);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 static void check_trend_failure(sgc_status status, const char *message)
@@ -538,7 +540,7 @@ static void test_cancelled(void **state)
                      SGC_CANCELLED);
     sgc_patch_list_free(&list);
     sgc_source_free(source);
-    free_definition(d);
+    sgc_definition_free(d);
 }
 
 /* By the parser or by the source, with a pointer. */
@@ -568,11 +570,11 @@ static void test_definitions_refused(void **state)
         sgc_definition *d = NULL;
         sgc_source *source = NULL;
         sgc_error error = {""};
-        if (parse_definition(SMALL_GRID, "a", TREND_TYPE, cases[i].source, &d, &error) == SGC_OK) {
-            set_years(d, cases[i].years);
+        if (parse_definition(SMALL_GRID, "a", TREND_TYPE, cases[i].source, cases[i].years, &d,
+                             &error) == SGC_OK) {
             assert_int_not_equal(sgc_source_new(d, d->source, &options, &source, &error), SGC_OK);
             assert_null(source);
-            free_definition(d);
+            sgc_definition_free(d);
         }
         if (strstr(error.message, cases[i].message) == NULL)
             fail_msg("\"%s\" does not say \"%s\"", error.message, cases[i].message);

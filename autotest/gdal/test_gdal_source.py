@@ -1,0 +1,233 @@
+"""Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+import json
+
+import numpy as np
+from osgeo import gdal, osr
+import pytest
+
+SIZE = 500
+GRID = (-1000000.0, 100.0, 0.0, 2000000.0, 0.0, -100.0)
+
+
+def crs(code):
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(code)
+    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return reference
+
+
+def definition(dataset, grid=GRID, shape=(SIZE, SIZE), code="EPSG:3413", chunk=128, band=None, **source):
+    return {
+        "type": "CubeDataset", "version": "1", "id": "any", "proj:code": code,
+        "proj:transform": [grid[1], 0, grid[0], 0, grid[5], grid[3]], "proj:shape": list(shape),
+        "chunk_shape": [chunk, chunk],
+        "bands": [band or {"name": "value", "data_type": "float32", "resampling": "average"}],
+        "source": {"kind": "gdal", "dataset": str(dataset), **source},
+    }
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(5).normal(100, 30, (SIZE, SIZE)).astype(np.float32)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_raster(name, values, transform=GRID, code=3413, nodata=None):
+        path = tmp_path / name
+        height, width = values.shape
+        kind = {"float32": gdal.GDT_Float32, "int16": gdal.GDT_Int16, "uint8": gdal.GDT_Byte}[str(values.dtype)]
+        file = gdal.GetDriverByName("GTiff").Create(str(path), width, height, 1, kind, ["TILED=YES"])
+        file.SetGeoTransform(transform)
+        file.SetSpatialRef(crs(code))
+        if nodata is not None:
+            file.GetRasterBand(1).SetNoDataValue(nodata)
+        file.GetRasterBand(1).WriteArray(values)
+        return path
+
+    return write_raster
+
+
+@pytest.fixture
+def open_cube(tmp_path, cube):
+    def open_with(document, **options):
+        path = tmp_path / "any.json"
+        path.write_text(json.dumps(document))
+        options = {"DATASET": str(path), "CREATE": "YES", **options}
+        return gdal.OpenEx("SGC:%s" % cube, open_options=["%s=%s" % pair for pair in options.items()])
+
+    return open_with
+
+
+def test_same_grid(open_cube, write, pixels, read, assert_pixels):
+    pixels[100:140, 200:300] = -9999
+    path = write("a.tif", pixels, nodata=-9999)
+    expected = np.where(pixels == -9999, np.float32(np.nan), pixels)
+    assert_pixels(read(open_cube(definition(path)), 0, 0, SIZE, SIZE), expected)
+    path.unlink()
+    assert_pixels(read(open_cube(definition(path), DOWNLOAD="NO"), 0, 0, SIZE, SIZE), expected)
+
+
+def test_many_readers_of_one_file(open_cube, write, pixels, read, assert_pixels):
+    path = write("a.tif", pixels)
+    dataset = open_cube(definition(path, chunk=32), MAX_REQUESTS="8")
+    assert_pixels(read(dataset, 0, 0, SIZE, SIZE), pixels)
+
+
+def test_raster_that_covers_a_part(open_cube, write, pixels, read, assert_pixels):
+    transform = (GRID[0] + 20000, 100, 0, GRID[3] + 10000, 0, -100)
+    path = write("part.tif", pixels, transform)
+    expected = np.full((SIZE, SIZE), np.nan, np.float32)
+    expected[:400, 200:] = pixels[100:, :300]
+    assert_pixels(read(open_cube(definition(path)), 0, 0, SIZE, SIZE), expected)
+
+
+def test_mosaic_of_files(open_cube, write, pixels, tmp_path, read, assert_pixels):
+    parts = []
+    for i in range(4):
+        y, x = 250 * (i // 2), 250 * (i % 2)
+        transform = (GRID[0] + 100 * x, 100, 0, GRID[3] - 100 * y, 0, -100)
+        parts.append(str(write("%d.tif" % i, np.ascontiguousarray(pixels[y:y + 250, x:x + 250]), transform)))
+    mosaic = gdal.BuildVRT(str(tmp_path / "all.vrt"), parts)
+    del mosaic
+    assert_pixels(read(open_cube(definition(tmp_path / "all.vrt")), 0, 0, SIZE, SIZE), pixels)
+
+
+@pytest.mark.parametrize("index, factor", [(0, 2), (1, 4), (2, 8)])
+def test_levels(open_cube, write, pixels, read, index, factor):
+    dataset = open_cube(definition(write("a.tif", pixels)))
+    overview = dataset.GetRasterBand(1).GetOverview(index)
+    size = -(-SIZE // factor)
+    assert (overview.XSize, overview.YSize) == (size, size)
+    whole = SIZE // factor * factor
+    means = pixels[:whole, :whole].astype(np.float64).reshape(whole // factor, factor, -1, factor).mean((1, 3))
+    np.testing.assert_allclose(read(overview, 0, 0, whole // factor, whole // factor), means, rtol=1e-5)
+    if whole < size * factor:  # the last row has fewer pixels under it
+        rest = pixels[whole:, :whole].astype(np.float64).reshape(SIZE - whole, -1, factor).mean((0, 2))
+        np.testing.assert_allclose(read(overview, 0, size - 1, whole // factor, 1)[0], rest, rtol=1e-5)
+
+
+def test_another_resolution(open_cube, write, read):
+    """A plane stays a plane under bilinear resampling."""
+    rows, columns = np.meshgrid(np.arange(100), np.arange(100), indexing="ij")
+    path = write("coarse.tif", (3 * rows + 2 * columns).astype(np.float32), (GRID[0], 500, 0, GRID[3], 0, -500))
+    document = definition(path)
+    document["resampling"] = "bilinear"
+    actual = read(open_cube(document), 10, 10, 400, 400)
+    centre = (np.arange(10, 410) + 0.5) / 5 - 0.5
+    np.testing.assert_allclose(actual, 3 * centre[:, None] + 2 * centre[None, :], atol=1e-3)
+
+
+def check_pixels_under_centres(actual, window, grid, source):
+    """Each pixel in degrees is the one that PROJ finds under its centre."""
+    values, t = source.ReadAsArray(), source.GetGeoTransform()
+    change = osr.CoordinateTransformation(crs(4326), crs(int(source.GetSpatialRef().GetAuthorityCode(None))))
+    x, y, width, height = window
+    points = [(grid[0] + (x + i + 0.5) * grid[1], grid[3] + (y + j + 0.5) * grid[5])
+              for j in range(height) for i in range(width)]
+    places = np.array(change.TransformPoints(points))
+    columns, rows = (places[:, 0] - t[0]) / t[1], (places[:, 1] - t[3]) / t[5]
+    inside = (columns >= 0) & (rows >= 0) & (columns < values.shape[1]) & (rows < values.shape[0])
+    expected = np.zeros(len(points), values.dtype)
+    expected[inside] = values[rows[inside].astype(int), columns[inside].astype(int)]
+    sure = (np.abs(columns - np.round(columns)) > 0.02) & (np.abs(rows - np.round(rows)) > 0.02)
+    np.testing.assert_array_equal(actual.ravel()[sure], expected[sure])
+    return int((inside & sure).sum())
+
+
+@pytest.mark.parametrize("window", [(0, 15880, 700, 600), (178600, 15880, 1400, 600)], ids=["west", "east"])
+def test_across_the_antimeridian(open_cube, shared, read, window):
+    path = shared("data", "raster", "landsat_cog_antimeridian_100m_utm60n.tif")
+    grid = (-180.0, 0.002, 0.0, 84.0, 0.0, -0.002)
+    band = {"name": "value", "data_type": "uint16", "nodata": 0}
+    document = definition(path, grid, (84000, 180000), "EPSG:4326", 512, band)
+    actual = read(open_cube(document), *window)
+    assert check_pixels_under_centres(actual, window, grid, gdal.Open(str(path))) > 50000
+    assert len(np.unique(actual)) > 4
+
+
+# Arrays with a time axis
+
+YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]
+SIDE = 40
+
+
+def write_array(driver, path, days):
+    values = np.arange(len(days) * SIDE * SIDE, dtype=np.float32).reshape(len(days), SIDE, SIDE)
+    file = gdal.GetDriverByName(driver).CreateMultiDimensional(str(path))
+    root = file.GetRootGroup()
+    number = gdal.ExtendedDataType.Create(gdal.GDT_Float64)
+    axes = {"time": ("TEMPORAL", np.array(days, float)),
+            "y": ("HORIZONTAL_Y", 59.5 - np.arange(SIDE, dtype=float)),
+            "x": ("HORIZONTAL_X", 10.5 + np.arange(SIDE, dtype=float))}
+    dimensions = []
+    for name, (kind, coordinates) in axes.items():
+        dimensions.append(root.CreateDimension(name, kind, None, len(coordinates)))
+        variable = root.CreateMDArray(name, dimensions[-1:], number)
+        if name == "time":
+            variable.SetUnit("days since 2017-01-01")
+        variable.Write(coordinates)
+        if driver == "Zarr":  # which forgets the names of dimensions otherwise; netCDF cannot
+            dimensions[-1].SetIndexingVariable(variable)
+    array = root.CreateMDArray("value", dimensions, gdal.ExtendedDataType.Create(gdal.GDT_Float32))
+    array.Write(values)
+    return values
+
+
+@pytest.fixture(params=["netCDF", "Zarr"])
+def array(request, tmp_path):
+    if gdal.GetDriverByName(request.param) is None:
+        pytest.skip("this GDAL has no driver %s" % request.param)
+    path = tmp_path / ("array." + request.param)
+    values = write_array(request.param, path, [0, 365, 730])
+    document = definition(path, (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (SIDE, SIDE), "EPSG:4326", 16, dimension="time")
+    document["time"] = {"values": YEARS}
+    return document, values
+
+
+def test_steps_of_an_array(open_cube, array, read, assert_pixels):
+    document, values = array
+    for step, year in enumerate(("2017", "2018", "2019")):
+        assert_pixels(read(open_cube(document, TIME=year), 0, 0, SIDE, SIDE), values[step])
+    several = read(open_cube(document, TIME="2018/2019"), 3, 5, 20, 10)
+    assert_pixels(several, values[1:, 5:15, 3:23])
+
+
+def test_step_that_the_array_does_not_have(open_cube, array, read):
+    document, _ = array
+    assert np.isnan(read(open_cube(document, TIME="2020"), 0, 0, SIDE, SIDE)).all()
+
+
+# What cannot be
+
+def test_dataset_that_is_not_there(open_cube, tmp_path, read):
+    with pytest.raises(RuntimeError, match="any: GDAL cannot open its dataset.*nothing.tif"):
+        read(open_cube(definition(tmp_path / "nothing.tif")), 0, 0, 10, 10)
+
+
+def test_secret_in_the_name_of_a_dataset(open_cube, read, config):
+    document = definition("/vsimem/{config:MY_SECRET}.tif")
+    with pytest.raises(RuntimeError, match="MY_SECRET"):
+        read(open_cube(document), 0, 0, 10, 10)
+    config(MY_SECRET="s3cret")
+    with pytest.raises(RuntimeError, match="cannot open") as error:
+        read(open_cube(document), 0, 0, 10, 10)
+    assert "s3cret" not in str(error.value)
+
+
+def test_no_cube_is_the_source_of_a_cube(open_cube):
+    with pytest.raises(RuntimeError, match="source of a cube"):
+        open_cube(definition("SGC:Demo"))
+
+
+def test_band_that_the_dataset_does_not_have(open_cube, write, pixels, read):
+    band = {"name": "value", "data_type": "float32", "band": 2}
+    with pytest.raises(RuntimeError, match="no band 2"):
+        read(open_cube(definition(write("a.tif", pixels), band=band)), 0, 0, 10, 10)
+
+
+def test_value_that_the_type_cannot_hold(open_cube, write, read):
+    values = np.full((SIZE, SIZE), 300, np.int16)
+    band = {"name": "value", "data_type": "uint8", "nodata": 0}
+    with pytest.raises(RuntimeError, match="the value 300.*uint8"):
+        read(open_cube(definition(write("a.tif", values), band=band)), 0, 0, 10, 10)
