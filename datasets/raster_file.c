@@ -201,8 +201,9 @@ sgc_status sgc_raster_put_row(const sgc_raster_window *w, GDALDataType from_type
 
 static sgc_status fail_read(const sgc_raster_window *w, sgc_error *err)
 {
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id,
-                    CPLGetLastErrorMsg());
+    char said[512];
+    sgc_remote_last_message(said, sizeof said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id, said);
 }
 
 /* A part of the raster's own pixels as they come. */
@@ -420,10 +421,12 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
         CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
     GDALDatasetH file =
         GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
-    if (file == NULL)
+    if (file == NULL) {
+        char said[512];
+        sgc_remote_last_message(said, sizeof said);
         return sgc_fail(err, SGC_CORRUPT, "patch %s: its file is not a GeoTIFF%s%s",
-                        window->patch->id, *CPLGetLastErrorMsg() != '\0' ? ": " : "",
-                        CPLGetLastErrorMsg());
+                        window->patch->id, *said != '\0' ? ": " : "", said);
+    }
     const sgc_status status = sgc_raster_read(file, window, pixels, valid, err);
     GDALClose(file);
     return status;

@@ -207,7 +207,7 @@ def test_unknown_channel(failure, unchanged, value, parts):
 
 
 @pytest.mark.parametrize("name, nearest", [
-    ("Dmeo", "Demo"), ("demos", "Demo"), ("ArcticDEM23m", "ArcticDEM32m"), ("ArcticDEM", "ArcticDEM32m")])
+    ("Dmeo", "Demo"), ("demos", "Demo"), ("ArcticDEM23m", "ArcticDEM2m"), ("ArcticDEM32", "ArcticDEM32m")])
 def test_unknown_dataset_names_the_nearest(failure, unchanged, name, nearest):
     for message in (open_error(failure, "SGC:" + name),
                     open_error(failure, "SGC:./cube,create=yes,dataset=" + name)):
