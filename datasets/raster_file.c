@@ -150,6 +150,13 @@ static void find_mask(sgc_raster_place *p)
     }
 }
 
+/* How GDAL before 3.7 shows bytes with a sign. */
+static bool has_signed_bytes(GDALRasterBandH band)
+{
+    const char *type = GDALGetMetadataItem(band, "PIXELTYPE", "IMAGE_STRUCTURE");
+    return type != NULL && EQUAL(type, "SIGNEDBYTE");
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -161,6 +168,10 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
     p->type = GDALGetRasterDataType(p->band);
     if (GDALDataTypeIsComplex(p->type))
         return sgc_fail(err, SGC_UNSUPPORTED, "patch %s: its file has complex numbers",
+                        w->patch->id);
+    if (p->type == GDT_Byte && has_signed_bytes(p->band))
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "patch %s: its file has signed bytes: they need GDAL 3.7 or later",
                         w->patch->id);
     p->nodata = nodata_of(p->band, w);
     find_mask(p);
@@ -190,8 +201,9 @@ sgc_status sgc_raster_put_row(const sgc_raster_window *w, GDALDataType from_type
 
 static sgc_status fail_read(const sgc_raster_window *w, sgc_error *err)
 {
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id,
-                    CPLGetLastErrorMsg());
+    char said[512];
+    sgc_remote_last_message(said, sizeof said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id, said);
 }
 
 /* A part of the raster's own pixels as they come. */
@@ -409,10 +421,12 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
         CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
     GDALDatasetH file =
         GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
-    if (file == NULL)
+    if (file == NULL) {
+        char said[512];
+        sgc_remote_last_message(said, sizeof said);
         return sgc_fail(err, SGC_CORRUPT, "patch %s: its file is not a GeoTIFF%s%s",
-                        window->patch->id, *CPLGetLastErrorMsg() != '\0' ? ": " : "",
-                        CPLGetLastErrorMsg());
+                        window->patch->id, *said != '\0' ? ": " : "", said);
+    }
     const sgc_status status = sgc_raster_read(file, window, pixels, valid, err);
     GDALClose(file);
     return status;

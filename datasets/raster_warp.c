@@ -210,6 +210,14 @@ static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window 
     return view;
 }
 
+static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
+{
+    char said[512];
+    sgc_remote_last_message(said, sizeof said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be resampled: %s", w->patch->id,
+                    said);
+}
+
 /* Gives a raster in memory that is the window, without any value; NULL on failure. */
 static GDALDatasetH new_window(const sgc_raster_window *w, working_type work)
 {
@@ -279,7 +287,7 @@ static sgc_status take_rows(GDALDatasetH from, const sgc_raster_window *w, worki
         const size_t at = (size_t)j * width;
         if (GDALRasterIO(GDALGetRasterBand(from, 1), GF_Read, 0, (int)j, (int)width, 1, row,
                          (int)width, 1, work.type, 0, 0) != CE_None)
-            status = sgc_fail(err, SGC_IO, "patch %s: %s", w->patch->id, CPLGetLastErrorMsg());
+            status = fail_warp(w, err);
         else
             status = sgc_raster_put_row(w, work.type, row, width,
                                         (sgc_nodata){!isnan(work.none), work.none}, 0.5,
@@ -287,12 +295,6 @@ static sgc_status take_rows(GDALDatasetH from, const sgc_raster_window *w, worki
     }
     VSIFree(row);
     return status;
-}
-
-static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
-{
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be resampled: %s", w->patch->id,
-                    CPLGetLastErrorMsg());
 }
 
 /* GDAL's warper forgets the mask of what has a nodata value: it is warped by itself. */

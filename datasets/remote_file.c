@@ -699,3 +699,36 @@ sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
     *path = text;
     return SGC_OK;
 }
+
+/* The length of what stands at the begin of `text` before a message goes on. */
+static size_t word_length(const char *text)
+{
+    size_t n = 0;
+    while (text[n] != '\0' && strchr(" \t\r\n\"'`<>", text[n]) == NULL &&
+           !(strchr(":,", text[n]) != NULL && (text[n + 1] == ' ' || text[n + 1] == '\0')))
+        n++;
+    return n;
+}
+
+void sgc_remote_last_message(char *text, size_t size)
+{
+    const char *from = CPLGetLastErrorMsg();
+    size_t n = 0;
+    while (*from != '\0' && n + 1 < size) {
+        const size_t prefix = sizeof PREFIX - 1;
+        const char *url = strncmp(from, PREFIX, prefix) == 0 ? strchr(from + prefix, '/') : NULL;
+        if (url != NULL) {
+            char *copy = strndup(url + 1, word_length(url + 1));
+            if (copy != NULL)
+                sgc_http_redact(copy, text + n, size - n);
+            n += copy != NULL ? strlen(text + n) : 0;
+            free(copy);
+            from = url + 1 + word_length(url + 1);
+        } else if (*from == '?') {
+            from += word_length(from);
+        } else {
+            text[n++] = *from++;
+        }
+    }
+    text[n] = '\0';
+}

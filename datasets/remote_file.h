@@ -52,6 +52,10 @@ typedef struct sgc_remote_call {
 void sgc_remote_call_begin(sgc_remote_call *call, const sgc_cancel *cancel);
 sgc_status sgc_remote_call_end(sgc_remote_call *call, sgc_error *err);
 
+/* Writes GDAL's last message of the calling thread as it may be shown: URLs, and names of files cut
+ * from them, without user info and query. */
+void sgc_remote_last_message(char *text, size_t size);
+
 SGC_END_C
 
 #endif

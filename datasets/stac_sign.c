@@ -56,6 +56,21 @@ void sgc_signer_free(sgc_signer *signer)
     free(signer);
 }
 
+/* A part of a token must not pass for the name of a file, which messages show. */
+static char *escape_slashes(const char *token)
+{
+    char *escaped = malloc(3 * strlen(token) + 1), *to = escaped;
+    for (; escaped != NULL && *token != '\0'; token++) {
+        if (*token == '/')
+            to += sprintf(to, "%%2F");
+        else
+            *to++ = *token;
+    }
+    if (escaped != NULL)
+        *to = '\0';
+    return escaped;
+}
+
 /* The token of an answer, which must fit into a query. */
 static sgc_status read_token(const cJSON *json, void **value, double *seconds, sgc_error *err)
 {
@@ -66,10 +81,9 @@ static sgc_status read_token(const cJSON *json, void **value, double *seconds, s
     if (!sgc_stac_parse_time(sgc_stac_text(json, "msft:expiry"), &expiry))
         return sgc_fail(err, SGC_CORRUPT,
                         "the token service does not say when its token expires (msft:expiry)");
-    char *copy = strdup(token + (*token == '?'));
-    if (copy == NULL)
+    *value = escape_slashes(token + (*token == '?'));
+    if (*value == NULL)
         return sgc_fail_memory(err, strlen(token), "a token");
-    *value = copy;
     *seconds = (double)(expiry - (int64_t)time(NULL) - MARGIN_S);
     return SGC_OK;
 }

@@ -89,9 +89,10 @@ static sgc_status use_named_definition(sgc_cube *cube, sgc_snapshot *snapshot,
                         cube->place);
     SGC_TRY(sgc_connection_find_definition(c, c->dataset, &cube->definition, err));
     const sgc_status status = sgc_adopt_check(cube->repository, snapshot, cube->definition, err);
-    return status == SGC_OK ? SGC_OK
-                            : sgc_fail_in(err, status, "%s is not what \"%s\" describes",
-                                          cube->place, cube->definition->id);
+    return status == SGC_OK
+               ? SGC_OK
+               : sgc_fail_in(err, status, "the Icechunk repository %s is not what \"%s\" describes",
+                             cube->place, cube->definition->id);
 }
 
 /* Reads the definition that the cube carries. SGC_NOT_FOUND when it carries none. */

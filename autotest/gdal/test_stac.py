@@ -130,6 +130,30 @@ def test_search_without_end(server, make_cube, read, assert_pixels, endless):
     assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP))
 
 
+@pytest.mark.parametrize("row, column, names", [
+    (58, 23, ["57_22", "57_23", "58_22", "58_23", "58_24", "59_23"]),  # the antimeridian runs through 58_23
+    (40, 40, ["40_40", "40_41", "41_40", "41_41", "39_40", "43_40"]),  # the pole is a corner of four
+], ids=["antimeridian", "pole"])
+def test_search_where_longitudes_are_odd(start_stac_server, make_cube, read, assert_pixels, row, column, names):
+    server = start_stac_server(only=names)
+    x, y = arcticdem_tiles.tile_offset((row, column))
+    side = 3200  # a little more than the tile and its neighbours' overlaps
+    dataset = make_cube(api(server), **{
+        "proj:transform": [32, 0, -4000096 + 32 * (x - 30), 0, -32, 4100096 - 32 * (y - 30)],
+        "proj:shape": [side, side], "chunk_shape": [800, 800]})
+    tiles = [arcticdem_tiles.tile_from_name(name) for name in names]
+    expected = arcticdem_tiles.cube_window(x - 30, y - 30, side, side, tiles)[0]
+    assert_pixels(read(dataset, 0, 0, side, side), expected)
+
+    def meets(tile):
+        left, top = arcticdem_tiles.tile_offset(tile)
+        size = arcticdem_tiles.TILE_SIZE
+        return left < x - 30 + side and left + size > x - 30 and top < y - 30 + side and top + size > y - 30
+
+    assert {name for name, _ in server.tile_requests()} == {
+        arcticdem_tiles.tile_name(tile) for tile in tiles if meets(tile)}
+
+
 # Items by id: a lattice of tiles, an index
 
 def lattice(server, items=ITEMS + "/{id}.json", **more):

@@ -187,6 +187,14 @@ def test_time_of_a_static_cube(cube, failure):
     assert "TIME=2020: Demo has no time axis" in message
 
 
+def test_more_bands_than_gdal_has(define, cube, failure):
+    path = define(time={"start": "2000-01-01", "end": "2002-12-31", "step": "PT1H"})
+    name = "SGC:%s,create=yes,dataset=%s" % (cube, path)
+    message = failure(gdal.Open, name + ",time=2000/2002")
+    assert "26281 time steps of 3 channels are more than 65535 bands" in message
+    assert gdal.Open(name + ",time=2001-05-17,channels=b1").RasterCount == 24
+
+
 def test_unknown_keys_list_the_known(name, cube, failure, run):
     message = failure(gdal.Open, name(colour="red"))
     assert 'unknown option "colour"' in message and "PROJECT" in message

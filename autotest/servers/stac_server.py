@@ -31,7 +31,7 @@ import re
 import tempfile
 import threading
 import time
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import zipfile
 
 os.environ["GDAL_DRIVER_PATH"] = "disable"  # the driver under test has no part in making its tests
@@ -528,16 +528,17 @@ class Tokens:
 
     def new(self):
         with self.lock:
-            token = "st=2026&sig=TOKEN%d" % (len(self.left) + 1)
+            token = "st=2026-01-01T00:00:00Z&sig=a/TOKEN%d" % (len(self.left) + 1)
             self.left[token] = self.uses
             return token
 
     def use(self, query):
         """Whether the query has a good token."""
         with self.lock:
-            if self.left.get(query, 0) < 1:
+            token = unquote(query)
+            if self.left.get(token, 0) < 1:
                 return False
-            self.left[query] -= 1
+            self.left[token] -= 1
             return True
 
 

@@ -406,6 +406,60 @@ static void test_damaged_documents(void **state)
     }
 }
 
+/* Puts something else in the place of the n-th value of a document; false when it has fewer. */
+static bool replace_value(cJSON *parent, int *n, const char *by)
+{
+    for (cJSON *child = parent->child; child != NULL; child = child->next) {
+        if ((*n)-- == 0) {
+            cJSON *other = cJSON_Parse(by);
+            if (cJSON_IsObject(parent))
+                cJSON_ReplaceItemInObjectCaseSensitive(parent, child->string, other);
+            else
+                cJSON_ReplaceItemViaPointer(parent, child, other);
+            return true;
+        }
+        if (replace_value(child, n, by))
+            return true;
+    }
+    return false;
+}
+
+/* Each value of a real document is each kind of nonsense in turn: a patch or a message comes out.
+ */
+static void test_any_value_may_be_wrong(void **state)
+{
+    (void)state;
+    static const char *const nonsense[] = {"null",  "true",   "-1",   "1e308", "\"\"",
+                                           "\"x\"", "[null]", "[[]]", "{}",    "{\"href\": {}}"};
+    const sgc_definition *d = arctic_cube();
+    cJSON *item = stac_document("pgc-constructed/67_33_32m_v4.1.json");
+    int tried = 0, refused = 0;
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+        for (int n = 0;; n++) {
+            cJSON *copy = cJSON_Duplicate(item, 1);
+            int left = n;
+            const bool replaced = replace_value(copy, &left, nonsense[i]);
+            sgc_patch patch = {0};
+            sgc_error error = {""};
+            if (replaced &&
+                sgc_stac_item_read(d, copy, page_url, i % 2 == 0, &patch, &error) == SGC_OK) {
+                assert_non_null(patch.id);
+                sgc_patch_clear(&patch, d->band_count);
+            } else if (replaced) {
+                assert_true(error.message[0] != '\0');
+                refused++;
+            }
+            sgc_stac_item_times(copy);
+            cJSON_Delete(copy);
+            tried += replaced;
+            if (!replaced)
+                break;
+        }
+    }
+    cJSON_Delete(item);
+    assert_true(tried > 1000 && refused > 50);
+}
+
 static void test_item_without_place(void **state)
 {
     (void)state;
@@ -550,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_s3_endpoint_of_the_user),
         cmocka_unit_test(test_footprint),
         cmocka_unit_test(test_damaged_documents),
+        cmocka_unit_test(test_any_value_may_be_wrong),
         cmocka_unit_test(test_item_without_place),
         cmocka_unit_test(test_unknown_crs),
         cmocka_unit_test(test_times),
