@@ -83,8 +83,7 @@ static sgc_status check_number(const cJSON *item, const sgc_place *at, sgc_error
 
 static sgc_status check_bool(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
-    return cJSON_IsBool(item) ? SGC_OK
-                              : sgc_fail_at(at, SGC_INVALID, err, "must be true or false");
+    return cJSON_IsBool(item) ? SGC_OK : sgc_fail_at(at, SGC_INVALID, err, "must be true or false");
 }
 
 static bool is_integer(const cJSON *item, double least, double most)

@@ -46,6 +46,9 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
         SGCReport(status, error);
         return nullptr;
     }
+    const char *warning = sgc_cube_definition(handle->cube_)->warning;
+    if (warning != nullptr)
+        CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", warning);
     return handle;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/registry.h"
 #include "gdal_sgc/cube.h"
 #include "gdal_sgc/time_text.h"
 #include "store/clock.h"
@@ -25,6 +26,7 @@ static const char usage[] =
     "                                             so old: no load may have begun before WHEN\n"
     "       sgc copy NAME PLACE                   copy the newest state to an empty directory\n"
     "       sgc tag NAME TAG                      give the newest state a name, for ever\n"
+    "       sgc datasets                          what can be asked for by name\n"
     "       sgc --version\n"
     "NAME is what GDAL programs take, like SGC:Demo or SGC:./cube; WHEN is a time like 2026-03-01\n"
     "or an age like 30d, 12h or 10m. With --dry-run, expire and gc only count. gc refuses a WHEN "
@@ -172,6 +174,20 @@ static sgc_status tag(context *c, sgc_error *err)
     return sgc_repository_create_ref(c->repository, SGC_REF_TAG, c->arguments->values[2], &id, err);
 }
 
+/* ---- datasets ---- */
+
+static sgc_status list_datasets(context *c, sgc_error *err)
+{
+    (void)c;
+    sgc_known_dataset *list;
+    size_t count;
+    SGC_TRY(sgc_registry_list(&list, &count, err));
+    for (size_t i = 0; i < count; i++)
+        printf("%-22s  %s\n", list[i].name, list[i].title != NULL ? list[i].title : "");
+    sgc_registry_list_free(list, count);
+    return SGC_OK;
+}
+
 /* ---- commands ---- */
 
 static const struct command {
@@ -180,9 +196,13 @@ static const struct command {
     int values; /* with the command itself */
     bool takes_older_than, takes_chunks;
 } commands[] = {
-    {"log", print_log, 2, false, false}, {"verify", verify, 2, false, true},
-    {"expire", expire, 2, true, false},  {"gc", collect, 2, true, false},
-    {"copy", copy, 3, false, false},     {"tag", tag, 3, false, false},
+    {"log", print_log, 2, false, false},
+    {"verify", verify, 2, false, true},
+    {"expire", expire, 2, true, false},
+    {"gc", collect, 2, true, false},
+    {"copy", copy, 3, false, false},
+    {"tag", tag, 3, false, false},
+    {"datasets", list_datasets, 1, false, false},
 };
 
 static const struct command *find_command(const char *name)
@@ -231,6 +251,8 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
 {
     const char *name = a->values[1];
     context c = {.arguments = a};
+    if (command->values == 1)
+        return command->run(&c, err);
     if (strncmp(name, SGC_PREFIX, strlen(SGC_PREFIX)) != 0)
         return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with %s: write it %s%s", name,
                         SGC_PREFIX, SGC_PREFIX, name);

@@ -286,6 +286,23 @@ def test_error_in_a_definition_file(failure, unchanged, changes, expected):
     unchanged()
 
 
+@pytest.mark.parametrize("edge, wanted", [
+    (-2000000, []),
+    (-2000010, ["./mine.json: /source/tile: tiles will be resampled: their edges are no edges of pixels"])])
+def test_tiles_off_the_grid_are_worth_a_warning(edge, wanted):
+    tiles = {"kind": "tiles", "href": "https://127.0.0.1/{col}_{row}.tif",
+             "tile": {"origin": [edge, -2000000], "size": [100000, 100000]}}
+    Path("mine.json").write_text(json.dumps(definition(source=tiles)))
+    messages = []
+    gdal.PushErrorHandler(lambda severity, _, message: messages.append((severity, message)))
+    try:
+        assert gdal.OpenEx(creating("./cube", "./mine.json")) is not None
+    finally:
+        gdal.PopErrorHandler()
+    assert [message for severity, message in messages if severity == gdal.CE_Warning] == [
+        "SGC: " + text for text in wanted]
+
+
 def test_good_definition_file(cube, read, assert_pixels):
     Path("mine.json").write_text(json.dumps(definition()))
     dataset = gdal.OpenEx(creating(cube, "./mine.json"))

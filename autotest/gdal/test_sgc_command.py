@@ -195,3 +195,16 @@ def test_no_cube_there(run, tmp_path):
 def test_ages(filled, run):
     done = run(["sgc", "gc", "SGC:%s" % filled, "--older-than=soon"], fails=True)
     assert "soon" in done.stderr and "2026-03-01" in done.stderr
+
+
+def test_datasets(run, tmp_path, monkeypatch):
+    mine = {"type": "CubeDataset", "title": "A title of mine"}
+    (tmp_path / "TCTrend2019.json").write_text(json.dumps(mine))
+    (tmp_path / "mine.json").write_text("no JSON")
+    monkeypatch.setenv("SGC_DATASETS_PATH", str(tmp_path))
+    lines = run(["sgc", "datasets"]).stdout.splitlines()
+    titles = {name: title.strip() for name, _, title in (line.partition(" ") for line in lines)}
+    assert list(titles) == sorted(titles, key=str.lower)
+    assert titles["ArcticDEM32m"] == "ArcticDEM mosaic v4.1, 32 m"
+    assert titles["TCTrend2019"] == mine["title"]
+    assert titles["mine"] == ""
