@@ -23,6 +23,7 @@ enum {
     DEFAULT_LIMIT = 100,
     DEFAULT_REQUESTS = 4,
     MOST_SEARCHES = 64,
+    MOST_PATCHES = 2000, /* of a search that is remembered */
     MOST_ITEMS = 8192,
     KEPT_S = 300,        /* how long an answer is believed */
     INDEX_KEPT_S = 3600, /* before its ETag is asked for again */
@@ -364,7 +365,7 @@ static sgc_status make_list(void *user, const char *key, const sgc_cancel *cance
     }
     sgc_patch_list_sort(f->list);
     *value = f->list;
-    *seconds = KEPT_S;
+    *seconds = f->list->count <= MOST_PATCHES ? KEPT_S : 0;
     return SGC_OK;
 }
 
