@@ -226,6 +226,7 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
     ({"sign": "planetary-computer"}, "/source/collection: its token is asked for"),
     ({"items": "http://127.0.0.1/{id}-{row}.json"}, "/source/items.*{id} and no other"),
     ({"api": "http://127.0.0.1/", "items": None}, "/source/collection: required"),
+    ({"query": {"op": "=", "args": [1, 1]}}, "/source/query: goes with a search"),
 ])
 def test_source_that_makes_no_sense(server, make_cube, change, message):
     source = {**lattice(server), **change}
@@ -262,6 +263,13 @@ def test_index_and_api_ask_for_many_items_at_once(server, make_cube, read, asser
     assert set(bodies[0]["ids"]) >= {"%s_32m_v4.1" % n for n in ("66_33", "66_34", "67_33", "67_34")}
     assert "intersects" not in bodies[0] and "bbox" not in bodies[0]
     assert requests_for(server, "/items/") == []
+
+
+def test_query_is_the_matter_of_the_api(server, make_cube, read, assert_pixels):
+    query = {"op": "=", "args": [{"property": "pgc:tile"}, "66_33"]}
+    dataset = make_cube({**index(server, "tiles.geojson"), **api(server, query=query)})
+    assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP, ["66_33"]))
+    assert requests_for(server, "/index/") == []
 
 
 @pytest.mark.parametrize("with_api", [False, True])
