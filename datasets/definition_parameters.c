@@ -52,17 +52,20 @@ static sgc_status check_parameter(const cJSON *parameter, const sgc_place *at, s
 /* Lists texts, or the names of members, as far as there is room. */
 static void list_words(const cJSON *items, bool names, char list[LIST_SIZE])
 {
+    static const char more[] = ", …";
+    size_t length = 0;
     const cJSON *item;
     list[0] = '\0';
     cJSON_ArrayForEach(item, items)
     {
         const char *word = names ? item->string : item->valuestring;
-        const size_t length = strlen(list);
-        if (length + strlen(word) + sizeof ", …" > LIST_SIZE) {
-            strcat(list, ", …");
+        const size_t room = LIST_SIZE - length - sizeof more;
+        if (strlen(word) + strlen(", ") > room) {
+            strcpy(list + length, more);
             return;
         }
-        snprintf(list + length, LIST_SIZE - length, "%s%s", length > 0 ? ", " : "", word);
+        length += (size_t)snprintf(list + length, LIST_SIZE - length, "%s%s",
+                                   length > 0 ? ", " : "", word);
     }
 }
 

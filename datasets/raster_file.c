@@ -150,6 +150,13 @@ static void find_mask(sgc_raster_place *p)
     }
 }
 
+/* How GDAL before 3.7 shows bytes with a sign. */
+static bool has_signed_bytes(GDALRasterBandH band)
+{
+    const char *type = GDALGetMetadataItem(band, "PIXELTYPE", "IMAGE_STRUCTURE");
+    return type != NULL && EQUAL(type, "SIGNEDBYTE");
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -161,6 +168,10 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
     p->type = GDALGetRasterDataType(p->band);
     if (GDALDataTypeIsComplex(p->type))
         return sgc_fail(err, SGC_UNSUPPORTED, "patch %s: its file has complex numbers",
+                        w->patch->id);
+    if (p->type == GDT_Byte && has_signed_bytes(p->band))
+        return sgc_fail(err, SGC_UNSUPPORTED,
+                        "patch %s: its file has signed bytes: they need GDAL 3.7 or later",
                         w->patch->id);
     p->nodata = nodata_of(p->band, w);
     find_mask(p);

@@ -89,9 +89,10 @@ static sgc_status use_named_definition(sgc_cube *cube, sgc_snapshot *snapshot,
                         cube->place);
     SGC_TRY(sgc_connection_find_definition(c, c->dataset, &cube->definition, err));
     const sgc_status status = sgc_adopt_check(cube->repository, snapshot, cube->definition, err);
-    return status == SGC_OK ? SGC_OK
-                            : sgc_fail_in(err, status, "%s is not what \"%s\" describes",
-                                          cube->place, cube->definition->id);
+    return status == SGC_OK
+               ? SGC_OK
+               : sgc_fail_in(err, status, "the Icechunk repository %s is not what \"%s\" describes",
+                             cube->place, cube->definition->id);
 }
 
 /* Reads the definition that the cube carries. SGC_NOT_FOUND when it carries none. */
@@ -164,17 +165,29 @@ static int64_t first_factor(const sgc_cube *cube)
     return cube->definition->level_count > 0 ? cube->definition->levels[0].from : 0;
 }
 
+/* SOURCE_URL is another endpoint of the same service: of sources of another kind it says nothing.
+ */
+static sgc_status open_source(const sgc_cube *cube, const cJSON *json, sgc_source **out,
+                              sgc_error *err)
+{
+    const sgc_definition *d = cube->definition;
+    const bool same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(json, "kind"),
+                                    cJSON_GetObjectItemCaseSensitive(d->source, "kind"), 1);
+    const sgc_source_options options = {.url = same ? cube->source_url : NULL,
+                                        .project = cube->project,
+                                        .max_requests = cube->max_requests};
+    return sgc_source_new(d, json, &options, out, err);
+}
+
 static sgc_status open_sources(sgc_cube *cube, sgc_error *err)
 {
     const sgc_definition *d = cube->definition;
-    const sgc_source_options options = {
-        .url = cube->source_url, .project = cube->project, .max_requests = cube->max_requests};
-    SGC_TRY(sgc_source_new(d, d->source, &options, &cube->source, err));
+    SGC_TRY(open_source(cube, d->source, &cube->source, err));
     cube->level_sources = calloc(d->level_count + 1, sizeof *cube->level_sources);
     if (cube->level_sources == NULL)
         return sgc_fail_memory(err, d->level_count * sizeof *cube->level_sources, "sources");
     for (size_t i = 0; i < d->level_count; i++)
-        SGC_TRY(sgc_source_new(d, d->levels[i].source, &options, &cube->level_sources[i], err));
+        SGC_TRY(open_source(cube, d->levels[i].source, &cube->level_sources[i], err));
     return SGC_OK;
 }
 

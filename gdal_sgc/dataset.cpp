@@ -178,6 +178,19 @@ static std::vector<size_t> ChooseChannels(const SGCHandle &handle)
     return result;
 }
 
+// False, having reported it, when a dataset cannot have so many bands.
+static bool CheckBandCount(size_t steps, size_t channels)
+{
+    constexpr size_t MOST_BANDS = 65535; // of GDAL
+    if (steps <= MOST_BANDS / channels)
+        return true;
+    CPLError(CE_Failure, CPLE_IllegalArg,
+             "SGC: %zu time steps of %zu channels are more than %zu bands: name fewer with TIME "
+             "or CHANNELS",
+             steps, channels, MOST_BANDS);
+    return false;
+}
+
 // The time steps that become bands: *count is 0 where the cube is to be shown as a container.
 // False, having reported why, when TIME names none.
 static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
@@ -214,7 +227,8 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
         return nullptr;
     size_t first, count;
     const auto channels = ChooseChannels(*handle);
-    if (channels.empty() || !ChooseSteps(*handle, &first, &count))
+    if (channels.empty() || !ChooseSteps(*handle, &first, &count) ||
+        !CheckBandCount(count, channels.size()))
         return nullptr;
     std::vector<sgc_slice> slices;
     for (size_t step = first; step < first + count; step++)
@@ -296,7 +310,7 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
             sgc_time_format(axis.starts[step], time);
             if (!AddSubdataset(time, chosen,
                                std::string(time) + ": " + std::to_string(channels.size()) + plural +
-                                   (withData ? "" : ", nothing loaded yet")))
+                                   (withData ? "" : ", nothing stored yet")))
                 return false;
         }
     }

@@ -42,7 +42,7 @@ static bool has_shape(const sgc_cube *cube, const sgc_array *array, size_t leadi
         m->shape[first] != shape[1] || m->shape[first + 1] != shape[2])
         return false;
     const size_t found = is_temporal(cube) ? m->shape[leading] : 1;
-    if (*steps == 0 && found <= sgc_layout_steps(cube->definition))
+    if (*steps == 0)
         *steps = found;
     return found > 0 && found == *steps;
 }
@@ -379,9 +379,10 @@ size_t sgc_cube_steps(sgc_cube *cube)
 {
     sgc_view *view;
     sgc_cube_view(cube, &view);
-    const size_t steps = view != NULL ? view->steps[0] : sgc_layout_steps(cube->definition);
+    const size_t known = sgc_layout_steps(cube->definition);
+    const size_t steps = view != NULL ? view->steps[0] : known;
     sgc_view_unref(view);
-    return steps;
+    return steps < known ? steps : known; /* somebody with a newer definition may have appended */
 }
 
 static void mark_steps(const sgc_snapshot *snapshot, const char *path, size_t dimension,

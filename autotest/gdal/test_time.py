@@ -187,6 +187,14 @@ def test_time_of_a_static_cube(cube, failure):
     assert "TIME=2020: Demo has no time axis" in message
 
 
+def test_more_bands_than_gdal_has(define, cube, failure):
+    path = define(time={"start": "2000-01-01", "end": "2002-12-31", "step": "PT1H"})
+    name = "SGC:%s,create=yes,dataset=%s" % (cube, path)
+    message = failure(gdal.Open, name + ",time=2000/2002")
+    assert "26281 time steps of 3 channels are more than 65535 bands" in message
+    assert gdal.Open(name + ",time=2001-05-17,channels=b1").RasterCount == 24
+
+
 def test_unknown_keys_list_the_known(name, cube, failure, run):
     message = failure(gdal.Open, name(colour="red"))
     assert 'unknown option "colour"' in message and "PROJECT" in message
@@ -206,6 +214,9 @@ def test_steps_are_appended(define, cube, read, assert_pixels, run):
     read(open_with(YEARS[:2], "2018"), X, Y, SIDE, SIDE)
     read(open_with(YEARS[:2], "2018"), 0, 0, 800, 800, 100, 100)  # of a level
     assert len(subdatasets(open_with(YEARS, None))) == 2 + 3  # the cube's own steps
+    old_definition = cube.with_name("old.json")
+    old_definition.write_text(define(time={"values": YEARS[:2]}).read_text())
+    old = gdal.Open("SGC:%s,dataset=%s,time=2018" % (cube, old_definition))
     later = open_with(YEARS, "2020")
     assert missing(later) == 4
     assert_pixels(read(later, X, Y, SIDE, SIDE)[1], expected(1, 3))
@@ -213,7 +224,8 @@ def test_steps_are_appended(define, cube, read, assert_pixels, run):
     names = subdatasets(gdal.Open("SGC:%s,dataset=%s" % (cube, define())))
     assert len(names) == 4 + 3
     assert_pixels(read(gdal.Open(names[-1]), X, Y, SIDE, SIDE)[3], expected(2, 3))
-    assert_pixels(read(open_with(YEARS, "2018"), X, Y, SIDE, SIDE)[0], expected(0, 1))
+    assert_pixels(read(old, X, Y, SIDE, SIDE)[0], expected(0, 1))
+    assert_pixels(read(old, X + 900, Y, SIDE, SIDE)[0], expected(0, 1, (X + 900, Y, SIDE, SIDE)))
     coarse = read(open_with(YEARS, "2020"), 0, 0, 800, 800, 100, 100)
     assert_pixels(coarse[0], expected(0, 3, (0, 0, 100, 100), factor=8))
     offline = gdal.OpenEx("SGC:%s" % cube, open_options=["TIME=2020", "DOWNLOAD=NO"])  # it knows by itself now

@@ -125,6 +125,79 @@ static void test_threads_fill_each_chunk_once(void **state)
     assert_int_equal(chunks_in_history(), columns * rows);
 }
 
+/* ---- a time axis ---- */
+
+enum { STEPS = 3, BANDS = 2, PART = 3 * CHUNK };
+
+static void write_years(void)
+{
+    static const char definition[] =
+        "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"years\", \"proj:code\": "
+        "\"EPSG:3413\", \"proj:transform\": [40, 0, -2000000, 0, -40, 2000000], \"proj:shape\": "
+        "[100000, 100000], \"chunk_shape\": [64, 64], \"fill\": \"channels\", \"time\": "
+        "{\"values\": "
+        "[\"2017-01-01\", \"2018-01-01\", \"2019-01-01\"]}, \"bands\": [{\"name\": \"a\", "
+        "\"data_type\": \"float32\"}, {\"name\": \"b\", \"data_type\": \"float32\"}], \"source\": "
+        "{\"kind\": \"synthetic\"}}";
+    char path[128];
+    snprintf(path, sizeof path, "%s/years.json", directory);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(definition, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static GDALDatasetH open_years(void)
+{
+    char name[512];
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=%s/years.json,create=yes,time=2017/2019",
+             directory, directory);
+    return GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_VERBOSE_ERROR, NULL, NULL, NULL);
+}
+
+/* Each thread begins at another band. */
+static void *read_bands(void *user)
+{
+    reader *r = user;
+    GDALDatasetH cube = open_years();
+    r->result = cube == NULL ? CE_Failure : CE_None;
+    for (int i = 0; r->result == CE_None && i < STEPS * BANDS; i++) {
+        const int band = (r->number + i) % (STEPS * BANDS);
+        r->result =
+            GDALRasterIO(GDALGetRasterBand(cube, band + 1), GF_Read, WINDOW_X, WINDOW_Y, PART, PART,
+                         r->pixels + band * PART * PART, PART, PART, GDT_Float32, 0, 0);
+    }
+    if (cube != NULL)
+        GDALClose(cube);
+    return NULL;
+}
+
+static void test_threads_fill_each_step_and_channel_once(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    reader readers[THREADS];
+    write_years();
+    for (int i = 0; i < THREADS; i++) {
+        readers[i] = (reader){i, malloc(sizeof(float) * STEPS * BANDS * PART * PART), CE_None};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_bands, &readers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    const float *first = readers[0].pixels;
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(readers[i].result, CE_None);
+        assert_memory_equal(readers[i].pixels, first, sizeof(float) * STEPS * BANDS * PART * PART);
+    }
+    /* Each step lies 16 m above the one before, each band 1 m. */
+    for (int band = 1; band < STEPS * BANDS; band++)
+        assert_float_equal(first[band * PART * PART] - first[0],
+                           16.0f * (float)(band / BANDS) + (float)(band % BANDS), 0);
+    for (int i = 0; i < THREADS; i++)
+        free(readers[i].pixels);
+    assert_int_equal(chunks_in_history(), STEPS * BANDS * 9);
+}
+
 /* ---- cancelling ---- */
 
 static int stop_at_once(double fraction, const char *message, void *user)
@@ -182,6 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_threads_fill_each_chunk_once, make_directory,
                                         remove_directory),
+        cmocka_unit_test_setup_teardown(test_threads_fill_each_step_and_channel_once,
+                                        make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_progress_ends_a_read, make_directory,
                                         remove_directory),
         cmocka_unit_test(test_memory_cube),

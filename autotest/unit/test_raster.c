@@ -477,6 +477,15 @@ static void test_complex_numbers_are_refused(void **state)
     GDALClose(tile);
 }
 
+static void test_signed_bytes_are_not_taken_for_others(void **state)
+{
+    (void)state;
+    GDALDatasetH tile = new_tile(GDT_Byte, 1);
+    GDALSetMetadataItem(GDALGetRasterBand(tile, 1), "PIXELTYPE", "SIGNEDBYTE", "IMAGE_STRUCTURE");
+    check_refused(tile, whole_tile, 1, false, SGC_UNSUPPORTED, "signed bytes");
+    GDALClose(tile);
+}
+
 /* Two pixels of the cube for each of the raster, and values at the ends of each type: none may be
  * taken for "no value". */
 static void test_no_value_gives_way_to_a_sentinel(void **state)
@@ -871,6 +880,7 @@ int main(void)
         cmocka_unit_test_setup(test_narrower_types_are_widened, set_up),
         cmocka_unit_test_setup(test_value_that_the_type_cannot_hold, set_up),
         cmocka_unit_test_setup(test_complex_numbers_are_refused, set_up),
+        cmocka_unit_test_setup(test_signed_bytes_are_not_taken_for_others, set_up),
         cmocka_unit_test_setup(test_no_value_gives_way_to_a_sentinel, set_up),
         cmocka_unit_test_setup(test_wide_integers_are_not_resampled, set_up),
         cmocka_unit_test_setup(test_levels_use_the_bands_resampling, set_up),
