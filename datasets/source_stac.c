@@ -23,6 +23,7 @@ enum {
     DEFAULT_LIMIT = 100,
     DEFAULT_REQUESTS = 4,
     MOST_SEARCHES = 64,
+    MOST_PATCHES = 2000, /* of a search that is remembered */
     MOST_ITEMS = 8192,
     KEPT_S = 300,        /* how long an answer is believed */
     INDEX_KEPT_S = 3600, /* before its ETag is asked for again */
@@ -364,7 +365,7 @@ static sgc_status make_list(void *user, const char *key, const sgc_cancel *cance
     }
     sgc_patch_list_sort(f->list);
     *value = f->list;
-    *seconds = KEPT_S;
+    *seconds = f->list->count <= MOST_PATCHES ? KEPT_S : 0;
     return SGC_OK;
 }
 
@@ -618,7 +619,7 @@ static sgc_status set_items(stac_source *source, const cJSON *json,
     return status;
 }
 
-/* Without a driver for the index, the API tells the same. */
+/* Without a driver for the index, the API tells the same, and only the API knows queries. */
 static sgc_status set_index(stac_source *source, const cJSON *json,
                             const sgc_source_options *options, sgc_error *err)
 {
@@ -631,7 +632,7 @@ static sgc_status set_index(stac_source *source, const cJSON *json,
     if (source->id_column == NULL)
         source->id_column = "id";
     const char *name = source->index_member != NULL ? source->index_member : href;
-    if (source->search != NULL && !sgc_stac_index_is_readable(name))
+    if (source->search != NULL && (source->query != NULL || !sgc_stac_index_is_readable(name)))
         return SGC_OK;
     return place_url(json, options, href, &source->index, err);
 }
@@ -671,6 +672,10 @@ static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_sour
         SGC_TRY(check_endpoint(source->definition, api, err));
         SGC_TRY(set_api(source, json, options->url != NULL ? options->url : api, err));
     }
+    if (source->query != NULL && (source->search == NULL || sgc_stac_member(json, "tile") != NULL))
+        return sgc_fail(err, SGC_INVALID,
+                        "%s: /source/query: goes with a search of the API, not with tiles or items",
+                        source->definition->id);
     SGC_TRY(set_items(source, json, options, err));
     SGC_TRY(set_index(source, json, options, err));
     return set_client(source, json, options, err);

@@ -12,6 +12,7 @@ import pytest
 
 import arcticdem_tiles
 from conftest import TILES
+from file_server import FileServer
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin
@@ -225,6 +226,7 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
     ({"sign": "planetary-computer"}, "/source/collection: its token is asked for"),
     ({"items": "http://127.0.0.1/{id}-{row}.json"}, "/source/items.*{id} and no other"),
     ({"api": "http://127.0.0.1/", "items": None}, "/source/collection: required"),
+    ({"query": {"op": "=", "args": [1, 1]}}, "/source/query: goes with a search"),
 ])
 def test_source_that_makes_no_sense(server, make_cube, change, message):
     source = {**lattice(server), **change}
@@ -261,6 +263,13 @@ def test_index_and_api_ask_for_many_items_at_once(server, make_cube, read, asser
     assert set(bodies[0]["ids"]) >= {"%s_32m_v4.1" % n for n in ("66_33", "66_34", "67_33", "67_34")}
     assert "intersects" not in bodies[0] and "bbox" not in bodies[0]
     assert requests_for(server, "/items/") == []
+
+
+def test_query_is_the_matter_of_the_api(server, make_cube, read, assert_pixels):
+    query = {"op": "=", "args": [{"property": "pgc:tile"}, "66_33"]}
+    dataset = make_cube({**index(server, "tiles.geojson"), **api(server, query=query)})
+    assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP, ["66_33"]))
+    assert requests_for(server, "/index/") == []
 
 
 @pytest.mark.parametrize("with_api", [False, True])
@@ -476,7 +485,7 @@ def play(server, path, exchanges, host):
     for body in [exchange["response"]["body"] for exchange in exchanges] + [empty]:
         text = json.dumps(body)
         for name, place in host.items():
-            text = text.replace(name, server.base + place)
+            text = text.replace(name, server.url + place)
         server.fault(path, status=200, times=1, body=text, content_type="application/geo+json")
 
 
@@ -500,21 +509,15 @@ def write_tiff(path, code, transform, width, height, values, column=0, row=0, ba
 
 @pytest.fixture
 def file_server(tmp_path):
-    """http_server.py with a directory of its own."""
-    from conftest import SERVERS, StacServer  # its calls are those of every server here
+    """A server of files, which play() makes an API of."""
     directory = tmp_path / "served"
     directory.mkdir()
-    process = subprocess.Popen([sys.executable, str(SERVERS / "http_server.py"), str(directory)],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    server = StacServer.__new__(StacServer)
-    server.process = process
-    server.base = "http://127.0.0.1:%s" % re.fullmatch(r"PORT (\d+)\n", process.stdout.readline())[1]
-    server.directory = directory
+    server = FileServer(directory)
     yield server
     server.close()
 
 
-def test_earth_search_playback(file_server, make_cube, shared, read, assert_pixels):
+def test_earth_search_playback(file_server, make_cube, tmp_path, shared, read, assert_pixels):
     """Ten real items of Copernicus DEM around the South Pole; the cube has their very pixels."""
     exchanges = recorded(shared, "earth-search/v1-search-cop-dem-glo-30-page1.json")
     features = exchanges[0]["response"]["body"]["features"]
@@ -525,10 +528,10 @@ def test_earth_search_playback(file_server, make_cube, shared, read, assert_pixe
     for number, item in enumerate(features):
         values = np.arange(3600, dtype=np.float32)[:, None] + np.arange(360, dtype=np.float32) / 512 + number
         heights[item["id"]] = values
-        write_tiff(file_server.directory / ("dem" + item["assets"]["data"]["href"][len(host):]), 4326,
+        write_tiff(tmp_path / "served" / ("dem" + item["assets"]["data"]["href"][len(host):]), 4326,
                    item["properties"]["proj:transform"], 360, 3600, values)
     a, _, c, _, e, f = features[0]["properties"]["proj:transform"]
-    dataset = make_cube({"api": file_server.base + "/v1", "collection": "cop-dem-glo-30"},
+    dataset = make_cube({"api": file_server.url + "/v1", "collection": "cop-dem-glo-30"},
                         **{"proj:code": "EPSG:4326", "proj:transform": [a, 0, c, 0, e, f],
                            "proj:shape": [3600, 3600], "chunk_shape": [600, 360],
                            "bands": [{"name": "dem", "data_type": "float32", "asset": "data"}]})
@@ -542,7 +545,7 @@ def test_earth_search_playback(file_server, make_cube, shared, read, assert_pixe
     assert_pixels(found, whole[200:500, 100:1100])
 
 
-def test_planetary_computer_playback(file_server, make_cube, shared, read, config):
+def test_planetary_computer_playback(file_server, make_cube, tmp_path, shared, read, config):
     """Two real pages of NAIP, signed; a cube on the grid of one of the items."""
     exchanges = recorded(shared, "planetary-computer/v1-search-naip-page1.json",
                          "planetary-computer/v1-search-naip-page2.json")
@@ -553,20 +556,20 @@ def test_planetary_computer_playback(file_server, make_cube, shared, read, confi
          {"https://planetarycomputer.microsoft.com/api/stac/v1": "/v1", blob: "/blob"})
     file_server.fault("/token/naip", status=200, content_type="application/json", body=json.dumps(
         {"token": "sig=TOKEN", "msft:expiry": "2099-01-01T00:00:00Z"}))
-    config(VSICURL_PC_SAS_TOKEN_URL=file_server.base + "/token/")
+    config(VSICURL_PC_SAS_TOKEN_URL=file_server.url + "/token/")
     values = np.arange(1, 64 * 64 + 1).reshape(64, 64).astype(np.uint8) | 1
     files = 0
     for feature in [f for e in exchanges for f in e["response"]["body"]["features"]]:
         properties = feature["properties"]
         (height, width), transform = properties["proj:shape"], properties["proj:transform"]
         mine = values if feature["id"] == item["id"] else np.zeros((1, 1), np.uint8)
-        write_tiff(file_server.directory / ("blob" + feature["assets"]["image"]["href"][len(blob):]),
+        write_tiff(tmp_path / "served" / ("blob" + feature["assets"]["image"]["href"][len(blob):]),
                    properties["proj:epsg"], transform, width, height, mine, 1000, 2000, bands=4)
         files += 1
     assert files == 20
     t = item["properties"]["proj:transform"]
     grid = [0.6, 0, t[2] + 0.6 * 1000, 0, -0.6, t[5] - 0.6 * 2000]
-    dataset = make_cube({"api": file_server.base + "/v1", "collection": "naip", "limit": 10,
+    dataset = make_cube({"api": file_server.url + "/v1", "collection": "naip", "limit": 10,
                          "sign": "planetary-computer"},
                         **{"proj:code": "EPSG:26918", "proj:transform": grid, "proj:shape": [64, 64],
                            "chunk_shape": [64, 64], "bands": [{"name": "red", "data_type": "uint8", "nodata": 0,

@@ -661,9 +661,39 @@ static void test_file_changes_while_it_is_read(void **state)
     check_changed(50 * KB);
 }
 
+/* What GDAL says about a file must not tell the secrets in its address. */
+static void test_messages_without_secrets(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"/vsisgc/1-ab/https://u:PASSWORD@h/d/a.tif?st=2026-01-01T00:00:00Z&sig=TOKEN: no TIFF",
+         "https://h/d/a.tif: no TIFF"},
+        {"a.tif?sig=TOKEN, band 1: IReadBlock failed at X offset 0",
+         "a.tif, band 1: IReadBlock failed at X offset 0"},
+        {"`/vsisgc/1-ab/https://h/a.tif?sig=TOKEN' not recognized",
+         "`https://h/a.tif' not recognized"},
+        {"a.tif?sig=TOKEN", "a.tif"},
+        {"nothing secret, 1:2", "nothing secret, 1:2"},
+        {"", ""},
+    };
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        CPLError(CE_Failure, CPLE_AppDefined, "%s", cases[i][0]);
+        sgc_remote_last_message(text, sizeof text);
+        assert_string_equal(text, cases[i][1]);
+        char little[8];
+        sgc_remote_last_message(little, sizeof little);
+        assert_true(strlen(little) < sizeof little);
+    }
+    CPLPopErrorHandler();
+    CPLErrorReset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages_without_secrets),
         cmocka_unit_test_setup_teardown(test_stat, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_small_reads_share_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read_across_buffers, set_up, tear_down),
