@@ -302,6 +302,8 @@ static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const s
     if (!patch_meets_batch(b->load, s->patches->step, chunks))
         return SGC_OK;
     const sgc_patch_cost cost = cost_of(b, s, index);
+    if (cost.was_absent && !cost.was_present)
+        return SGC_OK; /* there may be such a patch one day, which is not loaded then */
     if (named)
         SGC_TRY(describe_patch(b, patch, &cost, err));
     *bytes += cost.fetch.bytes;
@@ -439,7 +441,8 @@ static void forget_costs(const sgc_loading *l, sgc_step_patches *patches)
 {
     for (size_t i = 0; i < patches->list.count; i++)
         if (patch_meets_batch(l, patches->step, patch_chunks(l, &patches->list.patches[i])))
-            patches->costs[i] = (sgc_patch_cost){0};
+            patches->costs[i] = (sgc_patch_cost){.was_absent = patches->costs[i].was_absent,
+                                                 .was_present = patches->costs[i].was_present};
 }
 
 /* Commits what is finished and gives up its claims. */

@@ -93,9 +93,12 @@ void sgc_workspace_free(sgc_workspace *w)
 
 /* ---- patches ---- */
 
-static void add_cost(sgc_loading *l, sgc_patch_cost *cost, const sgc_fetch *fetch, double seconds)
+static void add_cost(sgc_loading *l, sgc_patch_cost *cost, const sgc_fetch *fetch, double seconds,
+                     sgc_status status)
 {
     pthread_mutex_lock(&l->mutex);
+    cost->was_present = cost->was_present || status == SGC_OK;
+    cost->was_absent = cost->was_absent || status == SGC_NOT_FOUND;
     cost->fetch.bytes += fetch->bytes;
     if (cost->fetch.etag[0] == '\0')
         memcpy(cost->fetch.etag, fetch->etag, sizeof cost->fetch.etag);
@@ -122,7 +125,7 @@ static sgc_status read_window(sgc_workspace *w, const sgc_patch *patch, sgc_patc
     const sgc_status status =
         l->source->read(l->source, patch, w->bands, w->open_count, sgc_loading_level(l)->factor,
                         window, w->pixels, w->valid, &fetch, &cancel, err);
-    add_cost(l, cost, &fetch, sgc_seconds_since(&start));
+    add_cost(l, cost, &fetch, sgc_seconds_since(&start), status);
     return status;
 }
 

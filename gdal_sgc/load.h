@@ -32,8 +32,10 @@ typedef struct sgc_task {
     bool committed;
 } sgc_task;
 
-/* What a patch has cost since the last commit that names it. */
+/* What is known of a patch, and what it has cost since the last commit that names it. */
 typedef struct sgc_patch_cost {
+    bool was_absent;  /* it was only supposed, or has no such band */
+    bool was_present; /* some of it was read */
     sgc_fetch fetch;
     double seconds;
 } sgc_patch_cost;
