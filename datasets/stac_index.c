@@ -255,18 +255,18 @@ static const char *driver_for(const char *name)
     return NULL;
 }
 
+static bool is_zip(const char *path)
+{
+    const size_t length = strlen(path);
+    return length > 4 && EQUAL(path + length - 4, ".zip");
+}
+
 bool sgc_stac_index_is_readable(const char *name)
 {
     char shown[512];
     sgc_http_redact(name, shown, sizeof shown);
     const char *driver = driver_for(shown);
-    return driver != NULL && GDALGetDriverByName(driver) != NULL;
-}
-
-static bool is_zip(const char *path)
-{
-    const size_t length = strlen(path);
-    return length > 4 && EQUAL(path + length - 4, ".zip");
+    return is_zip(shown) || (driver != NULL && GDALGetDriverByName(driver) != NULL);
 }
 
 /* Finds the file in the archive whose name, with or without directories, is `member`; without

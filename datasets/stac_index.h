@@ -27,7 +27,7 @@ SGC_CHECKED sgc_status sgc_stac_index_load(sgc_http *http, const char *href, con
                                            sgc_error *err);
 void sgc_stac_index_free(sgc_stac_index *index);
 
-/* Whether this GDAL can read a file of such a name. */
+/* Whether this GDAL can read a file of such a name; of a zip, it may. */
 bool sgc_stac_index_is_readable(const char *name);
 
 /* Calls `take` with all items that may meet `rect`, pixels of the grid, and what pixels they may

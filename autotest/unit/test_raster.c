@@ -315,6 +315,27 @@ static void test_nodata_of_every_type(void **state)
     }
 }
 
+/* What the item says counts where neither the definition nor the file says anything. */
+static void test_nodata_of_the_item(void **state)
+{
+    (void)state;
+    double nodata = 17;
+    GDALDatasetH tile = new_tile(GDT_Float32, 1);
+    fill(tile, 1, count_up);
+    patch.nodata = &nodata;
+    check(tile, whole_tile, 1, false, expect_tile_without_17);
+    const double none = NAN;
+    patch.nodata = (double *)&none;
+    check(tile, whole_tile, 1, false, expect_tile);
+    patch.nodata = &nodata;
+    GDALSetRasterNoDataValue(GDALGetRasterBand(tile, 1), 255);
+    check(tile, whole_tile, 1, false, expect_tile);
+    nodata = 255;
+    GDALSetRasterNoDataValue(GDALGetRasterBand(tile, 1), 17);
+    check(tile, whole_tile, 1, false, expect_tile_without_17);
+    GDALClose(tile);
+}
+
 /* -9999 clamped to the range of uint8 would be 0. */
 static void test_nodata_that_no_pixel_can_have(void **state)
 {
@@ -872,6 +893,7 @@ int main(void)
         cmocka_unit_test_setup(test_raster_without_crs_is_in_the_cubes, set_up),
         cmocka_unit_test_setup(test_the_same_crs_in_other_words, set_up),
         cmocka_unit_test_setup(test_nodata_of_every_type, set_up),
+        cmocka_unit_test_setup(test_nodata_of_the_item, set_up),
         cmocka_unit_test_setup(test_nodata_that_no_pixel_can_have, set_up),
         cmocka_unit_test_setup(test_mask_band, set_up),
         cmocka_unit_test_setup(test_alpha, set_up),

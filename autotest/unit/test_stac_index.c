@@ -301,6 +301,7 @@ static void test_missing_driver(void **state)
         GDALDeregisterDriver(driver);
     assert_false(sgc_stac_index_is_readable("Index_32m.parquet"));
     assert_true(sgc_stac_index_is_readable("https://a.example/Index.geojson?key=x"));
+    assert_true(sgc_stac_index_is_readable("https://a.example/Index.zip"));
     http_server_write(&server, "index.parquet", "PAR1", 4);
     assert_int_equal(load("/index.parquet", NULL, "dem_id", &index, &error), SGC_UNSUPPORTED);
     assert_non_null(strstr(error.message, "Parquet"));
