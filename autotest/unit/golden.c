@@ -1,5 +1,6 @@
 #include "autotest/unit/golden.h"
 
+#include "autotest/unit/shared_data.h"
 #include "autotest/unit/store_testing.h"
 
 #include <stdio.h>
@@ -24,12 +25,7 @@ int golden_set_up(void **state)
 {
     (void)state;
     char path[1100];
-    const char *source = getenv("SGC_SOURCE_DIR"), *shared = getenv("SGC_SHARED");
-    if (shared != NULL)
-        snprintf(directory, sizeof directory, "%s/icechunk-repos", shared);
-    else
-        snprintf(directory, sizeof directory, "%s/../shared/icechunk-repos",
-                 source != NULL ? source : ".");
+    snprintf(directory, sizeof directory, "%s", shared_path("icechunk-repos"));
     snprintf(path, sizeof path, "%s/EXPECTED.json", directory);
     FILE *file = fopen(path, "rb");
     if (file == NULL) {

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "autotest/unit/shared_data.h"
 #include "autotest/unit/stac_testing.h"
 
 #include <stdio.h>
@@ -38,22 +39,9 @@ const sgc_definition *stac_definition(const char *crs, const double transform[6]
 
 cJSON *stac_document(const char *path)
 {
-    const char *shared = getenv("SGC_SHARED"), *source = getenv("SGC_SOURCE_DIR");
-    char name[1100];
-    if (shared != NULL)
-        snprintf(name, sizeof name, "%s/data/stac/%s", shared, path);
-    else
-        snprintf(name, sizeof name, "%s/../shared/data/stac/%s", source != NULL ? source : ".",
-                 path);
-    FILE *file = fopen(name, "rb");
-    if (file == NULL)
-        skip();
-    static char text[1 << 20];
-    const size_t size = fread(text, 1, sizeof text, file);
-    fclose(file);
-    cJSON *json = cJSON_ParseWithLength(text, size);
-    assert_non_null(json);
-    return json;
+    char name[256];
+    snprintf(name, sizeof name, "data/stac/%s", path);
+    return shared_json(name);
 }
 
 cJSON *stac_at(cJSON *json, ...)

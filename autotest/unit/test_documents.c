@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autotest/unit/shared_data.h"
 #include "datasets/registry.h"
 #include "gdal_sgc/layout.h"
 
@@ -58,20 +59,9 @@ static cJSON *ours_of(const empty_cube *cube, const char *path)
 /* What the package's development version has written, or skips the test. */
 static cJSON *theirs_of(const char *directory, const char *node)
 {
-    enum { LARGEST = 1 << 16 };
-    static char text[LARGEST];
-    char path[512];
-    const char *shared = getenv("SGC_SHARED");
-    if (shared == NULL)
-        skip();
-    snprintf(path, sizeof path, "%s/data/zarr/%s/%s/zarr.json", shared, directory, node);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    const size_t size = fread(text, 1, LARGEST, file);
-    fclose(file);
-    cJSON *json = cJSON_ParseWithLength(text, size);
-    assert_non_null(json);
-    return json;
+    char name[256];
+    snprintf(name, sizeof name, "data/zarr/%s/%s/zarr.json", directory, node);
+    return shared_json(name);
 }
 
 static void assert_equal_json(const char *path, const cJSON *theirs, const cJSON *ours)

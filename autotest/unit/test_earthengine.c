@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "autotest/unit/earthengine_testing.h"
+#include "autotest/unit/shared_data.h"
 #include "datasets/earthengine.h"
 #include "datasets/registry.h"
 
@@ -35,16 +36,9 @@ static int stop(void **state)
 
 static cJSON *read_example(const char *name)
 {
-    const char *source = getenv("SGC_SOURCE_DIR");
-    char path[512];
-    GByte *data = NULL;
-    snprintf(path, sizeof path, "%s/autotest/data/earthengine/%s", source == NULL ? "." : source,
-             name);
-    assert_true(VSIIngestFile(NULL, path, &data, NULL, -1));
-    cJSON *json = cJSON_Parse((const char *)data);
-    assert_non_null(json);
-    VSIFree(data);
-    return json;
+    char path[256];
+    snprintf(path, sizeof path, "data/earthengine/%s", name);
+    return shared_json(path);
 }
 
 /* As cJSON_Compare(), but numbers must be the same doubles. */
