@@ -104,6 +104,19 @@ def cube(tmp_path):
 
 
 @pytest.fixture
+def open_document(tmp_path, cube):
+    """open_document(definition, OPTION=value, …) opens the test's cube by a definition in a file."""
+
+    def open_cube(definition, **options):
+        path = tmp_path / "definition.json"
+        path.write_text(json.dumps(definition))
+        options = {"DATASET": str(path), "CREATE": "YES", **options}
+        return gdal.OpenEx("SGC:%s" % cube, open_options=["%s=%s" % pair for pair in options.items()])
+
+    return open_cube
+
+
+@pytest.fixture
 def run(tmp_path):
     """run(args, **environment) runs a program with the plugin, in a process of its own."""
 
@@ -120,25 +133,21 @@ def run(tmp_path):
     return run_program
 
 
-class StacServer:
-    """stac_server.py in a process of its own."""
+class LocalServer:
+    """A server of autotest/servers in a process of its own."""
 
-    def __init__(self, stderr, **options):
-        args = [sys.executable, SERVERS / "stac_server.py", "--tiles", TILES]
-        for name, value in options.items():
-            value = ",".join(value) if name in ("only", "indexed") else str(value)
-            args += ["--" + name.replace("_", "-"), value]
-        self.process = subprocess.Popen([str(a) for a in args], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=stderr, text=True)
+    def __init__(self, script, *args, stderr=None):
+        self.process = subprocess.Popen([sys.executable, str(SERVERS / script), *map(str, args)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
         port = re.fullmatch(r"PORT (\d+)\n", self.process.stdout.readline())
-        assert port, "the STAC server did not start: see %s" % stderr.name
-        self.base = "http://127.0.0.1:%s" % port[1]
-        self.url = self.base + "/api/v1/"
+        assert port, "%s did not start" % script
+        self.base = self.url = "http://127.0.0.1:%s" % port[1]
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
-        self.process.stdout.close()
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
+            self.process.wait(timeout=30)
+            self.process.stdout.close()
 
     def _call(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -156,6 +165,38 @@ class StacServer:
     def fault(self, path, **rule):
         """Makes requests for `path` misbehave; http_server.py lists the rules."""
         self._call("/__fault", {"path": path, **rule})
+
+
+class FileServer(LocalServer):
+    """A server of the files of a directory."""
+
+    def __init__(self, directory):
+        super().__init__("http_server.py", directory)
+
+    def paths(self):
+        """What was asked for, each once."""
+        return {entry["path"] for entry in self.log()}
+
+    def bytes_asked(self):
+        """The sum of all ranges that were served."""
+        total = 0
+        for entry in self.log():
+            if entry["status"] == 206:
+                first, last = re.fullmatch(r"bytes=(\d+)-(\d+)", entry["range"]).groups()
+                total += int(last) - int(first) + 1
+        return total
+
+
+class StacServer(LocalServer):
+    """A STAC API of tiles like those of ArcticDEM, with the options of stac_server.py."""
+
+    def __init__(self, stderr, **options):
+        args = ["--tiles", TILES]
+        for name, value in options.items():
+            value = ",".join(value) if name in ("only", "indexed") else str(value)
+            args += ["--" + name.replace("_", "-"), value]
+        super().__init__("stac_server.py", *args, stderr=stderr)
+        self.url = self.base + "/api/v1/"
 
     @staticmethod
     def tile_path(name, asset="dem"):

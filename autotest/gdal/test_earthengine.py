@@ -1,14 +1,11 @@
 """A cube of Earth Engine pixels, filled from a server that plays the service: every pixel, every refusal."""
 import json
-import re
-import subprocess
-import sys
 
 import numpy as np
 from osgeo import gdal
 import pytest
 
-from conftest import SERVERS, StacServer
+from conftest import LocalServer
 import earthengine_server
 from test_processes import root_attributes
 
@@ -66,14 +63,9 @@ def expected_of_year(window, year):
     return np.where(masked, np.nan, values / 8 - 10).astype(np.float32)
 
 
-class EarthEngine(StacServer):
-    """earthengine_server.py in a process of its own."""
-
+class EarthEngine(LocalServer):
     def __init__(self, stderr):
-        self.process = subprocess.Popen([sys.executable, str(SERVERS / "earthengine_server.py")],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        self.base = self.url = "http://127.0.0.1:%s" % re.fullmatch(
-            r"PORT (\d+)\n", self.process.stdout.readline())[1]
+        super().__init__("earthengine_server.py", stderr=stderr)
 
     def bodies(self):
         return [json.loads(e["body"]) for e in self.log() if e["path"] == COMPUTE_PIXELS]

@@ -1,6 +1,4 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
-import json
-
 import numpy as np
 from osgeo import gdal, osr
 import pytest
@@ -48,41 +46,30 @@ def write(tmp_path):
     return write_raster
 
 
-@pytest.fixture
-def open_cube(tmp_path, cube):
-    def open_with(document, **options):
-        path = tmp_path / "any.json"
-        path.write_text(json.dumps(document))
-        options = {"DATASET": str(path), "CREATE": "YES", **options}
-        return gdal.OpenEx("SGC:%s" % cube, open_options=["%s=%s" % pair for pair in options.items()])
-
-    return open_with
-
-
-def test_same_grid(open_cube, write, pixels, read, assert_pixels):
+def test_same_grid(open_document, write, pixels, read, assert_pixels):
     pixels[100:140, 200:300] = -9999
     path = write("a.tif", pixels, nodata=-9999)
     expected = np.where(pixels == -9999, np.float32(np.nan), pixels)
-    assert_pixels(read(open_cube(definition(path)), 0, 0, SIZE, SIZE), expected)
+    assert_pixels(read(open_document(definition(path)), 0, 0, SIZE, SIZE), expected)
     path.unlink()
-    assert_pixels(read(open_cube(definition(path), DOWNLOAD="NO"), 0, 0, SIZE, SIZE), expected)
+    assert_pixels(read(open_document(definition(path), DOWNLOAD="NO"), 0, 0, SIZE, SIZE), expected)
 
 
-def test_many_readers_of_one_file(open_cube, write, pixels, read, assert_pixels):
+def test_many_readers_of_one_file(open_document, write, pixels, read, assert_pixels):
     path = write("a.tif", pixels)
-    dataset = open_cube(definition(path, chunk=32), MAX_REQUESTS="8")
+    dataset = open_document(definition(path, chunk=32), MAX_REQUESTS="8")
     assert_pixels(read(dataset, 0, 0, SIZE, SIZE), pixels)
 
 
-def test_raster_that_covers_a_part(open_cube, write, pixels, read, assert_pixels):
+def test_raster_that_covers_a_part(open_document, write, pixels, read, assert_pixels):
     transform = (GRID[0] + 20000, 100, 0, GRID[3] + 10000, 0, -100)
     path = write("part.tif", pixels, transform)
     expected = np.full((SIZE, SIZE), np.nan, np.float32)
     expected[:400, 200:] = pixels[100:, :300]
-    assert_pixels(read(open_cube(definition(path)), 0, 0, SIZE, SIZE), expected)
+    assert_pixels(read(open_document(definition(path)), 0, 0, SIZE, SIZE), expected)
 
 
-def test_mosaic_of_files(open_cube, write, pixels, tmp_path, read, assert_pixels):
+def test_mosaic_of_files(open_document, write, pixels, tmp_path, read, assert_pixels):
     parts = []
     for i in range(4):
         y, x = 250 * (i // 2), 250 * (i % 2)
@@ -90,12 +77,12 @@ def test_mosaic_of_files(open_cube, write, pixels, tmp_path, read, assert_pixels
         parts.append(str(write("%d.tif" % i, np.ascontiguousarray(pixels[y:y + 250, x:x + 250]), transform)))
     mosaic = gdal.BuildVRT(str(tmp_path / "all.vrt"), parts)
     del mosaic
-    assert_pixels(read(open_cube(definition(tmp_path / "all.vrt")), 0, 0, SIZE, SIZE), pixels)
+    assert_pixels(read(open_document(definition(tmp_path / "all.vrt")), 0, 0, SIZE, SIZE), pixels)
 
 
 @pytest.mark.parametrize("index, factor", [(0, 2), (1, 4), (2, 8)])
-def test_levels(open_cube, write, pixels, read, index, factor):
-    dataset = open_cube(definition(write("a.tif", pixels)))
+def test_levels(open_document, write, pixels, read, index, factor):
+    dataset = open_document(definition(write("a.tif", pixels)))
     overview = dataset.GetRasterBand(1).GetOverview(index)
     size = -(-SIZE // factor)
     assert (overview.XSize, overview.YSize) == (size, size)
@@ -107,13 +94,13 @@ def test_levels(open_cube, write, pixels, read, index, factor):
         np.testing.assert_allclose(read(overview, 0, size - 1, whole // factor, 1)[0], rest, rtol=1e-5)
 
 
-def test_another_resolution(open_cube, write, read):
+def test_another_resolution(open_document, write, read):
     """A plane stays a plane under bilinear resampling."""
     rows, columns = np.meshgrid(np.arange(100), np.arange(100), indexing="ij")
     path = write("coarse.tif", (3 * rows + 2 * columns).astype(np.float32), (GRID[0], 500, 0, GRID[3], 0, -500))
     document = definition(path)
     document["resampling"] = "bilinear"
-    actual = read(open_cube(document), 10, 10, 400, 400)
+    actual = read(open_document(document), 10, 10, 400, 400)
     centre = (np.arange(10, 410) + 0.5) / 5 - 0.5
     np.testing.assert_allclose(actual, 3 * centre[:, None] + 2 * centre[None, :], atol=1e-3)
 
@@ -136,12 +123,12 @@ def check_pixels_under_centres(actual, window, grid, source):
 
 
 @pytest.mark.parametrize("window", [(0, 15880, 700, 600), (178600, 15880, 1400, 600)], ids=["west", "east"])
-def test_across_the_antimeridian(open_cube, shared, read, window):
+def test_across_the_antimeridian(open_document, shared, read, window):
     path = shared("data", "raster", "landsat_cog_antimeridian_100m_utm60n.tif")
     grid = (-180.0, 0.002, 0.0, 84.0, 0.0, -0.002)
     band = {"name": "value", "data_type": "uint16", "nodata": 0}
     document = definition(path, grid, (84000, 180000), "EPSG:4326", 512, band)
-    actual = read(open_cube(document), *window)
+    actual = read(open_document(document), *window)
     assert check_pixels_under_centres(actual, window, grid, gdal.Open(str(path))) > 50000
     assert len(np.unique(actual)) > 4
 
@@ -162,9 +149,9 @@ def whole_world(write, value):
     return write("world.tif", value(lon, lat).astype(np.float32), (-180, 1, 0, 90, 0, -1), 4326)
 
 
-def test_world_around_the_pole(open_cube, write, read):
+def test_world_around_the_pole(open_document, write, read):
     path = whole_world(write, lambda lon, lat: 1000 * np.floor(lat) + np.floor(lon))
-    actual = read(open_cube(definition(path, POLAR, (400, 400))), 0, 0, 400, 400)
+    actual = read(open_document(definition(path, POLAR, (400, 400))), 0, 0, 400, 400)
     x, y = np.meshgrid(np.arange(400) + 0.5, np.arange(400) + 0.5)
     lon, lat = degrees_at(POLAR, x, y)
     sure = (np.abs(lon - np.round(lon)) > 0.05) & (np.abs(lat - np.round(lat)) > 0.05) & (lat < 89)
@@ -173,25 +160,25 @@ def test_world_around_the_pole(open_cube, write, read):
 
 
 @pytest.mark.parametrize("resampling", ["bilinear", "average"])
-def test_level_of_the_world_has_no_seam(open_cube, write, read, resampling):
+def test_level_of_the_world_has_no_seam(open_document, write, read, resampling):
     """Of a smooth surface levels are smooth, also where the raster ends and begins."""
     def surface(lon, lat):
         return 100 * np.cos(np.radians(lon)) * np.cos(np.radians(lat)) + lat
 
     path = whole_world(write, surface)
     band = {"name": "value", "data_type": "float32", "resampling": resampling}
-    dataset = open_cube(definition(path, POLAR, (400, 400), chunk=64, band=band))
+    dataset = open_document(definition(path, POLAR, (400, 400), chunk=64, band=band))
     actual = read(dataset.GetRasterBand(1).GetOverview(2), 0, 0, 50, 50)
     x, y = np.meshgrid((np.arange(50) + 0.5) * 8, (np.arange(50) + 0.5) * 8)
     lon, lat = degrees_at(POLAR, x, y)
     np.testing.assert_allclose(actual[lat < 88], surface(lon, lat)[lat < 88], atol=2)
 
 
-def test_place_where_the_rasters_projection_ends(open_cube, write, read):
+def test_place_where_the_rasters_projection_ends(open_document, write, read):
     """A raster of a UTM zone has nothing on the other side of the Earth, which is no error."""
     path = write("utm.tif", np.full((100, 100), 7, np.float32), (600000, 1000, 0, 7300000, 0, -1000), 32660)
     grid = (-180.0, 0.25, 0.0, 90.0, 0.0, -0.25)
-    actual = read(open_cube(definition(path, grid, (720, 1440), "EPSG:4326")), 0, 0, 1440, 720)
+    actual = read(open_document(definition(path, grid, (720, 1440), "EPSG:4326")), 0, 0, 1440, 720)
     found = np.argwhere(actual == 7)
     assert 10 < len(found) < 200
     assert np.isnan(actual).sum() + len(found) == actual.size
@@ -238,49 +225,49 @@ def array(request, tmp_path):
     return document, values
 
 
-def test_steps_of_an_array(open_cube, array, read, assert_pixels):
+def test_steps_of_an_array(open_document, array, read, assert_pixels):
     document, values = array
     for step, year in enumerate(("2017", "2018", "2019")):
-        assert_pixels(read(open_cube(document, TIME=year), 0, 0, SIDE, SIDE), values[step])
-    several = read(open_cube(document, TIME="2018/2019"), 3, 5, 20, 10)
+        assert_pixels(read(open_document(document, TIME=year), 0, 0, SIDE, SIDE), values[step])
+    several = read(open_document(document, TIME="2018/2019"), 3, 5, 20, 10)
     assert_pixels(several, values[1:, 5:15, 3:23])
 
 
-def test_step_that_the_array_does_not_have(open_cube, array, read):
+def test_step_that_the_array_does_not_have(open_document, array, read):
     document, _ = array
-    assert np.isnan(read(open_cube(document, TIME="2020"), 0, 0, SIDE, SIDE)).all()
+    assert np.isnan(read(open_document(document, TIME="2020"), 0, 0, SIDE, SIDE)).all()
 
 
 # What cannot be
 
-def test_dataset_that_is_not_there(open_cube, tmp_path, read):
+def test_dataset_that_is_not_there(open_document, tmp_path, read):
     with pytest.raises(RuntimeError, match="any: GDAL cannot open its dataset.*nothing.tif"):
-        read(open_cube(definition(tmp_path / "nothing.tif")), 0, 0, 10, 10)
+        read(open_document(definition(tmp_path / "nothing.tif")), 0, 0, 10, 10)
 
 
-def test_secret_in_the_name_of_a_dataset(open_cube, read, config):
+def test_secret_in_the_name_of_a_dataset(open_document, read, config):
     document = definition("/vsimem/{config:MY_SECRET}.tif")
     with pytest.raises(RuntimeError, match="MY_SECRET"):
-        read(open_cube(document), 0, 0, 10, 10)
+        read(open_document(document), 0, 0, 10, 10)
     config(MY_SECRET="s3cret")
     with pytest.raises(RuntimeError, match="cannot open") as error:
-        read(open_cube(document), 0, 0, 10, 10)
+        read(open_document(document), 0, 0, 10, 10)
     assert "s3cret" not in str(error.value)
 
 
-def test_no_cube_is_the_source_of_a_cube(open_cube):
+def test_no_cube_is_the_source_of_a_cube(open_document):
     with pytest.raises(RuntimeError, match="source of a cube"):
-        open_cube(definition("SGC:Demo"))
+        open_document(definition("SGC:Demo"))
 
 
-def test_band_that_the_dataset_does_not_have(open_cube, write, pixels, read):
+def test_band_that_the_dataset_does_not_have(open_document, write, pixels, read):
     band = {"name": "value", "data_type": "float32", "band": 2}
     with pytest.raises(RuntimeError, match="no band 2"):
-        read(open_cube(definition(write("a.tif", pixels), band=band)), 0, 0, 10, 10)
+        read(open_document(definition(write("a.tif", pixels), band=band)), 0, 0, 10, 10)
 
 
-def test_value_that_the_type_cannot_hold(open_cube, write, read):
+def test_value_that_the_type_cannot_hold(open_document, write, read):
     values = np.full((SIZE, SIZE), 300, np.int16)
     band = {"name": "value", "data_type": "uint8", "nodata": 0}
     with pytest.raises(RuntimeError, match="the value 300.*uint8"):
-        read(open_cube(definition(write("a.tif", values), band=band)), 0, 0, 10, 10)
+        read(open_document(definition(write("a.tif", values), band=band)), 0, 0, 10, 10)

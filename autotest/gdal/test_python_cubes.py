@@ -3,15 +3,12 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
-import sys
-import urllib.request
 
 import numpy as np
 from osgeo import gdal
 import pytest
 
-from conftest import ROOT, SERVERS
+from conftest import LocalServer, ROOT
 import demo_formula
 
 RELEASE = ROOT / "autotest" / "data" / "release-0.1.6"
@@ -22,22 +19,9 @@ WHOLE = (0, 0, WIDTH, HEIGHT)
 POSITIONS = 9  # of chunks
 
 
-class ReleaseServer:
+class ReleaseServer(LocalServer):
     def __init__(self, prefix, stderr):
-        args = [sys.executable, str(SERVERS / "release_server.py"), str(RELEASE / "source"), prefix]
-        self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        self.base = "http://127.0.0.1:%d" % int(self.process.stdout.readline().split()[1])
-
-    def close(self):
-        if self.process.stdin.closed:
-            return
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
-        self.process.stdout.close()
-
-    def log(self):
-        with urllib.request.urlopen(self.base + "/__log", timeout=30) as response:
-            return json.load(response)
+        super().__init__("release_server.py", RELEASE / "source", prefix, stderr=stderr)
 
     def files(self):
         return {entry["path"].split("/")[-1] for entry in self.log() if entry["path"].endswith(".tif")}

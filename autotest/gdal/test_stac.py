@@ -11,8 +11,7 @@ from osgeo import gdal, osr
 import pytest
 
 import arcticdem_tiles
-from conftest import TILES
-from file_server import FileServer
+from conftest import FileServer, TILES
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin

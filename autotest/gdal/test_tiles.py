@@ -1,11 +1,9 @@
 """Kind `tiles`: files on a lattice, by a definition file alone, from a local server."""
-import json
-
 import numpy as np
 from osgeo import gdal
 import pytest
 
-from file_server import FileServer
+from conftest import FileServer
 import relief_tiles
 
 QUICK = {"GDAL_HTTP_RETRY_DELAY": "0.01"}
@@ -42,17 +40,6 @@ def server(start_server, tmp_path):
     return start_server(tmp_path / "served")
 
 
-@pytest.fixture
-def open_cube(tmp_path, cube):
-    def open_with(document, **options):
-        file = tmp_path / "relief.json"
-        file.write_text(json.dumps(document))
-        options = {"DATASET": str(file), "CREATE": "YES", **options}
-        return gdal.OpenEx("SGC:%s" % cube, open_options=["%s=%s" % pair for pair in options.items()])
-
-    return open_with
-
-
 AROUND = (740, 760, 100, 100)  # the tiles of SOME, and others around them
 
 
@@ -65,7 +52,7 @@ def tile_path(tile):
     return "/" + relief_tiles.PATH.format(name=relief_tiles.tile_name(tile))
 
 
-def test_relief(open_cube, start_server, tmp_path, read, assert_pixels):
+def test_relief(open_document, start_server, tmp_path, read, assert_pixels):
     window = (400, 500, 500, 500)
     tiles = [(row, column) for row, column in relief_tiles.tiles() if 31 <= row <= 57 and 20 <= column <= 46]
     assert 100 < len(tiles) < 27 * 27
@@ -76,47 +63,47 @@ def test_relief(open_cube, start_server, tmp_path, read, assert_pixels):
     land = source > 0
     np.testing.assert_array_equal(part(expected, window)[part(land, window)], part(source, window)[part(land, window)])
     assert np.isnan(part(expected, window)).any()
-    pixels = read(open_cube(definition(server.url + relief_tiles.TEMPLATE), MAX_REQUESTS="8"), *window)
+    pixels = read(open_document(definition(server.url + relief_tiles.TEMPLATE), MAX_REQUESTS="8"), *window)
     assert_pixels(pixels, part(expected, window))
 
 
-def test_missing_neighbours_are_nodata_and_are_asked_again(open_cube, server, read, assert_pixels):
+def test_missing_neighbours_are_nodata_and_are_asked_again(open_document, server, read, assert_pixels):
     document = definition(server.url + relief_tiles.TEMPLATE)
-    assert_pixels(read(open_cube(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
     missing = {entry["path"] for entry in server.log() if entry["status"] == 404}
     assert tile_path((41, 41)) in missing
     assert {tile_path(tile) for tile in SOME} & missing == set()
     server.reset()
-    assert_pixels(read(open_cube(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
     assert server.log() == []
 
 
-def test_missing_tile_may_be_an_error(open_cube, server, read):
-    dataset = open_cube(definition(server.url + relief_tiles.TEMPLATE, missing="error"))
+def test_missing_tile_may_be_an_error(open_document, server, read):
+    dataset = open_document(definition(server.url + relief_tiles.TEMPLATE, missing="error"))
     with pytest.raises(RuntimeError, match="404"):
         read(dataset, *AROUND)
 
 
 @pytest.mark.parametrize("status", [403, 410])
-def test_statuses_that_mean_missing(open_cube, server, read, config, assert_pixels, status):
+def test_statuses_that_mean_missing(open_document, server, read, config, assert_pixels, status):
     config(**QUICK)
     server.fault(tile_path((40, 41)), status=status)
     document = definition(server.url + relief_tiles.TEMPLATE, missing_status=[status])
     left = [tile for tile in SOME if tile != (40, 41)]
-    assert_pixels(read(open_cube(document), *AROUND), part(relief_tiles.cube(left), AROUND))
+    assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(left), AROUND))
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_refused_tile_is_never_nodata(open_cube, server, read, config, status):
+def test_refused_tile_is_never_nodata(open_document, server, read, config, status):
     config(**QUICK)
     server.fault(tile_path((40, 41)), status=status)
     with pytest.raises(RuntimeError, match=str(status)) as error:
-        read(open_cube(definition(server.url + relief_tiles.TEMPLATE)), *AROUND)
+        read(open_document(definition(server.url + relief_tiles.TEMPLATE)), *AROUND)
     assert "40_41" in str(error.value)
 
 
-def test_levels(open_cube, server, read, assert_pixels):
-    dataset = open_cube(definition(server.url + relief_tiles.TEMPLATE))
+def test_levels(open_document, server, read, assert_pixels):
+    dataset = open_document(definition(server.url + relief_tiles.TEMPLATE))
     band = dataset.GetRasterBand(1)
     for index, factor in ((0, 2), (1, 4), (2, 8)):
         overview = band.GetOverview(index)
@@ -129,52 +116,52 @@ def test_levels(open_cube, server, read, assert_pixels):
         np.testing.assert_allclose(pixels, expected, rtol=1e-6, atol=1e-4)
 
 
-def test_source_url_replaces_the_host(open_cube, server, start_server, tmp_path, read, assert_pixels):
+def test_source_url_replaces_the_host(open_document, server, start_server, tmp_path, read, assert_pixels):
     relief_tiles.write(tmp_path / "mirror" / "deep" / "copy", SOME)
     mirror = start_server(tmp_path / "mirror")
     document = definition(server.url + relief_tiles.TEMPLATE)
-    dataset = open_cube(document, SOURCE_URL=mirror.url + "/deep/copy/")
+    dataset = open_document(document, SOURCE_URL=mirror.url + "/deep/copy/")
     assert_pixels(read(dataset, *AROUND), part(relief_tiles.cube(SOME), AROUND))
     assert server.log() == []
     assert "/deep/copy" + tile_path((40, 40)) in mirror.paths()
 
 
-def test_headers_go_to_the_endpoint_and_to_no_mirror(open_cube, server, start_server, tmp_path, read, config):
+def test_headers_go_to_the_endpoint_and_to_no_mirror(open_document, server, start_server, tmp_path, read, config):
     config(MY_SECRET="s3cret")
     document = definition(server.url + relief_tiles.TEMPLATE, headers={"X-Api-Key": "{config:MY_SECRET}"})
-    read(open_cube(document), *AROUND)
+    read(open_document(document), *AROUND)
     assert {entry["headers"].get("X-Api-Key") for entry in server.log()} == {"s3cret"}
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_headers_and_source_url(open_cube, server, read, config, trusted):
+def test_headers_and_source_url(open_document, server, read, config, trusted):
     config(MY_SECRET="s3cret", SGC_TRUSTED_HOSTS="127.0.0.1" if trusted else "other.example")
     document = definition("https://service.example" + relief_tiles.TEMPLATE,
                           headers={"X-Api-Key": "{config:MY_SECRET}"})
-    read(open_cube(document, SOURCE_URL=server.url), *AROUND)
+    read(open_document(document, SOURCE_URL=server.url), *AROUND)
     assert {entry["headers"].get("X-Api-Key") for entry in server.log()} == {"s3cret" if trusted else None}
 
 
-def test_secret_in_the_query(open_cube, server, read, config, cube, assert_pixels):
+def test_secret_in_the_query(open_document, server, read, config, cube, assert_pixels):
     document = definition(server.url + relief_tiles.TEMPLATE + "?key={config:MY_SECRET}")
     with pytest.raises(RuntimeError, match="MY_SECRET"):
-        read(open_cube(document), *AROUND)
+        read(open_document(document), *AROUND)
     config(MY_SECRET="s3cret")
-    assert_pixels(read(open_cube(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
     assert all(path.endswith("?key=s3cret") for path in server.paths())
     server.fault(tile_path((60, 40)), status=403)
     with pytest.raises(RuntimeError, match="403") as error:
-        read(open_cube(document), 760, 380, 100, 100)
+        read(open_document(document), 760, 380, 100, 100)
     assert "s3cret" not in str(error.value)
 
 
-def test_files_fetched_whole(open_cube, server, read, assert_pixels):
+def test_files_fetched_whole(open_document, server, read, assert_pixels):
     document = definition(server.url + relief_tiles.TEMPLATE, access="whole")
-    assert_pixels(read(open_cube(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
     assert {entry["range"] for entry in server.log()} == {None}
 
 
-def test_lattice_in_another_crs(open_cube, start_server, tmp_path, read, assert_pixels):
+def test_lattice_in_another_crs(open_document, start_server, tmp_path, read, assert_pixels):
     """Tiles of one degree in EPSG:4326: each pixel of the cube is the source's under its centre."""
     step, pixel = 1, 0.02
     side = round(step / pixel)
@@ -194,7 +181,7 @@ def test_lattice_in_another_crs(open_cube, start_server, tmp_path, read, assert_
     document = definition(server.url + "/{y_min|NS02}{x_min|EW003}.tif", buffer=0,
                           tile={"origin": [-180, -90], "size": [1, 1]}, **{"proj:code": "EPSG:4326"})
     window = (790, 1120, 16, 24)
-    pixels = read(open_cube(document), *window)
+    pixels = read(open_document(document), *window)
 
     from osgeo import osr
     polar, degrees = osr.SpatialReference(), osr.SpatialReference()
@@ -234,11 +221,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("change, words", REFUSED.values(), ids=REFUSED.keys())
-def test_refused_definitions(open_cube, change, words):
+def test_refused_definitions(open_document, change, words):
     document = definition("https://h.example" + relief_tiles.TEMPLATE)
     document["source"].update(change)
     with pytest.raises(RuntimeError, match=words) as error:
-        open_cube(document)
+        open_document(document)
     assert "PASSWORD" not in str(error.value)
 
 
@@ -267,20 +254,20 @@ def worldcover(shared, start_server, tmp_path):
     return server, document, gdal.Open(str(source))
 
 
-def test_worldcover_at_the_edge_of_its_tile(open_cube, worldcover, read, assert_pixels):
+def test_worldcover_at_the_edge_of_its_tile(open_document, worldcover, read, assert_pixels):
     server, document, source = worldcover
     window = (COLUMN + 6000, ROW + SIDE - 300, 400, 500)
     expected = np.zeros((500, 400), np.uint8)
     expected[:300] = source.ReadAsArray(6000, SIDE - 300, 400, 300)
     assert len(np.unique(expected)) > 2
-    assert_pixels(read(open_cube(document), *window), expected)
+    assert_pixels(read(open_document(document), *window), expected)
     assert server.paths() == {"/v200/2021/map/" + WORLDCOVER, "/v200/2021/map/" + WORLDCOVER.replace("N00", "S03")}
     assert server.bytes_asked() < 600000  # of 2.5 MB
 
 
-def test_worldcover_level(open_cube, worldcover, read):
+def test_worldcover_level(open_document, worldcover, read):
     server, document, source = worldcover
-    dataset = open_cube(document)
+    dataset = open_document(document)
     overview = dataset.GetRasterBand(1).GetOverview(6)
     factor = 128
     assert overview.XSize == 4320000 // factor
