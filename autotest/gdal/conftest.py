@@ -234,6 +234,17 @@ def stac_server(start_stac_server):
     return start_stac_server()
 
 
+@pytest.fixture
+def searching(tmp_path):
+    """The definition of ArcticDEM32m without its lattice: then tiles are found by searches."""
+    text = json.loads((ROOT / "datasets" / "definitions" / "ArcticDEM32m.json").read_text())
+    for key in ("tile", "id", "buffer"):
+        del text["source"][key]
+    file = tmp_path / "searching.json"
+    file.write_text(json.dumps(text))
+    return file
+
+
 @pytest.fixture(scope="session")
 def read():
     """read(dataset or band, xoff, yoff, xsize, ysize, …) as an array of its own type.

@@ -9,7 +9,6 @@ from osgeo import gdal
 import pytest
 
 import arcticdem_tiles
-from conftest import ROOT
 
 # The chunks (12, 28) and (13, 28) meet the eight tiles 65_33 to 68_34. Two of them do not exist here,
 # and all around are tiles that must not be asked for.
@@ -53,17 +52,6 @@ def open_cube(cube, server):
         return gdal.OpenEx(connection(cube), open_options=["%s=%s" % pair for pair in options.items()])
 
     return open_with
-
-
-@pytest.fixture
-def searching(tmp_path):
-    """The definition without its lattice: then tiles are found by searches."""
-    text = json.loads((ROOT / "datasets" / "definitions" / "ArcticDEM32m.json").read_text())
-    for key in ("tile", "id", "buffer"):
-        del text["source"][key]
-    file = tmp_path / "searching.json"
-    file.write_text(json.dumps(text))
-    return file
 
 
 @pytest.fixture

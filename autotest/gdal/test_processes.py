@@ -250,11 +250,12 @@ def test_claims_of_a_killed_process_block_nobody(cube, slow_server, start_reader
     assert_pixels(read(gdal.Open(arctic(cube, slow_server)), *SOUTH_WEST), arctic_dem(SOUTH_WEST))
 
 
-def test_waiting_process_takes_over_from_a_killed_one(cube, slow_server, start_reader, assert_pixels):
-    owner = start_reader(arctic(cube, slow_server), SOUTH_WEST)
+def test_waiting_process_takes_over_from_a_killed_one(searching, cube, slow_server, start_reader, assert_pixels):
+    name = arctic(cube, slow_server).replace("dataset=ArcticDEM32m", "dataset=%s" % searching)
+    owner = start_reader(name, SOUTH_WEST)
     owner.go()
     wait_for(lambda: is_claimed(cube))
-    waiter = start_reader(arctic(cube, slow_server), SOUTH_WEST)
+    waiter = start_reader(name, SOUTH_WEST)
     searches = len(slow_server.search_requests())
     waiter.go()
     wait_for(lambda: len(slow_server.search_requests()) > searches or waiter.process.poll() is not None)
