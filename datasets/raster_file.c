@@ -463,8 +463,12 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     SGC_TRY(status);
     status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
     /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
-    if (status == SGC_CORRUPT)
+    if (status == SGC_CORRUPT) {
         status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
+        if (status == SGC_NOT_FOUND)
+            status = sgc_fail(err, SGC_NETWORK, "patch %s: its file went away while it was read",
+                              window->patch->id);
+    }
     free(path);
     return status;
 }

@@ -363,8 +363,9 @@ static sgc_status fetch_checked(remote_file *file, uint64_t offset, size_t size,
     const sgc_status status = fetch(file->files, head->url, offset, offset + size - 1, part, err);
     if (status == SGC_OK && is_same_version(part, &head->response) && part->size == size)
         return SGC_OK;
-    /* SGC_INVALID: the file has become so short that the range lies beyond its end. */
-    if (status != SGC_OK && status != SGC_INVALID)
+    /* SGC_INVALID: the file has become so short that the range lies beyond its end. A part that is
+     * not found does not mean that there is no such file: its head was. */
+    if (status != SGC_OK && status != SGC_INVALID && status != SGC_NOT_FOUND)
         return status;
     if (status == SGC_OK)
         sgc_http_response_clear(part);

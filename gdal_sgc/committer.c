@@ -253,7 +253,7 @@ static bool all_complete(const batch *b, const step_batch *s, sgc_rect chunks)
     for (size_t band = 0; band < sgc_loading_bands(b->load); band++)
         for (int64_t r = chunks.y; r < chunks.y + chunks.height; r++)
             for (int64_t c = chunks.x; c < chunks.x + chunks.width; c++)
-                if (*flag_at(s, band, r, c) == 0)
+                if (!sgc_flag_is_complete(*flag_at(s, band, r, c)))
                     return false;
     return true;
 }

@@ -29,6 +29,8 @@ void sgc_cube_unref(sgc_cube *cube);
 /* All borrow from the cube. */
 const sgc_definition *sgc_cube_definition(const sgc_cube *cube);
 const char *sgc_cube_place(const sgc_cube *cube);
+/* False where the cube cannot be loaded further, whatever the user allows. */
+bool sgc_cube_can_load(const sgc_cube *cube);
 size_t sgc_cube_level_count(const sgc_cube *cube);
 const sgc_level *sgc_cube_level(const sgc_cube *cube, size_t level);
 
@@ -113,6 +115,11 @@ SGC_CHECKED sgc_status sgc_connection_open_repository(const sgc_connection *conn
 SGC_CHECKED sgc_status sgc_connection_resolve(const sgc_connection *connection,
                                               sgc_repository *repository, sgc_object_id *id,
                                               sgc_error *err);
+
+/* Makes the chunks of `branch` missing that are complete only for now, so that the next read asks
+ * for them again, and says how many they were, each channel counted. */
+SGC_CHECKED sgc_status sgc_repository_recheck(sgc_repository *repository, const char *branch,
+                                              size_t *count, sgc_error *err);
 
 SGC_END_C
 

@@ -13,6 +13,18 @@
 
 SGC_BEGIN_C
 
+/* What `complete` says about a chunk besides 0, which is nothing (architecture 6.3). */
+enum {
+    SGC_COMPLETE = 1,
+    SGC_COMPLETE_FOR_NOW = 2, /* a patch or an asset was missing that may come, or the step runs */
+    SGC_ASK_AGAIN = 3,        /* was for now; the user wants the source to be asked again */
+};
+
+static inline bool sgc_flag_is_complete(uint8_t flag)
+{
+    return flag != 0 && flag != SGC_ASK_AGAIN;
+}
+
 struct sgc_cube {
     /* Set at creation of the handle, never changed. */
     char *key;

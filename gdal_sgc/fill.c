@@ -205,6 +205,7 @@ static sgc_status begin_with_stored(const sgc_loading *l, const sgc_task *t, sgc
     if (flag != 0)
         return SGC_OK;
     SGC_TRY(sgc_view_find_chunk(t->view, l->level, plane->band, t->at, &ref, &keep, err));
+    plane->has_listed = l->cube->definition->time.count == 0 || ref.kind != SGC_CHUNK_NONE;
     sgc_status status = SGC_OK;
     if (ref.kind != SGC_CHUNK_NONE) {
         const sgc_array_metadata *m = metadata_of(l, t->view, plane->band);
@@ -222,7 +223,7 @@ static sgc_status begin_plane(const sgc_loading *l, const sgc_task *t, size_t ba
     const sgc_level *level = sgc_loading_level(l);
     sgc_canvas *canvas = &plane->canvas;
     plane->band = band;
-    plane->absent = plane->changed = false;
+    plane->absent = plane->changed = plane->has_listed = false;
     canvas->rect = sgc_level_chunk_rect(level, t->at.row, t->at.column);
     canvas->stride = level->chunk_width;
     canvas->type = l->cube->definition->bands[band].type;
@@ -262,10 +263,14 @@ static sgc_status is_loaded(const sgc_loading *l, const sgc_view *view, const sg
 static sgc_status apply_patches(sgc_workspace *w, const sgc_task *t, size_t count, sgc_error *err)
 {
     const sgc_step_patches *patches = sgc_loading_patches(w->load, (size_t)t->at.step);
+    size_t listed_count = 0;
+    for (size_t i = 0; i < count; i++)
+        listed_count += w->planes[i].has_listed;
     for (size_t i = 0; i < patches->list.count; i++) {
         const sgc_patch *patch = &patches->list.patches[i];
-        bool loaded;
-        SGC_TRY(is_loaded(w->load, t->view, patch, &loaded, err));
+        bool loaded = false;
+        if (listed_count == count)
+            SGC_TRY(is_loaded(w->load, t->view, patch, &loaded, err));
         if (!loaded)
             SGC_TRY(apply_patch(w, patch, &patches->costs[i], count, err));
     }

@@ -10,13 +10,6 @@
 
 SGC_BEGIN_C
 
-/* What `complete` says about a chunk besides 0 (architecture 6.3). */
-enum {
-    SGC_COMPLETE = 1,
-    SGC_COMPLETE_FOR_NOW =
-        2, /* an asset was missing that may come, or the time step has not ended */
-};
-
 /* A position and what became of it. A worker owns it until `done`, the committer afterwards.
  */
 typedef struct sgc_task {
@@ -105,8 +98,9 @@ typedef struct sgc_plane {
     sgc_canvas canvas;
     uint8_t *window; /* of one patch */
     uint8_t *window_valid;
-    bool absent;  /* a patch has no such band */
-    bool changed; /* a patch was applied */
+    bool absent;     /* a patch has no such band */
+    bool changed;    /* a patch was applied */
+    bool has_listed; /* what is listed as loaded is in what was stored */
 } sgc_plane;
 
 /* What one worker works with, allocated once. */

@@ -26,6 +26,8 @@ static const char usage[] =
     "                                             so old: no load may have begun before WHEN\n"
     "       sgc copy NAME PLACE                   copy the newest state to an empty directory\n"
     "       sgc tag NAME TAG                      give the newest state a name, for ever\n"
+    "       sgc recheck NAME                      ask again, at the next read, for what was not\n"
+    "                                             there when it was loaded\n"
     "       sgc datasets                          what can be asked for by name\n"
     "       sgc --version\n"
     "NAME is what GDAL programs take, like SGC:Demo or SGC:./cube; WHEN is a time like 2026-03-01\n"
@@ -174,6 +176,16 @@ static sgc_status tag(context *c, sgc_error *err)
     return sgc_repository_create_ref(c->repository, SGC_REF_TAG, c->arguments->values[2], &id, err);
 }
 
+static sgc_status recheck(context *c, sgc_error *err)
+{
+    size_t count;
+    if (c->connection->ref_choice != SGC_CHOOSE_BRANCH)
+        return sgc_fail(err, SGC_INVALID, "only a branch can be changed");
+    SGC_TRY(sgc_repository_recheck(c->repository, c->connection->ref, &count, err));
+    printf("%zu chunk%s will be asked for again\n", count, plural(count));
+    return SGC_OK;
+}
+
 /* ---- datasets ---- */
 
 static sgc_status list_datasets(context *c, sgc_error *err)
@@ -196,13 +208,10 @@ static const struct command {
     int values; /* with the command itself */
     bool takes_older_than, takes_chunks;
 } commands[] = {
-    {"log", print_log, 2, false, false},
-    {"verify", verify, 2, false, true},
-    {"expire", expire, 2, true, false},
-    {"gc", collect, 2, true, false},
-    {"copy", copy, 3, false, false},
-    {"tag", tag, 3, false, false},
-    {"datasets", list_datasets, 1, false, false},
+    {"log", print_log, 2, false, false},   {"verify", verify, 2, false, true},
+    {"expire", expire, 2, true, false},    {"gc", collect, 2, true, false},
+    {"copy", copy, 3, false, false},       {"tag", tag, 3, false, false},
+    {"recheck", recheck, 2, false, false}, {"datasets", list_datasets, 1, false, false},
 };
 
 static const struct command *find_command(const char *name)
@@ -254,7 +263,7 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
     if (command->values == 1)
         return command->run(&c, err);
     if (strncmp(name, SGC_PREFIX, strlen(SGC_PREFIX)) != 0)
-        return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with %s: write it %s%s", name,
+        return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with \"%s\": write it %s%s", name,
                         SGC_PREFIX, SGC_PREFIX, name);
     SGC_TRY(sgc_connection_parse(name, NULL, &c.connection, err));
     sgc_status status = sgc_connection_open_repository(c.connection, &c.repository, err);

@@ -334,13 +334,15 @@ static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, siz
     const bool may_be_listed = level == 0 && view != NULL && cube->source->finds_alone;
     SGC_TRY(sgc_view_read_flags(view, level, unit, bands, chunks, flags, err));
     for (size_t i = 0; i < per_band; i++) {
-        bool complete = true;
-        for (size_t b = 0; b < bands; b++)
-            complete = complete && flags[b * per_band + i] != 0;
+        bool complete = true, is_ours = false;
+        for (size_t b = 0; b < bands; b++) {
+            complete = complete && sgc_flag_is_complete(flags[b * per_band + i]);
+            is_ours = is_ours || flags[b * per_band + i] != 0;
+        }
         const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
                                  (int32_t)(chunks.x + (int64_t)i % chunks.width),
                                  (int32_t)unit.step, (int32_t)unit.band};
-        if (!complete && may_be_listed)
+        if (!complete && !is_ours && may_be_listed)
             SGC_TRY(is_stored_and_listed(view, at, &complete, err));
         if (!complete)
             SGC_TRY(add_position(list, at, err));

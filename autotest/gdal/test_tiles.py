@@ -52,6 +52,65 @@ def tile_path(tile):
     return "/" + relief_tiles.PATH.format(name=relief_tiles.tile_name(tile))
 
 
+def test_recheck(open_document, server, tmp_path, cube, read, run, assert_pixels):
+    """A tile that comes later is seen once the cube is told to ask again; nothing else changes."""
+    raster = open_document(definition(server.url + relief_tiles.TEMPLATE))
+    assert_pixels(read(raster, *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    more = SOME + [(41, 41), (41, 39)]
+    relief_tiles.write(tmp_path / "served", more)
+    server.reset()
+    assert_pixels(read(raster, *AROUND), part(relief_tiles.cube(SOME), AROUND))
+    assert server.log() == []
+    assert run(["sgc", "recheck", "SGC:%s" % cube]).stdout == "4 chunks will be asked for again\n"
+    raster = open_document(definition(server.url + relief_tiles.TEMPLATE))
+    assert_pixels(read(raster, *AROUND), part(relief_tiles.cube(more), AROUND))
+    assert server.log()
+    run(["sgc", "recheck", "SGC:%s" % cube])
+    assert "no defects" in run(["sgc", "verify", "SGC:%s" % cube, "--chunks"]).stdout
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_lost_part_of_a_tile_is_fetched_again(open_document, start_server, tmp_path, read, status):
+    """Only what cannot be opened is no tile."""
+    side, served = 1000, tmp_path / "served"
+    served.mkdir()
+    tile = gdal.GetDriverByName("GTiff").Create(str(served / "1_1.tif"), side, side, 1, gdal.GDT_Byte, ["TILED=YES"])
+    tile.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    tile.GetRasterBand(1).Fill(7)
+    del tile
+    server = start_server(served)
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "seven", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [500, 500],
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + "/{col}_{row}.tif", "missing_status": [403],
+                   "tile": {"origin": [0, 0], "size": [10 * side, 10 * side]}}}
+    server.fault("/1_1.tif", status=status, skip=2, times=1)
+    assert (read(open_document(document, MAX_REQUESTS="1"), 0, 0, side, side) == 7).all()
+
+
+def test_steps_do_not_share_what_is_loaded(open_document, start_server, tmp_path, read):
+    """Even if their tiles have the same names."""
+    for month in 1, 2, 3:
+        directory = tmp_path / "months" / str(month)
+        directory.mkdir(parents=True)
+        with_value = gdal.GetDriverByName("GTiff").Create(str(directory / "1_1.tif"), 40, 40)
+        with_value.SetGeoTransform((0, 10, 0, 400, 0, -10))
+        with_value.GetRasterBand(1).Fill(month)
+        del with_value
+    server = start_server(tmp_path / "months")
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "months", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 400], "proj:shape": [40, 40], "chunk_shape": [40, 40],
+        "time": {"start": "2020-01-01", "end": "2020-03-01", "step": "P1M"},
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + "/{t_month}/{col}_{row}.tif", "id": "{t_year}_{col}_{row}",
+                   "tile": {"origin": [0, 0], "size": [400, 400]}}}
+    for month in 1, 2, 3:
+        raster = open_document(document, TIME="2020-%02d" % month)
+        assert (read(raster, 0, 0, 40, 40) == month).all()
+
+
 def test_relief(open_document, start_server, tmp_path, read, assert_pixels):
     window = (400, 500, 500, 500)
     tiles = [(row, column) for row, column in relief_tiles.tiles() if 31 <= row <= 57 and 20 <= column <= 46]
@@ -67,7 +126,7 @@ def test_relief(open_document, start_server, tmp_path, read, assert_pixels):
     assert_pixels(pixels, part(expected, window))
 
 
-def test_missing_neighbours_are_nodata_and_are_asked_again(open_document, server, read, assert_pixels):
+def test_missing_neighbours_are_nodata_and_are_asked_for_once(open_document, server, read, assert_pixels):
     document = definition(server.url + relief_tiles.TEMPLATE)
     assert_pixels(read(open_document(document), *AROUND), part(relief_tiles.cube(SOME), AROUND))
     missing = {entry["path"] for entry in server.log() if entry["status"] == 404}

@@ -21,7 +21,7 @@ A fault holds one or more of
     "ignore_range": true   answer 200 with the whole file
     "chunked": true        do not tell the size
 
-Without "times" a fault lasts. Other servers subclass RangeFileHandler, extend serve() and hand
+With "skip": n it begins after n good answers; without "times" it lasts. Other servers subclass RangeFileHandler, extend serve() and hand
 their class to RangeFileServer.
 """
 
@@ -54,6 +54,9 @@ class FaultTable:
         with self._lock:
             for fault in self._faults:
                 if fault["path"] != path:
+                    continue
+                if fault.get("skip", 0) > 0:
+                    fault["skip"] -= 1
                     continue
                 if "times" in fault:
                     fault["times"] -= 1
