@@ -75,7 +75,7 @@ static bool bands_differ(const sgc_definition *a, const sgc_definition *b,
     return false;
 }
 
-/* A growing axis moves the end of what was its last interval. */
+/* Steps may be added; those that are there keep what they hold. */
 static bool times_differ(const sgc_time_axis *theirs, const sgc_time_axis *mine)
 {
     if (mine->count != theirs->count && !(theirs->is_growable && mine->count > theirs->count))
@@ -83,8 +83,7 @@ static bool times_differ(const sgc_time_axis *theirs, const sgc_time_axis *mine)
     if ((mine->count > 0) != (theirs->count > 0) || mine->is_instant != theirs->is_instant)
         return true;
     for (size_t i = 0; i < theirs->count; i++)
-        if (mine->starts[i] != theirs->starts[i] ||
-            (i + 1 < theirs->count && mine->ends[i] != theirs->ends[i]))
+        if (mine->starts[i] != theirs->starts[i] || mine->ends[i] != theirs->ends[i])
             return true;
     return false;
 }

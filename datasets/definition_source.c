@@ -158,6 +158,17 @@ static sgc_status check_open_options(const cJSON *item, const sgc_place *at, sgc
                 : sgc_fail_at(at, SGC_INVALID, err, "must be a list of texts like \"NAME=VALUE\"");
 }
 
+/* A URL of one file, in which nothing stands but secrets, and those only in the query. */
+static sgc_status check_file_url(const cJSON *item, const sgc_place *at, sgc_error *err)
+{
+    unsigned used = 0;
+    sgc_error reason;
+    SGC_TRY(check_url(item, at, err));
+    if (sgc_template_check(item->valuestring, &used, &reason) != SGC_OK)
+        return sgc_fail_at(at, SGC_INVALID, err, "%s", reason.message);
+    return used == 0 ? SGC_OK : sgc_fail_at(at, SGC_INVALID, err, "has no fields to be filled");
+}
+
 static sgc_status check_index(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
     static const char *const keys[] = {"href", "member", "id_column", NULL};
@@ -169,7 +180,7 @@ static sgc_status check_index(const cJSON *item, const sgc_place *at, sgc_error 
         if (value == NULL && i == 0)
             return sgc_fail_at(&here, SGC_INVALID, err, "required");
         if (value != NULL)
-            SGC_TRY(i == 0 ? check_url(value, &here, err) : check_text(value, &here, err));
+            SGC_TRY(i == 0 ? check_file_url(value, &here, err) : check_text(value, &here, err));
     }
     return SGC_OK;
 }

@@ -104,7 +104,7 @@ static sgc_status find_coordinate(GDALMDArrayH variable, size_t count, int64_t t
         return sgc_fail_memory(err, count * sizeof *coordinates, "times");
     const bool good = read_coordinates(variable, count, coordinates);
     size_t i = 0;
-    while (good && i < count && fabs(seconds_of(&units, coordinates[i]) - (double)time) > 0.5)
+    while (good && i < count && !(fabs(seconds_of(&units, coordinates[i]) - (double)time) <= 0.5))
         i++;
     free(coordinates);
     *index = i;

@@ -331,6 +331,7 @@ static sgc_status ask_as_user(const sgc_google_credentials *c, sgc_http *http,
         .body_size = (size_t)length,
         .max_size = LARGEST_FILE,
         .answered = &answered,
+        .stays = true,
     };
     const sgc_status status = ask(http, &request, cancel, out, err);
     free(form);

@@ -322,6 +322,8 @@ static CURLcode apply_policy(const sgc_http *http, CURL *easy)
 
 static CURLcode apply_method(CURL *easy, const sgc_http_request *request)
 {
+    if (request->stays)
+        SET(CURLOPT_FOLLOWLOCATION, 0L);
     const bool is_head = strcmp(request->method, "HEAD") == 0;
     if (is_head)
         SET(CURLOPT_NOBODY, 1L);
@@ -604,7 +606,7 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
         SGC_TRY(accept_whole(try, &total_size, err));
     else if (status == 304 && try->request->known_etag != NULL)
         total_size = 0;
-    else if (status / 100 == 3 && !curl_follows(try->http))
+    else if (status / 100 == 3 && !curl_follows(try->http) && !try->request->stays)
         return note_redirect(try, status, err);
     else
         return fail_status(try, status, err);

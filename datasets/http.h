@@ -51,6 +51,7 @@ typedef struct sgc_http_request {
     uint64_t range_first, range_last;
     size_t max_size;        /* a larger body is SGC_CORRUPT; 0 means 1 GiB */
     const char *known_etag; /* of a copy at hand: the answer may be 304, without body; or NULL */
+    bool stays;             /* a redirection is a failure: the body is secret */
     int *answered; /* gets the status of the last answer, also of a refusal; 0 when there was none.
                       May be NULL */
 } sgc_http_request;

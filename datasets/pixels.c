@@ -86,6 +86,20 @@ void sgc_pixels_mark(GDALDataType type, const void *pixels, size_t count, sgc_no
         mark_others(type, pixels, count, nodata, valid);
 }
 
+void sgc_pixels_clamp(GDALDataType type, void *pixels, size_t count, GDALDataType range,
+                      sgc_nodata except)
+{
+    const double ends[] = {(double)smallest(range), (double)largest(range)};
+    const int size = GDALGetDataTypeSizeBytes(type);
+    for (size_t i = 0; i < count; i++) {
+        double value;
+        char *pixel = (char *)pixels + i * (size_t)size;
+        GDALCopyWords(pixel, type, 0, &value, GDT_Float64, 0, 1);
+        if ((value < ends[0] || value > ends[1]) && !(except.exists && value == except.value))
+            GDALCopyWords(&ends[value > ends[1]], GDT_Float64, 0, pixel, type, 0, 1);
+    }
+}
+
 /* True when all valid values of a part arrived well. */
 static bool check_part(GDALDataType from_type, const void *from, GDALDataType to_type,
                        const void *to, int count, const uint8_t *valid, double tolerance,

@@ -24,6 +24,10 @@ bool sgc_nodata_fits(sgc_nodata nodata, GDALDataType type);
 void sgc_pixels_mark(GDALDataType type, const void *pixels, size_t count, sgc_nodata nodata,
                      uint8_t *valid);
 
+/* Moves values beyond the range of the integer type `range` to its ends; not NaN, nor `except`. */
+void sgc_pixels_clamp(GDALDataType type, void *pixels, size_t count, GDALDataType range,
+                      sgc_nodata except);
+
 /* Makes pixels of `to` of those of `from`, which must not overlap. Floating point numbers are
  * rounded to the nearest of the type. *bad is the first valid value that `to` cannot hold within
  * `tolerance` (integers only), and then the result is false. */

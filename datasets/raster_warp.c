@@ -277,9 +277,13 @@ static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, 
     return good;
 }
 
-static sgc_status take_rows(GDALDatasetH from, const sgc_raster_window *w, working_type work,
-                            void *pixels, uint8_t *valid, sgc_error *err)
+static sgc_status take_rows(const sgc_raster_place *p, GDALDatasetH from,
+                            const sgc_raster_window *w, working_type work, void *pixels,
+                            uint8_t *valid, sgc_error *err)
 {
+    const sgc_nodata none = {!isnan(work.none), work.none};
+    const bool overshoots =
+        resampling_of(w) == SGC_RESAMPLE_CUBIC && !GDALDataTypeIsFloating(p->type);
     const size_t width = (size_t)w->rect.width;
     const size_t item = (size_t)GDALGetDataTypeSizeBytes(w->definition->bands[w->band].type);
     void *row = VSIMalloc2(width, (size_t)GDALGetDataTypeSizeBytes(work.type));
@@ -289,9 +293,10 @@ static sgc_status take_rows(GDALDatasetH from, const sgc_raster_window *w, worki
         if (GDALRasterIO(GDALGetRasterBand(from, 1), GF_Read, 0, (int)j, (int)width, 1, row,
                          (int)width, 1, work.type, 0, 0) != CE_None)
             status = fail_warp(w, err);
-        else
-            status = sgc_raster_put_row(w, work.type, row, width,
-                                        (sgc_nodata){!isnan(work.none), work.none}, 0.5,
+        if (status == SGC_OK && overshoots)
+            sgc_pixels_clamp(work.type, row, width, p->type, none);
+        if (status == SGC_OK)
+            status = sgc_raster_put_row(w, work.type, row, width, none, 0.5,
                                         (char *)pixels + at * item, valid + at, err);
     }
     VSIFree(row);
@@ -352,7 +357,7 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
     sgc_status status = window != NULL && warp(view, window, resampling_of(w),
                                                choose_overview(p, &proportions), work)
-                            ? take_rows(window, w, work, pixels, valid, err)
+                            ? take_rows(p, window, w, work, pixels, valid, err)
                             : fail_warp(w, err);
     GDALClose(window);
     GDALClose(view);

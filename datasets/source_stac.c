@@ -143,12 +143,22 @@ static sgc_status fetch_item(void *user, const char *key, const sgc_cancel *canc
     return SGC_OK;
 }
 
+/* A search by ids. */
+typedef struct id_search {
+    const stac_source *source;
+    CPLHashSet *found; /* of those that came */
+} id_search;
+
 static sgc_status keep_item(void *user, const cJSON *json, const char *url, sgc_error *err)
 {
-    const stac_source *source = user;
+    const id_search *search = user;
     stac_item *item = NULL;
-    SGC_TRY(new_item(source, json, url, &item, err));
-    sgc_memo_put(source->documents, item->patch.id, item, KEPT_S);
+    SGC_TRY(new_item(search->source, json, url, &item, err));
+    char *id = strdup(item->patch.id);
+    sgc_memo_put(search->source->documents, item->patch.id, item, KEPT_S);
+    if (id == NULL)
+        return sgc_fail_memory(err, 0, "an id");
+    CPLHashSetInsert(search->found, id);
     return SGC_OK;
 }
 
@@ -163,16 +173,20 @@ static sgc_status fetch_ids(stac_source *source, char **ids, int count, const sg
         cJSON_Delete(list);
         status = sgc_fail_memory(err, 0, "a search");
     }
+    id_search by_ids = {source, CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free)};
     if (status == SGC_OK)
         status = sgc_stac_search_run(source->http, source->search, search, cancel, keep_item,
-                                     source, err);
+                                     &by_ids, err);
     cJSON_Delete(search);
     for (int i = 0; status == SGC_OK && i < count; i++) {
         stac_item *absent = NULL;
+        if (CPLHashSetLookup(by_ids.found, ids[i]) != NULL)
+            continue;
         status = new_item(source, NULL, NULL, &absent, err);
         if (status == SGC_OK)
             sgc_memo_put(source->documents, ids[i], absent, KEPT_S);
     }
+    CPLHashSetDestroy(by_ids.found);
     return status;
 }
 

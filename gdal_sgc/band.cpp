@@ -194,6 +194,76 @@ void SGCBand::DropIncompleteBlocks()
         FlushBlock(block.first, block.second, FALSE);
 }
 
+// ---- levels that nobody may download ----
+
+static sgc_rect AtFullResolution(const SGCDataset &dataset, const sgc_rect &rect)
+{
+    sgc_cube *cube = dataset.Handle()->Cube();
+    const int64_t f = sgc_cube_level(cube, dataset.Level())->factor;
+    const sgc_grid &grid = sgc_cube_level(cube, 0)->grid;
+    return sgc_rect_intersect({rect.x * f, rect.y * f, rect.width * f, rect.height * f},
+                              {0, 0, grid.width, grid.height});
+}
+
+bool SGCBand::IsComputed(const sgc_rect &rect)
+{
+    const SGCHandle &handle = *dataset_->Handle();
+    if (dataset_->Level() == 0 ||
+        (handle.Connection().download && sgc_cube_can_load(handle.Cube())))
+        return false;
+    sgc_missing here = {}, full = {};
+    const sgc_window window = Window(rect);
+    const sgc_window source = {0, AtFullResolution(*dataset_, rect), &slice_, 1};
+    return sgc_cube_missing(handle.Cube(), &window, &here, nullptr) == SGC_OK && here.chunks > 0 &&
+           sgc_cube_missing(handle.Cube(), &source, &full, nullptr) == SGC_OK && full.chunks == 0;
+}
+
+static GDALRIOResampleAlg ResamplingOf(const sgc_band &band)
+{
+    switch (band.resampling) {
+    case SGC_RESAMPLE_NEAREST:
+        return GRIORA_NearestNeighbour;
+    case SGC_RESAMPLE_BILINEAR:
+        return GRIORA_Bilinear;
+    case SGC_RESAMPLE_CUBIC:
+        return GRIORA_Cubic;
+    case SGC_RESAMPLE_AVERAGE:
+        return GRIORA_Average;
+    case SGC_RESAMPLE_MODE:
+        return GRIORA_Mode;
+    }
+    return GRIORA_NearestNeighbour;
+}
+
+// The last row and column of a level may stand for less than a whole pixel of it: they are parts of
+// their own.
+CPLErr SGCBand::Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
+                        GSpacing lineSpace)
+{
+    GDALRasterBand *band = dataset_->FullResolution()->GetRasterBand(nBand);
+    const int64_t f = sgc_cube_level(dataset_->Handle()->Cube(), dataset_->Level())->factor;
+    const int64_t wholeWidth = std::min<int64_t>(rect.width, band->GetXSize() / f - rect.x);
+    const int64_t wholeHeight = std::min<int64_t>(rect.height, band->GetYSize() / f - rect.y);
+    const int64_t columns[] = {0, wholeWidth, rect.width}, rows[] = {0, wholeHeight, rect.height};
+    GDALRasterIOExtraArg extra;
+    INIT_RASTERIO_EXTRA_ARG(extra);
+    extra.eResampleAlg = ResamplingOf(Definition());
+    CPLErr result = CE_None;
+    for (int i = 0; i < 4 && result == CE_None; i++) {
+        const int64_t x = columns[i % 2], y = rows[i / 2];
+        const sgc_rect part = {rect.x + x, rect.y + y, columns[i % 2 + 1] - x, rows[i / 2 + 1] - y};
+        const sgc_rect from = AtFullResolution(*dataset_, part);
+        if (sgc_rect_is_empty(part))
+            continue;
+        result = band->RasterIO(GF_Read, static_cast<int>(from.x), static_cast<int>(from.y),
+                                static_cast<int>(from.width), static_cast<int>(from.height),
+                                static_cast<GByte *>(data) + y * lineSpace + x * pixelSpace,
+                                static_cast<int>(part.width), static_cast<int>(part.height),
+                                bufType, pixelSpace, lineSpace, &extra);
+    }
+    return result;
+}
+
 CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
 {
     const int64_t x = static_cast<int64_t>(xBlock) * nBlockXSize;
@@ -201,9 +271,11 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
     const sgc_rect rect = {x, y, std::min<int64_t>(nBlockXSize, nRasterXSize - x),
                            std::min<int64_t>(nBlockYSize, nRasterYSize - y)};
     DropIncompleteBlocks();
+    const bool computed = IsComputed(rect);
     sgc_view *view = nullptr;
     bool missing = false;
-    if (dataset_->Handle()->Ensure(Window(rect), nullptr, nullptr, &view, &missing) != CE_None)
+    if (!computed &&
+        dataset_->Handle()->Ensure(Window(rect), nullptr, nullptr, &view, &missing) != CE_None)
         return CE_Failure;
     if (missing)
         incomplete_.emplace_back(xBlock, yBlock);
@@ -213,8 +285,9 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
         GDALCopyWords64(&outside, GDT_Float64, 0, image, eDataType, size,
                         static_cast<GPtrDiff_t>(nBlockXSize) * nBlockYSize);
     }
-    const CPLErr result =
-        ReadView(view, rect, image, eDataType, size, static_cast<GSpacing>(size) * nBlockXSize);
+    const GSpacing line = static_cast<GSpacing>(size) * nBlockXSize;
+    const CPLErr result = computed ? Compute(rect, image, eDataType, size, line)
+                                   : ReadView(view, rect, image, eDataType, size, line);
     sgc_view_unref(view);
     return result;
 }
@@ -272,7 +345,7 @@ bool SGCBand::MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
                               const GDALRasterIOExtraArg &extra)
 {
     const SGCHandle &handle = *dataset_->Handle();
-    if (handle.Connection().download)
+    if (handle.Connection().download && sgc_cube_can_load(handle.Cube()))
         return true;
     int x = static_cast<int>(rect.x), y = static_cast<int>(rect.y);
     int width = static_cast<int>(rect.width), height = static_cast<int>(rect.height);
@@ -301,6 +374,8 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     DropIncompleteBlocks();
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     if (xSize == bufXSize && ySize == bufYSize) {
+        if (IsComputed(rect))
+            return Compute(rect, data, bufType, pixelSpace, lineSpace);
         sgc_view *view = nullptr;
         if (dataset_->Handle()->Ensure(Window(rect), extra->pfnProgress, extra->pProgressData,
                                        &view) != CE_None)

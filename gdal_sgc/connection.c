@@ -391,8 +391,16 @@ static bool is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static bool is_definition_file(const char *name)
+{
+    struct stat info;
+    return EQUAL(CPLGetExtension(name), "json") && stat(name, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 static bool is_place(const char *name, bool has_dataset)
 {
+    if (!has_dataset && is_definition_file(name))
+        return false;
     return has_dataset || strchr(name, '/') != NULL || strchr(name, '\\') != NULL ||
            (isalpha((unsigned char)name[0]) && name[1] == ':') || STARTS_WITH(name, "mem:") ||
            is_directory(name);

@@ -21,6 +21,11 @@ const char *sgc_cube_place(const sgc_cube *cube)
     return cube->place;
 }
 
+bool sgc_cube_can_load(const sgc_cube *cube)
+{
+    return cube->no_load.message[0] == '\0';
+}
+
 size_t sgc_cube_level_count(const sgc_cube *cube)
 {
     return cube->level_count;
@@ -399,7 +404,7 @@ static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const s
 static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                            uint64_t *bytes, sgc_error *err)
 {
-    if (cube->no_load.message[0] != '\0')
+    if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
     SGC_TRY(begin_loading(cube, policy, err));
     sgc_status status = sgc_cube_refresh(cube, err);

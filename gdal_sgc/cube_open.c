@@ -67,15 +67,15 @@ static char *make_key(const sgc_connection *c)
 
 /* A cube may be made in a place that is empty, or where somebody began to make one and was killed.
  */
-static sgc_status check_empty(const sgc_cube *cube, bool create, sgc_error *err)
+static sgc_status check_empty(const sgc_cube *cube, const sgc_connection *c, sgc_error *err)
 {
     const sgc_status status = sgc_repository_check_unused(cube->store, err);
     if (status != SGC_OK)
         return status == SGC_INVALID ? sgc_fail_in(err, status, "not a cube") : status;
-    return create ? SGC_OK
-                  : sgc_fail(err, SGC_NOT_FOUND,
-                             "%s holds no cube; to make one, add dataset=… and create=yes",
-                             cube->place);
+    return c->create
+               ? SGC_OK
+               : sgc_fail(err, SGC_NOT_FOUND, "%s holds no cube; to make one, add %screate=yes",
+                          cube->place, c->dataset != NULL ? "" : "dataset=… and ");
 }
 
 /* A cube of somebody else's making says nothing about its dataset: the user does. */
@@ -239,6 +239,9 @@ static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const sgc_co
     else
         return found;
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
+    /* Sources whose patches are chunks mean those that the cube has. */
+    cube->definition->chunk_width = width;
+    cube->definition->chunk_height = height;
     SGC_TRY(set_levels(cube, width, height, err));
     sgc_split_rule rules[SGC_SPLIT_RULES];
     sgc_layout_split_rules(cube->definition, &cube->levels[0], rules);
@@ -313,7 +316,7 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
     SGC_TRY(open_store(c, &cube->store, err));
     sgc_status status = sgc_repository_open(cube->store, NULL, &cube->repository, err);
     if (status == SGC_NOT_FOUND) {
-        SGC_TRY(check_empty(cube, c->create, err));
+        SGC_TRY(check_empty(cube, c, err));
         return open_empty(cube, c, err);
     }
     SGC_TRY(status);

@@ -423,6 +423,13 @@ int SGCDataset::OverviewCount() const
     return static_cast<int>(overviews_.size());
 }
 
+SGCDataset *SGCDataset::FullResolution()
+{
+    if (fullResolution_ == nullptr)
+        fullResolution_.reset(new SGCDataset(handle_, 0, Slices(nBands, nullptr)));
+    return fullResolution_.get();
+}
+
 SGCDataset *SGCDataset::Overview(int index)
 {
     return index >= 0 && index < OverviewCount() ? overviews_[static_cast<size_t>(index)].get()
@@ -451,6 +458,10 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
                                       extra);
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    if (static_cast<SGCBand *>(GetRasterBand(bandMap[0]))->IsComputed(rect))
+        return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
+                                      bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
+                                      extra);
     const auto slices = Slices(bandCount, bandMap);
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;

@@ -89,6 +89,8 @@ class SGCDataset final : public GDALDataset
     // Overviews of this dataset: those of the coarser levels.
     int OverviewCount() const;
     SGCDataset *Overview(int index);
+    // Of a level: the same bands at full resolution.
+    SGCDataset *FullResolution();
     using GDALDataset::AreOverviewsEnabled;
 
   protected:
@@ -109,6 +111,7 @@ class SGCDataset final : public GDALDataset
     size_t level_;
     OGRSpatialReference spatialRef_{};
     std::vector<std::unique_ptr<SGCDataset>> overviews_{};
+    std::unique_ptr<SGCDataset> fullResolution_{}; // made when a level needs it
     CPLString windowState_{};
     int subdatasets_ = 0;
 };
@@ -138,6 +141,10 @@ class SGCBand final : public GDALRasterBand
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
                     GSpacing pixelSpace, GSpacing lineSpace);
 
+    // True for a window of a level that may not be downloaded and is complete at full resolution:
+    // it is computed.
+    bool IsComputed(const sgc_rect &rect);
+
   protected:
     CPLErr IReadBlock(int xBlock, int yBlock, void *image) override;
     CPLErr IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
@@ -147,6 +154,8 @@ class SGCBand final : public GDALRasterBand
   private:
     bool MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
                          const GDALRasterIOExtraArg &extra);
+    CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
+                   GSpacing lineSpace);
     CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
                        GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                        const GDALRasterIOExtraArg &extra);

@@ -45,6 +45,30 @@ def test_offline_view_prefers_a_level_that_is_complete(cube, read, assert_pixels
     assert_pixels(seen.reshape(500, 500), expected.reshape(500, 500))
 
 
+def test_offline_level_is_computed(cube, open_document, read):
+    """Also where the last pixel of a level stands for a part of one."""
+    width, height, factor = 1001, 906, 4
+    definition = {
+        "type": "CubeDataset", "version": "1", "id": "Small", "proj:code": "EPSG:3413",
+        "proj:transform": [40, 0, -128000, 0, -40, 272000], "proj:shape": [height, width], "chunk_shape": [256, 256],
+        "bands": [{"name": "elevation", "data_type": "float32"}], "source": {"kind": "synthetic"}}
+    pixels = read(open_document(definition), 0, 0, width, height)
+    padded = np.full((-(-height // factor) * factor, -(-width // factor) * factor), np.nan, np.float32)
+    padded[:height, :width] = pixels
+    squares = padded.reshape(padded.shape[0] // factor, factor, -1, factor)
+    expected = np.nanmean(squares, axis=(1, 3))
+    offline = gdal.Open("SGC:%s,download=no" % cube)
+    level = offline.GetRasterBand(1).GetOverview(1)
+    assert (level.YSize, level.XSize) == expected.shape
+    whole = read(level, 0, 0, level.XSize, level.YSize)
+    np.testing.assert_allclose(whole, expected, rtol=1e-5)
+    corner = read(level, level.XSize - 3, level.YSize - 2, 3, 2)
+    np.testing.assert_array_equal(corner, whole[-2:, -3:])
+    warped = gdal.Warp("", offline, format="MEM", xRes=160, yRes=160)
+    inside = warped.ReadAsArray()[1:225, 1:249]
+    assert np.isfinite(inside).all() and inside.std() > 1
+
+
 def test_rasterio_understands_the_metadata(cube):
     rasterio = pytest.importorskip("rasterio")
     demo(cube)

@@ -271,3 +271,10 @@ def test_value_that_the_type_cannot_hold(open_document, write, read):
     band = {"name": "value", "data_type": "uint8", "nodata": 0}
     with pytest.raises(RuntimeError, match="the value 300.*uint8"):
         read(open_document(definition(write("a.tif", values), band=band)), 0, 0, 10, 10)
+
+
+def test_patches_are_the_chunks_that_the_cube_has(open_document, write, pixels, read, assert_pixels):
+    """Whatever the definition says of them when it is opened again."""
+    document = definition(write("a.tif", pixels), chunk=256)
+    assert_pixels(read(open_document(document, CHUNK_SIZE="100"), 0, 0, 50, 50), pixels[:50, :50])
+    assert_pixels(read(open_document(document), 100, 100, 50, 50), pixels[100:150, 100:150])

@@ -91,7 +91,7 @@ static void test_what_may_differ(void **state)
         {tiles, IN_SOURCE("tiles", "\"missing\": \"error\", \"access\": \"whole\""), NULL},
         {earthengine, IN_SOURCE("earthengine", "\"url\": \"https://b.example/\""), NULL},
         {earthengine, IN_SOURCE("earthengine", "\"max_request_bytes\": 1000000"), NULL},
-        {stac, "[\"2016\", \"2017\"]", "[\"2016\", \"2017\", \"2018-07\"]", NULL},
+        {stac, "[\"2016\", \"2017\"]", "[\"2016\", \"2017\", \"2018\"]", NULL},
         {stac, "\"levels\": [",
          "\"levels\": [{\"from\": 4, \"source\": {\"kind\": \"gdal\", "
          "\"dataset\": \"b\"}}, ",
@@ -105,6 +105,8 @@ static void test_what_mixes_products(void **state)
     (void)state;
     static const change changes[] = {
         {stac, "\"id\": \"x\"", "\"id\": \"y\"", "/id"},
+        /* The step 2017 would end elsewhere. */
+        {stac, "[\"2016\", \"2017\"]", "[\"2016\", \"2017\", \"2018-07\"]", "/time"},
         {stac, "EPSG:3413", "EPSG:3995", "/proj:code"},
         {stac, "-4000000, 0, -32", "-4000032, 0, -32", "/proj:transform"},
         {stac, "[1000, 2000]", "[1001, 2000]", "/proj:shape"},

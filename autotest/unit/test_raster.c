@@ -600,6 +600,36 @@ static void test_full_resolution_uses_the_definitions_resampling(void **state)
     GDALClose(tile);
 }
 
+static double two_halves(int x, int y)
+{
+    (void)y;
+    return x < WIDTH / 4 ? 0 : 255;
+}
+
+/* Cubic convolution overshoots beside an edge. */
+static void test_cubic_stays_in_the_range_of_the_type(void **state)
+{
+    (void)state;
+    const double coarse[] = {on_lattice[0], 20, 0, on_lattice[3], 0, -20};
+    GDALDatasetH tile = new_raster(WIDTH / 2, HEIGHT / 2, 1, GDT_Byte, coarse, polar);
+    const sgc_rect inside = {COLUMN + 4, ROW + 4, WIDTH - 8, HEIGHT - 8};
+    fill(tile, 1, two_halves);
+    definition.resampling = SGC_RESAMPLE_CUBIC;
+    band.type = GDT_Byte;
+    answer a = read_at(tile, inside, 1, true);
+    if (a.status != SGC_OK)
+        fail_msg("%s", a.error.message);
+    assert_true(a.values[0] == 0);
+    assert_true(a.values[inside.width * inside.height - 1] == 255);
+    free(a.values);
+    band.type = GDT_Float32; /* of the file's values none are beyond */
+    a = read_at(tile, inside, 1, true);
+    for (int64_t i = 0; i < inside.width * inside.height; i++)
+        assert_true(a.values[i] >= 0 && a.values[i] <= 255);
+    free(a.values);
+    GDALClose(tile);
+}
+
 static double identify(int x, int y)
 {
     return 1 + y * 100 + x;
@@ -907,6 +937,7 @@ int main(void)
         cmocka_unit_test_setup(test_wide_integers_are_not_resampled, set_up),
         cmocka_unit_test_setup(test_levels_use_the_bands_resampling, set_up),
         cmocka_unit_test_setup(test_full_resolution_uses_the_definitions_resampling, set_up),
+        cmocka_unit_test_setup(test_cubic_stays_in_the_range_of_the_type, set_up),
         cmocka_unit_test_setup(test_raster_across_the_antimeridian, set_up),
         cmocka_unit_test_setup(test_rows_beyond_the_poles_have_no_value, set_up),
         cmocka_unit_test_setup(test_file_is_where_it_was_promised, set_up),
