@@ -181,10 +181,10 @@ void sgc_definition_free(sgc_definition *d)
     free(d);
 }
 
-double sgc_definition_bytes_per_pixel(const sgc_definition *definition)
+double sgc_definition_bytes_per_pixel(const sgc_definition *definition, size_t first, size_t count)
 {
     double sum = 0;
-    for (size_t i = 0; i < definition->band_count; i++)
+    for (size_t i = first; i < first + count; i++)
         sum += definition->bytes_per_pixel > 0
                    ? definition->bytes_per_pixel
                    : 0.4 * GDALGetDataTypeSizeBytes(definition->bands[i].type);

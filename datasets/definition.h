@@ -114,8 +114,8 @@ void sgc_definition_free(sgc_definition *definition);
 SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
                                                  const sgc_definition *mine, sgc_error *err);
 
-/* Estimated bytes to download for one pixel of all bands. */
-double sgc_definition_bytes_per_pixel(const sgc_definition *definition);
+/* Estimated bytes to download for one pixel of `count` bands. */
+double sgc_definition_bytes_per_pixel(const sgc_definition *definition, size_t first, size_t count);
 
 /* Writes the band's nodata value into `count` items of its type. */
 void sgc_band_fill_nodata(const sgc_band *band, void *items, size_t count);

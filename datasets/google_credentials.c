@@ -1,4 +1,5 @@
 #include "datasets/google_credentials.h"
+#include "datasets/condition.h"
 
 #include <cjson/cJSON.h>
 #include <cpl_conv.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/condition.h"
 #include "store/fork.h"
 
 #define SCOPE "https://www.googleapis.com/auth/earthengine.readonly"
@@ -440,28 +442,27 @@ typedef struct kept_token {
 } kept_token;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
-static pthread_cond_t renewed = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t renewed;
 static kept_token *kept;
 
 static void forget_in_child(void *unused)
 {
     (void)unused;
     pthread_mutex_init(&mutex, NULL);
-    pthread_cond_init(&renewed, NULL);
+    sgc_condition_init(&renewed);
     kept = NULL; /* a thread of the parent may have been about to change it */
 }
 
 static void watch_forks(void)
 {
     static sgc_fork_watch watch;
+    sgc_condition_init(&renewed);
     sgc_fork_watch_begin(&watch, forget_in_child, NULL);
 }
 
 static double now_s(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)sgc_monotonic_ms() / 1000;
 }
 
 static const char *text_or_empty(const char *text)
@@ -509,16 +510,6 @@ static bool is_good(const kept_token *entry, const char *refused)
            (refused == NULL || strcmp(entry->text, refused) != 0);
 }
 
-static void wait_for_others(void)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += SLICE_MS * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&renewed, &mutex, &until);
-}
-
 /* Called and left with the mutex locked; not held while Google is asked. */
 static sgc_status renew(kept_token *entry, const sgc_google_credentials *c, sgc_http *http,
                         const sgc_cancel *cancel, sgc_error *err)
@@ -547,7 +538,7 @@ static sgc_status get_kept(const sgc_google_credentials *c, sgc_http *http, cons
     while (!is_good(entry, refused) && entry->is_renewed) {
         if (sgc_cancel_requested(cancel))
             return sgc_fail(err, SGC_CANCELLED, "cancelled");
-        wait_for_others();
+        sgc_condition_wait(&renewed, &mutex, SLICE_MS);
     }
     if (!is_good(entry, refused))
         SGC_TRY(renew(entry, c, http, cancel, err));

@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "datasets/condition.h"
 #include "datasets/template.h"
 #include "store/fork.h"
 
@@ -77,13 +78,6 @@ typedef struct attempt {
     char curl_message[CURL_ERROR_SIZE];
 } attempt;
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* ---- connections ---- */
 
 static void connection_free(connection *conn)
@@ -115,12 +109,8 @@ static bool take_turn(sgc_http *http, const sgc_cancel *cancel, connection **idl
     bool cancelled;
     pthread_mutex_lock(&http->mutex);
     while (!(cancelled = sgc_cancel_requested(cancel)) &&
-           http->running == http->options.max_requests) {
-        const uint64_t until = now_ms() + SLICE_MS;
-        const struct timespec slice = {.tv_sec = (time_t)(until / 1000),
-                                       .tv_nsec = (long)(until % 1000) * 1000000};
-        pthread_cond_timedwait(&http->released, &http->mutex, &slice);
-    }
+           http->running == http->options.max_requests)
+        sgc_condition_wait(&http->released, &http->mutex, SLICE_MS);
     if (!cancelled) {
         http->running++;
         *idle = http->idle;
@@ -682,15 +672,15 @@ static sgc_status choose_pause(const sgc_http_options *options, unsigned repetit
     const uint64_t delay = MIN(doubled, options->max_delay_ms);
     uint64_t random;
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        random = now_ms();
+        random = sgc_monotonic_ms();
     *pause_ms = MAX(delay / 2 + random % (delay / 2 + 1), retry_after_s * 1000);
     return SGC_OK;
 }
 
 static sgc_status wait_ms(uint64_t ms, const sgc_cancel *cancel, sgc_error *err)
 {
-    const uint64_t end = now_ms() + ms;
-    for (uint64_t now = now_ms(); now < end; now = now_ms()) {
+    const uint64_t end = sgc_monotonic_ms() + ms;
+    for (uint64_t now = sgc_monotonic_ms(); now < end; now = sgc_monotonic_ms()) {
         if (sgc_cancel_requested(cancel))
             return sgc_fail(err, SGC_CANCELLED, "cancelled");
         const struct timespec slice = {.tv_nsec = (long)MIN(end - now, SLICE_MS) * 1000000};
@@ -920,22 +910,13 @@ static void start_curl(void)
     curl_status = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 /* The idle connections are still the parent's: using them, or only closing them in good order,
  * would mix into its conversations. The child forgets them. */
 static void renew_in_child(void *object)
 {
     sgc_http *http = object;
     pthread_mutex_init(&http->mutex, NULL);
-    init_condition(&http->released);
+    sgc_condition_init(&http->released);
     http->idle = NULL;
     http->running = 0;
 }
@@ -1005,7 +986,7 @@ sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_err
     if (http->options.max_delay_ms == 0)
         http->options.max_delay_ms = 120000;
     pthread_mutex_init(&http->mutex, NULL);
-    init_condition(&http->released);
+    sgc_condition_init(&http->released);
     sgc_fork_watch_begin(&http->forks, renew_in_child, http);
     *out = http;
     return SGC_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/condition.h"
 #include "store/fork.h"
 #include "store/memory.h"
 
@@ -29,13 +30,6 @@ struct sgc_memo {
     size_t count, capacity;
     sgc_fork_watch forks;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static uint64_t hash_of(const char *text)
 {
@@ -82,7 +76,7 @@ static sgc_memo_entry *find(sgc_memo *memo, const char *key)
         sgc_memo_entry *entry = memo->entries[i];
         if (entry->hash != hash || strcmp(entry->key, key) != 0)
             continue;
-        if (!entry->is_made || now_ms() < entry->until_ms)
+        if (!entry->is_made || sgc_monotonic_ms() < entry->until_ms)
             return entry;
         drop(memo, i);
         return NULL;
@@ -124,16 +118,8 @@ static sgc_memo_entry *add(sgc_memo *memo, const char *key)
 static void set_value(sgc_memo_entry *entry, void *value, double seconds)
 {
     entry->value = value;
-    entry->until_ms = now_ms() + (seconds > 0 ? (uint64_t)(seconds * 1000) : 0);
+    entry->until_ms = sgc_monotonic_ms() + (seconds > 0 ? (uint64_t)(seconds * 1000) : 0);
     entry->is_made = true;
-}
-
-static void wait_a_little(sgc_memo *memo)
-{
-    const uint64_t until = now_ms() + SLICE_MS;
-    const struct timespec slice = {.tv_sec = (time_t)(until / 1000),
-                                   .tv_nsec = (long)(until % 1000) * 1000000};
-    pthread_cond_timedwait(&memo->made, &memo->mutex, &slice);
 }
 
 /* Uses the entry of a key, waiting while it is being made; NULL in *out: make it. */
@@ -148,7 +134,7 @@ static sgc_status await(sgc_memo *memo, const char *key, const sgc_cancel *cance
             entry->users--;
             return sgc_fail(err, SGC_CANCELLED, "cancelled");
         }
-        wait_a_little(memo);
+        sgc_condition_wait(&memo->made, &memo->mutex, SLICE_MS);
     }
     if (entry != NULL && !entry->is_made) { /* who made it failed: it is our turn */
         if (--entry->users == 0)
@@ -245,21 +231,12 @@ void sgc_memo_forget(sgc_memo *memo, sgc_memo_entry *entry)
     pthread_mutex_unlock(&memo->mutex);
 }
 
-static void init_condition(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 /* Those who were making or using values are the parent's threads. */
 static void renew_in_child(void *object)
 {
     sgc_memo *memo = object;
     pthread_mutex_init(&memo->mutex, NULL);
-    init_condition(&memo->made);
+    sgc_condition_init(&memo->made);
     memo->count = 0;
 }
 
@@ -272,7 +249,7 @@ sgc_status sgc_memo_new(size_t capacity, void (*free_value)(void *value), sgc_me
     memo->most = capacity;
     memo->free_value = free_value;
     pthread_mutex_init(&memo->mutex, NULL);
-    init_condition(&memo->made);
+    sgc_condition_init(&memo->made);
     sgc_fork_watch_begin(&memo->forks, renew_in_child, memo);
     *out = memo;
     return SGC_OK;

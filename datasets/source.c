@@ -39,7 +39,7 @@ void sgc_source_free(sgc_source *source)
         source->free(source);
 }
 
-static int number_of(const cJSON *object, const char *key, int smallest, int otherwise)
+int sgc_source_number(const cJSON *object, const char *key, int smallest, int otherwise)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsNumber(item) && item->valueint >= smallest ? item->valueint : otherwise;
@@ -113,7 +113,7 @@ sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *op
     const unsigned requests =
         options->max_requests > 0
             ? options->max_requests
-            : (unsigned)number_of(json, "max_concurrency", 1, (int)default_requests);
+            : (unsigned)sgc_source_number(json, "max_concurrency", 1, (int)default_requests);
     const int retries = atoi(CPLGetConfigOption("GDAL_HTTP_MAX_RETRY", "-1"));
     const double delay = CPLAtof(CPLGetConfigOption("GDAL_HTTP_RETRY_DELAY", "0"));
     char origins[MOST_ENDPOINTS][ENDPOINT_SIZE];
@@ -128,7 +128,8 @@ sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *op
         .missing_statuses = missing,
         .max_requests = requests,
         .retries =
-            (unsigned)(retries >= 0 ? retries : number_of(json, "retries", 0, DEFAULT_RETRIES)),
+            (unsigned)(retries >= 0 ? retries
+                                    : sgc_source_number(json, "retries", 0, DEFAULT_RETRIES)),
         .first_delay_ms = delay > 0 && delay < 3600 ? (unsigned)ceil(delay * 1000) : 0,
     };
     *max_requests = requests;

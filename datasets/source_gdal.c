@@ -315,12 +315,6 @@ static char **list_options(const cJSON *json)
     return list;
 }
 
-static int count_of(const cJSON *json, const char *key, int otherwise)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
-    return cJSON_IsNumber(item) && item->valueint >= 0 ? item->valueint : otherwise;
-}
-
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                             sgc_error *err)
 {
@@ -337,11 +331,10 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
     if (s->dimension != NULL && s->definition->time.count == 0)
         return fail_at(s, "/dimension", "the cube has no time axis", err);
     s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
-    snprintf(s->retries, sizeof s->retries, "%d", count_of(json, "retries", DEFAULT_RETRIES));
-    const int requests = count_of(json, "max_concurrency", DEFAULT_REQUESTS);
-    s->base.max_requests = options->max_requests > 0 ? options->max_requests
-                           : requests > 0            ? (unsigned)requests
-                                                     : 1;
+    snprintf(s->retries, sizeof s->retries, "%d",
+             sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
+    const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
+    s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;
     return SGC_OK;
 }
 

@@ -207,16 +207,6 @@ sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_erro
 
 /* ---- what is missing ---- */
 
-/* Estimated bytes to download for one pixel of the bands that are loaded together with `band`. */
-static double bytes_per_pixel(const sgc_cube *cube, size_t band)
-{
-    const sgc_definition *d = cube->definition;
-    if (!d->fill_channels)
-        return sgc_definition_bytes_per_pixel(d);
-    return d->bytes_per_pixel > 0 ? d->bytes_per_pixel
-                                  : 0.4 * GDALGetDataTypeSizeBytes(d->bands[band].type);
-}
-
 static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position *positions,
                          size_t count)
 {
@@ -224,8 +214,10 @@ static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position 
     for (size_t i = 0; i < count; i++) {
         const sgc_rect chunk =
             sgc_level_chunk_rect(&cube->levels[level], positions[i].row, positions[i].column);
-        const double one = (double)chunk.width * (double)chunk.height *
-                           bytes_per_pixel(cube, (size_t)positions[i].band);
+        const double one =
+            (double)chunk.width * (double)chunk.height *
+            sgc_definition_bytes_per_pixel(cube->definition, (size_t)positions[i].band,
+                                           sgc_cube_unit_bands(cube));
         bytes += one > SMALLEST_ESTIMATE ? one : SMALLEST_ESTIMATE;
     }
     return (uint64_t)bytes;
@@ -290,19 +282,6 @@ sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missin
 
 /* ---- ensure ---- */
 
-void sgc_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, long milliseconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += milliseconds / 1000;
-    until.tv_nsec += milliseconds % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(condition, mutex, &until);
-}
-
 static bool wants_to_stop(const sgc_policy *policy)
 {
     return policy->progress != NULL && !policy->progress->report(policy->progress->user, 0);
@@ -314,7 +293,7 @@ static sgc_status begin_loading(sgc_cube *cube, const sgc_policy *policy, sgc_er
     for (;;) {
         pthread_mutex_lock(&cube->mutex);
         if (cube->loading)
-            sgc_wait(&cube->loaded, &cube->mutex, POLL_MILLISECONDS);
+            sgc_condition_wait(&cube->loaded, &cube->mutex, POLL_MILLISECONDS);
         const bool ours = !cube->loading;
         if (ours)
             cube->loading = true;

@@ -22,7 +22,7 @@ static void renew_in_child(void *object)
     pthread_mutex_init(&registry.mutex, NULL);
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
-    pthread_cond_init(&cube->loaded, NULL);
+    sgc_condition_init(&cube->loaded);
     cube->loading = false;
 }
 
@@ -356,7 +356,7 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
         return sgc_fail_memory(err, sizeof *cube, "a cube");
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
-    pthread_cond_init(&cube->loaded, NULL);
+    sgc_condition_init(&cube->loaded);
     sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;
     cube->ref_choice = c->ref_choice;

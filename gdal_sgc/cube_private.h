@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "datasets/condition.h"
 #include "gdal_sgc/cube.h"
 #include "gdal_sgc/loaded_set.h"
 #include "store/fork.h"
@@ -86,9 +87,6 @@ SGC_CHECKED sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, s
                                            sgc_error *err);
 
 sgc_view *sgc_view_ref(sgc_view *view);
-
-/* Waits for a condition, at most so many milliseconds; like all such waits it may end early. */
-void sgc_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, long milliseconds);
 
 /* Gives what the cube holds at `snapshot` of `repository`, of which it takes a reference. */
 SGC_CHECKED sgc_status sgc_view_new(sgc_cube *cube, sgc_repository *repository,

@@ -220,7 +220,7 @@ static bool wait_for_workers(sgc_loading *l, double *fraction)
 {
     pthread_mutex_lock(&l->mutex);
     if (l->running > 0)
-        sgc_wait(&l->progress, &l->mutex, TICK_MILLISECONDS);
+        sgc_condition_wait(&l->progress, &l->mutex, TICK_MILLISECONDS);
     const bool running = l->running > 0;
     *fraction = (double)l->finished / (double)l->task_count;
     pthread_mutex_unlock(&l->mutex);
@@ -494,7 +494,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                      .source = sgc_cube_source(cube, level),
                      .configuration = CPLGetThreadLocalConfigOptions()};
     pthread_mutex_init(&l.mutex, NULL);
-    pthread_cond_init(&l.progress, NULL);
+    sgc_condition_init(&l.progress);
     sgc_status status = plan_tasks(&l, positions, count, wanted, err);
     if (status == SGC_OK)
         status = find(&l, err);

@@ -380,7 +380,7 @@ static void test_keys_of_bands_and_rules(void **state)
     assert_int_equal(d->composite, SGC_COMPOSITE_MAX);
     assert_int_equal(d->resampling, SGC_RESAMPLE_CUBIC);
     assert_true(d->fill_channels);
-    assert_true(sgc_definition_bytes_per_pixel(d) == 1.5);
+    assert_true(sgc_definition_bytes_per_pixel(d, 0, d->band_count) == 1.5);
     assert_string_equal(d->license, "MIT");
     sgc_definition_free(d);
 }
