@@ -266,29 +266,37 @@ static sgc_patch_cost cost_of(const batch *b, const step_batch *s, size_t patch)
     return cost;
 }
 
-/* Names a patch in the commit's metadata. */
-static sgc_status describe_patch(batch *b, const sgc_patch *patch, const sgc_patch_cost *cost,
-                                 sgc_error *err)
+sgc_status sgc_print_patch(sgc_buffer *out, const sgc_patch *patch, const sgc_patch_cost *cost,
+                           uint64_t bytes, double seconds, sgc_error *err)
 {
-    SGC_TRY(sgc_buffer_print(&b->metadata, err, "%s{\"id\":", b->patch_count > 0 ? "," : ""));
-    SGC_TRY(sgc_json_quote(&b->metadata, patch->id, err));
+    SGC_TRY(sgc_buffer_print(out, err, "{\"id\":"));
+    SGC_TRY(sgc_json_quote(out, patch->id, err));
     char href[512] = ""; /* without what may be secret in it */
     if (patch->hrefs != NULL && patch->hrefs[0] != NULL)
         sgc_http_redact(patch->hrefs[0], href, sizeof href);
     else
         snprintf(href, sizeof href, "%s", cost->fetch.href);
     if (href[0] != '\0') {
-        SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"href\":"));
-        SGC_TRY(sgc_json_quote(&b->metadata, href, err));
+        SGC_TRY(sgc_buffer_print(out, err, ",\"href\":"));
+        SGC_TRY(sgc_json_quote(out, href, err));
     }
     if (cost->fetch.etag[0] != '\0') {
-        SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"etag\":"));
-        SGC_TRY(sgc_json_quote(&b->metadata, cost->fetch.etag, err));
+        SGC_TRY(sgc_buffer_print(out, err, ",\"etag\":"));
+        SGC_TRY(sgc_json_quote(out, cost->fetch.etag, err));
     }
-    char seconds[32];
-    CPLsnprintf(seconds, sizeof seconds, "%.3f", cost->seconds);
-    return sgc_buffer_print(&b->metadata, err, ",\"bytes\":%llu,\"seconds\":%s}",
-                            (unsigned long long)cost->fetch.bytes, seconds);
+    char text[32];
+    CPLsnprintf(text, sizeof text, "%.3f", seconds);
+    return sgc_buffer_print(out, err, ",\"bytes\":%llu,\"seconds\":%s}", (unsigned long long)bytes,
+                            text);
+}
+
+/* Names a patch in the commit's metadata. */
+static sgc_status name_patch(batch *b, const sgc_patch *patch, const sgc_patch_cost *cost,
+                             sgc_error *err)
+{
+    if (b->patch_count > 0)
+        SGC_TRY(sgc_buffer_append(&b->metadata, ",", 1, err));
+    return sgc_print_patch(&b->metadata, patch, cost, cost->fetch.bytes, cost->seconds, err);
 }
 
 /* Notes a patch: that it is loaded, if all of its chunks are complete now, and in the commit's
@@ -305,7 +313,7 @@ static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const s
     if (cost.was_absent && !cost.was_present)
         return SGC_OK; /* there may be such a patch one day, which is not loaded then */
     if (named)
-        SGC_TRY(describe_patch(b, patch, &cost, err));
+        SGC_TRY(name_patch(b, patch, &cost, err));
     *bytes += cost.fetch.bytes;
     b->patch_count++;
     SGC_TRY(sgc_layout_is_loaded(root, patch->id, &loaded, err));
@@ -440,9 +448,10 @@ static size_t collect_batch(sgc_loading *l)
 static void forget_costs(const sgc_loading *l, sgc_step_patches *patches)
 {
     for (size_t i = 0; i < patches->list.count; i++)
-        if (patch_meets_batch(l, patches->step, patch_chunks(l, &patches->list.patches[i])))
-            patches->costs[i] = (sgc_patch_cost){.was_absent = patches->costs[i].was_absent,
-                                                 .was_present = patches->costs[i].was_present};
+        if (patch_meets_batch(l, patches->step, patch_chunks(l, &patches->list.patches[i]))) {
+            patches->costs[i].fetch = (sgc_fetch){0};
+            patches->costs[i].seconds = 0;
+        }
 }
 
 /* Commits what is finished and gives up its claims. */

@@ -313,7 +313,7 @@ static void end_loading(sgc_cube *cube)
     pthread_mutex_unlock(&cube->mutex);
 }
 
-static void format_bytes(uint64_t bytes, char text[32])
+void sgc_format_bytes(uint64_t bytes, char text[32])
 {
     if (bytes >= 1000000000)
         CPLsnprintf(text, 32, "%.1f GB", (double)bytes / 1e9);
@@ -328,8 +328,8 @@ static sgc_status check_budget(uint64_t chunks, uint64_t bytes, uint64_t allowed
     if (bytes <= allowed)
         return SGC_OK;
     char needed[32], left[32];
-    format_bytes(bytes, needed);
-    format_bytes(allowed, left);
+    sgc_format_bytes(bytes, needed);
+    sgc_format_bytes(allowed, left);
     return sgc_fail(err, SGC_BUDGET,
                     "this read needs %llu chunk%s (about %s) that are not in the cube, and "
                     "MAX_DOWNLOAD leaves %s: raise MAX_DOWNLOAD, read a smaller window, or read at "

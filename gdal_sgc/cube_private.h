@@ -150,6 +150,9 @@ SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t ste
 SGC_CHECKED sgc_status sgc_adopt_check(sgc_repository *repository, sgc_snapshot *snapshot,
                                        const sgc_definition *definition, sgc_error *err);
 
+/* Writes a size as users read it: 1.5 GB. */
+void sgc_format_bytes(uint64_t bytes, char text[32]);
+
 /* Completes the positions and commits them, in batches. The caller is the thread that loads
  * (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,

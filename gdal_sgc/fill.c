@@ -100,6 +100,9 @@ static void add_cost(sgc_loading *l, sgc_patch_cost *cost, const sgc_fetch *fetc
     cost->was_present = cost->was_present || status == SGC_OK;
     cost->was_absent = cost->was_absent || status == SGC_NOT_FOUND;
     cost->fetch.bytes += fetch->bytes;
+    cost->all_bytes += fetch->bytes;
+    cost->all_seconds += seconds;
+    l->bytes += fetch->bytes;
     if (cost->fetch.etag[0] == '\0')
         memcpy(cost->fetch.etag, fetch->etag, sizeof cost->fetch.etag);
     if (cost->fetch.href[0] == '\0')

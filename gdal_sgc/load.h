@@ -31,6 +31,9 @@ typedef struct sgc_patch_cost {
     bool was_present; /* some of it was read */
     sgc_fetch fetch;
     double seconds;
+    uint64_t all_bytes; /* of the whole load */
+    double all_seconds;
+    size_t chunks_left; /* that it meets and this load has not finished; for the log */
 } sgc_patch_cost;
 
 /* The patches of a time step that meet a load. */
@@ -40,6 +43,15 @@ typedef struct sgc_step_patches {
     sgc_patch_list list;
     sgc_patch_cost *costs; /* one per patch; guarded by the mutex */
 } sgc_step_patches;
+
+/* What a load says (load_report.c). */
+typedef struct sgc_load_report {
+    struct timespec start;
+    bool says_lines;  /* on the terminal */
+    double next_line; /* seconds after the start */
+    int log;          /* descriptor; -1: none */
+    bool log_failed;
+} sgc_load_report;
 
 typedef struct sgc_loading {
     sgc_cube *cube;
@@ -55,7 +67,10 @@ typedef struct sgc_loading {
     pthread_mutex_t mutex; /* guards the rest */
     pthread_cond_t progress;
     sgc_task *tasks;
-    size_t task_count, next, finished, running;
+    size_t task_count, next, running;
+    size_t position_count; /* that the load began with */
+    uint64_t bytes;        /* received */
+    sgc_load_report report;
     sgc_status status; /* of the first failure */
     sgc_error error;
 } sgc_loading;
@@ -138,7 +153,25 @@ size_t sgc_count_finished(sgc_loading *l);
 /* Commits what is finished and gives up its claims. The caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err);
 
+/* Appends a patch as a JSON object, not closed yet, of its id, where it comes from, and cost. */
+SGC_CHECKED sgc_status sgc_print_patch(sgc_buffer *out, const sgc_patch *patch,
+                                       const sgc_patch_cost *cost, uint64_t bytes, double seconds,
+                                       sgc_error *err);
+
+/* ---- load_report.c ---- */
+
+/* Between begin and end the caller's thread ticks, and workers tell which tasks they have finished.
+ * The end says what could not be said before, and whether the load failed. */
+void sgc_load_report_begin(sgc_loading *l);
+void sgc_load_report_plan(sgc_loading *l); /* once the patches are known */
+void sgc_load_report_tick(sgc_loading *l);
+void sgc_load_report_task(sgc_loading *l, const sgc_task *t);
+void sgc_load_report_end(sgc_loading *l, sgc_status status, const sgc_error *error);
+
 /* ---- loader.c ---- */
+
+/* How many positions are filled; the load's mutex is held. */
+size_t sgc_loading_done_locked(const sgc_loading *l);
 
 void sgc_release_claim(sgc_loading *l, sgc_task *t);
 

@@ -155,9 +155,9 @@ static void run_tasks(sgc_loading *l)
     sgc_task *t;
     while (status == SGC_OK && (t = take_task(l)) != NULL) {
         status = run_task(&w, prepared, t, &error);
+        sgc_load_report_task(l, t);
         pthread_mutex_lock(&l->mutex);
         t->done = true;
-        l->finished++;
         pthread_cond_signal(&l->progress);
         pthread_mutex_unlock(&l->mutex);
     }
@@ -215,6 +215,14 @@ static sgc_status start_workers(sgc_loading *l, unsigned count, void *(*fn)(void
     return *started > 0 ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "cannot start a thread");
 }
 
+size_t sgc_loading_done_locked(const sgc_loading *l)
+{
+    size_t done = l->position_count - l->task_count;
+    for (size_t i = 0; i < l->task_count; i++)
+        done += l->tasks[i].done && l->tasks[i].complete != 0;
+    return done;
+}
+
 /* Waits a moment for workers; true while any runs. */
 static bool wait_for_workers(sgc_loading *l, double *fraction)
 {
@@ -222,7 +230,7 @@ static bool wait_for_workers(sgc_loading *l, double *fraction)
     if (l->running > 0)
         sgc_condition_wait(&l->progress, &l->mutex, TICK_MILLISECONDS);
     const bool running = l->running > 0;
-    *fraction = (double)l->finished / (double)l->task_count;
+    *fraction = (double)sgc_loading_done_locked(l) / (double)l->position_count;
     pthread_mutex_unlock(&l->mutex);
     return running;
 }
@@ -231,6 +239,7 @@ static bool wait_for_workers(sgc_loading *l, double *fraction)
 static void tick(sgc_loading *l, double fraction)
 {
     const sgc_progress *progress = l->policy->progress;
+    sgc_load_report_tick(l);
     if (progress == NULL || atomic_load(&l->stop) || progress->report(progress->user, fraction))
         return;
     const sgc_error error = {"cancelled; what was finished is in the cube"};
@@ -253,7 +262,7 @@ static void run_round(sgc_loading *l)
     sgc_error error = {""};
     struct timespec last_commit;
     clock_gettime(CLOCK_MONOTONIC, &last_commit);
-    l->next = l->finished = 0;
+    l->next = 0;
     const unsigned count = worker_count(l, sgc_plan_memory(l), l->task_count),
                    cpus = l->policy->num_threads;
     l->encode_threads = cpus > count ? cpus / count : 1;
@@ -364,7 +373,7 @@ static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size
     l->tasks = calloc(count, sizeof *l->tasks);
     if (l->tasks == NULL)
         return sgc_fail_memory(err, count * sizeof *l->tasks, "a load");
-    l->task_count = count;
+    l->task_count = l->position_count = count;
     for (size_t i = 0; i < count; i++)
         l->tasks[i].at = positions[i];
     double middle[] = {
@@ -495,16 +504,21 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                      .configuration = CPLGetThreadLocalConfigOptions()};
     pthread_mutex_init(&l.mutex, NULL);
     sgc_condition_init(&l.progress);
-    sgc_status status = plan_tasks(&l, positions, count, wanted, err);
+    sgc_error error = {""};
+    sgc_load_report_begin(&l);
+    sgc_status status = plan_tasks(&l, positions, count, wanted, &error);
     if (status == SGC_OK)
-        status = find(&l, err);
-    if (status == SGC_OK)
-        status = run_rounds(&l, err);
+        status = find(&l, &error);
+    if (status == SGC_OK) {
+        sgc_load_report_plan(&l);
+        status = run_rounds(&l, &error);
+    }
+    sgc_load_report_end(&l, status, &error);
     clear_tasks(&l);
     free(l.tasks);
     free_patches(&l);
     CSLDestroy(l.configuration);
     pthread_cond_destroy(&l.progress);
     pthread_mutex_destroy(&l.mutex);
-    return status;
+    return status == SGC_OK ? SGC_OK : sgc_fail(err, status, "%s", error.message);
 }
