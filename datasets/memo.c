@@ -19,6 +19,8 @@ struct sgc_memo_entry {
     uint64_t until_ms;
     unsigned users;
     bool is_made, is_listed;
+    sgc_error *failure; /* of who made it, for those who waited; or NULL */
+    sgc_status status;  /* likewise */
 };
 
 struct sgc_memo {
@@ -43,6 +45,7 @@ static void free_entry(sgc_memo *memo, sgc_memo_entry *entry)
 {
     if (entry->is_made)
         memo->free_value(entry->value);
+    free(entry->failure);
     free(entry->key);
     free(entry);
 }
@@ -122,6 +125,18 @@ static void set_value(sgc_memo_entry *entry, void *value, double seconds)
     entry->is_made = true;
 }
 
+/* Leaves an entry whose making failed. One who waited for it shares the failure: another attempt
+ * would wait for the same retries. */
+static sgc_status leave_failed(sgc_memo *memo, sgc_memo_entry *entry, sgc_error *err)
+{
+    const sgc_status status = entry->failure == NULL
+                                  ? SGC_OK
+                                  : sgc_fail(err, entry->status, "%s", entry->failure->message);
+    if (--entry->users == 0)
+        free_entry(memo, entry);
+    return status;
+}
+
 /* Uses the entry of a key, waiting while it is being made; NULL in *out: make it. */
 static sgc_status await(sgc_memo *memo, const char *key, const sgc_cancel *cancel,
                         sgc_memo_entry **out, sgc_error *err)
@@ -136,13 +151,25 @@ static sgc_status await(sgc_memo *memo, const char *key, const sgc_cancel *cance
         }
         sgc_condition_wait(&memo->made, &memo->mutex, SLICE_MS);
     }
-    if (entry != NULL && !entry->is_made) { /* who made it failed: it is our turn */
-        if (--entry->users == 0)
-            free_entry(memo, entry);
-        return await(memo, key, cancel, out, err);
+    if (entry != NULL && !entry->is_made) {
+        SGC_TRY(leave_failed(memo, entry, err));
+        return await(memo, key, cancel, out, err); /* who made it gave up: it is our turn */
     }
     *out = entry;
     return SGC_OK;
+}
+
+/* Takes an entry off that could not be made. A wish to stop is its maker's own. */
+static void fail_entry(sgc_memo *memo, sgc_memo_entry *entry, sgc_status status,
+                       const sgc_error *error)
+{
+    const bool is_awaited = --entry->users > 0;
+    if (is_awaited && status != SGC_CANCELLED &&
+        (entry->failure = malloc(sizeof *entry->failure)) != NULL) {
+        *entry->failure = *error;
+        entry->status = status;
+    }
+    drop_entry(memo, entry);
 }
 
 static sgc_status make_entry(sgc_memo *memo, sgc_memo_entry *entry, sgc_memo_make *make, void *user,
@@ -150,17 +177,16 @@ static sgc_status make_entry(sgc_memo *memo, sgc_memo_entry *entry, sgc_memo_mak
 {
     void *value = NULL;
     double seconds = 0;
-    const sgc_status status = make(user, entry->key, cancel, &value, &seconds, err);
+    sgc_error error = {""};
+    const sgc_status status = make(user, entry->key, cancel, &value, &seconds, &error);
     pthread_mutex_lock(&memo->mutex);
-    if (status == SGC_OK) {
+    if (status == SGC_OK)
         set_value(entry, value, seconds);
-    } else {
-        entry->users--;
-        drop_entry(memo, entry);
-    }
+    else
+        fail_entry(memo, entry, status, &error);
     pthread_cond_broadcast(&memo->made);
     pthread_mutex_unlock(&memo->mutex);
-    return status;
+    return status == SGC_OK ? SGC_OK : sgc_fail(err, status, "%s", error.message);
 }
 
 sgc_status sgc_memo_get(sgc_memo *memo, const char *key, sgc_memo_make *make, void *user,

@@ -1,7 +1,8 @@
 /* Answers of a service, kept for a while.
  *
- * A value is made once, by the first who asks for its key; others who ask meanwhile wait for it.
- * Failures are not kept. Thread-safe. */
+ * A value is made once, by the first who asks for its key; others who ask meanwhile wait for it,
+ * and share its failure, unless that was SGC_CANCELLED: then one of them makes it. Failures are not
+ * kept: whoever asks later has it made anew. Thread-safe. */
 #ifndef SGC_MEMO_H
 #define SGC_MEMO_H
 

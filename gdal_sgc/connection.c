@@ -21,6 +21,7 @@ typedef enum key {
     DOWNLOAD,
     ON_MISSING,
     MAX_DOWNLOAD,
+    TIMEOUT,
     BRANCH,
     TAG,
     SNAPSHOT,
@@ -48,6 +49,7 @@ static const struct {
                     "What a chunk means that is not complete and will not be downloaded", "FAIL"},
     [MAX_DOWNLOAD] = {"MAX_DOWNLOAD", "string", "Most bytes this handle may download, like 500MB",
                       "10GB"},
+    [TIMEOUT] = {"TIMEOUT", "float", "Seconds one read may spend downloading; 0: no limit", "0"},
     [BRANCH] = {"BRANCH", "string", "Branch to read", "main"},
     [TAG] = {"TAG", "string", "Tag to read", NULL},
     [SNAPSHOT] = {"SNAPSHOT", "string", "Snapshot to read", NULL},
@@ -290,6 +292,20 @@ static sgc_status parse_size(const char *text, uint64_t *out, sgc_error *err)
                     text);
 }
 
+static sgc_status parse_timeout(const char *text, uint64_t *milliseconds, sgc_error *err)
+{
+    const double longest = 1e9;
+    if (text == NULL)
+        return SGC_OK;
+    char *end;
+    const double seconds = CPLStrtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= longest))
+        return sgc_fail(err, SGC_INVALID,
+                        "TIMEOUT=%.64s: must be a number of seconds, or 0 for no limit", text);
+    *milliseconds = (uint64_t)ceil(seconds * 1000);
+    return SGC_OK;
+}
+
 /* The processors this process may use. */
 static unsigned available_cpus(void)
 {
@@ -365,6 +381,7 @@ static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
         return sgc_fail(err, SGC_INVALID, "ON_MISSING=%.64s: must be FAIL or NODATA", missing);
     c->missing_is_nodata = missing != NULL && EQUAL(missing, "NODATA");
     SGC_TRY(parse_size(values[MAX_DOWNLOAD], &c->max_download, err));
+    SGC_TRY(parse_timeout(values[TIMEOUT], &c->timeout_ms, err));
     SGC_TRY(parse_threads(values[NUM_THREADS], &c->num_threads, err));
     SGC_TRY(parse_integer(values, MAX_REQUESTS, 1, 256, &requests, err));
     SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16000, &chunk_size, err));

@@ -30,6 +30,7 @@ typedef struct sgc_connection {
     bool download;
     bool missing_is_nodata;
     uint64_t max_download; /* bytes */
+    uint64_t timeout_ms;   /* that one read may spend loading; 0: as long as it takes */
     sgc_ref_choice ref_choice;
     char *ref;       /* name of the branch or tag, id of the snapshot, or the time */
     uint64_t as_of;  /* microseconds since 1970 */

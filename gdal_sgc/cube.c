@@ -282,9 +282,17 @@ sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missin
 
 /* ---- ensure ---- */
 
-static bool wants_to_stop(const sgc_policy *policy)
+static bool is_over(const sgc_policy *policy)
 {
-    return policy->progress != NULL && !policy->progress->report(policy->progress->user, 0);
+    return policy->deadline_ms > 0 && sgc_monotonic_ms() >= policy->deadline_ms;
+}
+
+sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err)
+{
+    const sgc_progress *progress = policy->progress;
+    if (progress != NULL && !progress->report(progress->user, fraction))
+        return sgc_fail(err, SGC_CANCELLED, "cancelled; what was finished is in the cube");
+    return is_over(policy) ? sgc_fail(err, SGC_BUDGET, "TIMEOUT is over") : SGC_OK;
 }
 
 /* Waits until this thread is the one that loads. */
@@ -300,8 +308,7 @@ static sgc_status begin_loading(sgc_cube *cube, const sgc_policy *policy, sgc_er
         pthread_mutex_unlock(&cube->mutex);
         if (ours)
             return SGC_OK;
-        if (wants_to_stop(policy))
-            return sgc_fail(err, SGC_CANCELLED, "cancelled while another thread was loading");
+        SGC_TRY(sgc_policy_check(policy, 0, err));
     }
 }
 
@@ -372,25 +379,53 @@ static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const s
         status = sgc_view_incomplete(cube, view, &wider, &positions, &count, err);
     sgc_view_unref(view);
     SGC_TRY(status);
-    *bytes += estimate(cube, window->level, positions, count);
+    const uint64_t estimated = estimate(cube, window->level, positions, count);
     if (count > 0)
         status = sgc_load(cube, window->level, positions, count, window->rect, policy, err);
     free(positions);
+    /* What the deadline has left is not counted against the budget. */
+    if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &all, NULL) != SGC_OK)
+        all.bytes = 0;
+    *bytes += status != SGC_BUDGET ? estimated : estimated > all.bytes ? estimated - all.bytes : 0;
     return status;
 }
 
-/* The branch is looked up first: another process may have loaded the chunks already. */
-static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
-                           uint64_t *bytes, sgc_error *err)
+/* The deadline has passed; which is no failure when all of the window was finished by then. */
+static sgc_status end_late(sgc_cube *cube, const sgc_window *window, sgc_error *err)
 {
-    if (!sgc_cube_can_load(cube))
-        return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    sgc_missing left;
+    char bytes[32];
+    SGC_TRY(sgc_cube_missing(cube, window, &left, err));
+    if (left.chunks == 0)
+        return SGC_OK;
+    sgc_format_bytes(left.bytes, bytes);
+    return sgc_fail(
+        err, SGC_BUDGET,
+        "TIMEOUT ended this read with %llu chunk%s of its window (about %s) still "
+        "missing; what was finished is in the cube: read again to go on, raise TIMEOUT, "
+        "or see nodata there with ON_MISSING=NODATA",
+        (unsigned long long)left.chunks, left.chunks == 1 ? "" : "s", bytes);
+}
+
+/* The branch is looked up first: another process may have loaded the chunks already. */
+static sgc_status download_in_turn(sgc_cube *cube, const sgc_window *window,
+                                   const sgc_policy *policy, uint64_t *bytes, sgc_error *err)
+{
     SGC_TRY(begin_loading(cube, policy, err));
     sgc_status status = sgc_cube_refresh(cube, err);
     if (status == SGC_OK)
         status = load_missing(cube, window, policy, bytes, err);
     end_loading(cube);
     return status;
+}
+
+static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
+                           uint64_t *bytes, sgc_error *err)
+{
+    if (!sgc_cube_can_load(cube))
+        return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    const sgc_status status = download_in_turn(cube, window, policy, bytes, err);
+    return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
 }
 
 static sgc_status fail_missing(const sgc_cube *cube, uint64_t chunks, sgc_error *err)
@@ -413,11 +448,12 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
     enum { ATTEMPTS = 3 }; /* somebody may reset the branch under our feet */
     sgc_ensured result = {0};
     sgc_missing missing;
+    bool downloads = policy->download;
     for (int attempt = 0;; attempt++) {
         sgc_cube_view(cube, &result.view);
         sgc_status status = view_missing(cube, result.view, window, &missing,
-                                         policy->download ? NULL : &result.unverified_chunks, err);
-        if (status == SGC_OK && (missing.chunks == 0 || !policy->download))
+                                         downloads ? NULL : &result.unverified_chunks, err);
+        if (status == SGC_OK && (missing.chunks == 0 || !downloads))
             break;
         sgc_view_unref(result.view);
         if (status == SGC_OK && attempt == ATTEMPTS)
@@ -427,7 +463,10 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
                               cube->place, cube->ref);
         if (status == SGC_OK)
             status = download(cube, window, policy, &result.estimated_bytes, err);
-        SGC_TRY(status);
+        if (status == SGC_BUDGET && policy->missing_is_nodata)
+            downloads = false; /* no more than there is */
+        else
+            SGC_TRY(status);
     }
     if (missing.chunks > 0 && !policy->missing_is_nodata) {
         sgc_view_unref(result.view);

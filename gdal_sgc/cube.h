@@ -57,8 +57,9 @@ typedef struct sgc_progress {
 /* What a read may do to get its chunks. */
 typedef struct sgc_policy {
     bool download;
-    bool missing_is_nodata; /* serve what is there when no download is allowed */
+    bool missing_is_nodata; /* serve what is there when no more may be downloaded */
     uint64_t max_bytes;     /* estimated, for this read */
+    uint64_t deadline_ms;   /* when loading ends, by sgc_monotonic_ms(); 0: never */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
     sgc_window announced; /* what will be read of the same level, with this window's slices; empty:
@@ -74,8 +75,8 @@ typedef struct sgc_ensured {
 } sgc_ensured;
 
 /* Makes the chunks under the window complete as far as the policy allows, or fails: SGC_BUDGET when
- * they must not be downloaded, and whatever a fetch failed with. Finished chunks are committed in
- * any case. */
+ * they must not be downloaded or the deadline passes, SGC_CANCELLED, and whatever a fetch failed
+ * with. Finished chunks are committed in any case. */
 SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window,
                                        const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
 

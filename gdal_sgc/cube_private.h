@@ -107,6 +107,10 @@ void sgc_cube_view(sgc_cube *cube, sgc_view **out);
 /* Looks the reference up and adopts its snapshot. */
 SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
 
+/* Whether a load may go on, which the thread that reads asks at least 5 times a second:
+ * SGC_CANCELLED when its user wants to stop, SGC_BUDGET after the deadline. */
+SGC_CHECKED sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err);
+
 /* What is loaded at once: a chunk position of a level, at a time step, of the bands from `band` on
  * that are loaded together. */
 typedef struct sgc_position {

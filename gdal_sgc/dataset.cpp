@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "datasets/condition.h"
 #include "gdal_sgc/time_axis.h"
 
 namespace
@@ -81,6 +82,8 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, GDALProgressFunc progress, vo
     policy.download = connection_->download;
     policy.missing_is_nodata = connection_->missing_is_nodata;
     policy.num_threads = connection_->num_threads;
+    if (connection_->timeout_ms > 0)
+        policy.deadline_ms = sgc_monotonic_ms() + connection_->timeout_ms;
     policy.progress = progress != nullptr ? &report : nullptr;
     std::vector<sgc_slice> slices(window.slices, window.slices + window.slice_count), all;
     std::sort(slices.begin(), slices.end(), SliceIsBefore);

@@ -235,15 +235,17 @@ static bool wait_for_workers(sgc_loading *l, double *fraction)
     return running;
 }
 
-/* Reports progress; a wish to stop ends all fetches. */
+/* Reports progress; a wish to stop and the deadline end all fetches. */
 static void tick(sgc_loading *l, double fraction)
 {
-    const sgc_progress *progress = l->policy->progress;
-    sgc_load_report_tick(l);
-    if (progress == NULL || atomic_load(&l->stop) || progress->report(progress->user, fraction))
+    sgc_error error;
+    if (atomic_load(&l->stop))
         return;
-    const sgc_error error = {"cancelled; what was finished is in the cube"};
-    fail_load(l, SGC_CANCELLED, &error);
+    sgc_load_report_tick(l);
+    const sgc_status status = sgc_policy_check(l->policy, fraction, &error);
+    if (status == SGC_OK)
+        return;
+    fail_load(l, status, &error);
     atomic_store(&l->stop, true);
 }
 

@@ -13,7 +13,7 @@ import pytest
 
 import demo_formula
 
-OPTIONS = ["DATASET", "CREATE", "DOWNLOAD", "ON_MISSING", "MAX_DOWNLOAD", "BRANCH", "TAG", "SNAPSHOT",
+OPTIONS = ["DATASET", "CREATE", "DOWNLOAD", "ON_MISSING", "MAX_DOWNLOAD", "TIMEOUT", "BRANCH", "TAG", "SNAPSHOT",
            "CHANNELS", "NUM_THREADS", "MAX_REQUESTS", "CHUNK_SIZE", "COMPRESSION_LEVEL", "SOURCE_URL",
            "LOCKING"]
 CHUNK = 256
@@ -154,6 +154,11 @@ BAD_VALUES = [
     ("MAX_DOWNLOAD", "-1", "10GB"),
     ("MAX_DOWNLOAD", "5 apples", "10GB"),
     ("MAX_DOWNLOAD", "nan", "10GB"),
+    ("TIMEOUT", "soon", "a number of seconds"),
+    ("TIMEOUT", "-1", "a number of seconds"),
+    ("TIMEOUT", "1 s", "a number of seconds"),
+    ("TIMEOUT", "nan", "a number of seconds"),
+    ("TIMEOUT", "", "a number of seconds"),
     ("NUM_THREADS", "0", "ALL_CPUS"),
     ("NUM_THREADS", "many", "ALL_CPUS"),
     ("NUM_THREADS", "", "ALL_CPUS"),

@@ -19,6 +19,7 @@
 typedef struct maker {
     atomic_int made, freed, failures; /* of the first calls, so many fail */
     atomic_bool may_go, is_making;
+    sgc_status failure;
     double seconds;
 } maker;
 
@@ -40,7 +41,7 @@ static sgc_status make(void *user, const char *key, const sgc_cancel *cancel, vo
         usleep(1000);
     const int number = ++m.made;
     if (number <= m.failures)
-        return sgc_fail(err, SGC_NETWORK, "failure %d", number);
+        return sgc_fail(err, m.failure, "failure %d", number);
     char text[64];
     snprintf(text, sizeof text, "%s %d", key, number);
     *value = strdup(text);
@@ -51,7 +52,7 @@ static sgc_status make(void *user, const char *key, const sgc_cancel *cancel, vo
 static sgc_memo *start(size_t capacity, double seconds)
 {
     sgc_memo *memo;
-    m = (maker){.may_go = true, .seconds = seconds};
+    m = (maker){.may_go = true, .failure = SGC_NETWORK, .seconds = seconds};
     assert_int_equal(sgc_memo_new(capacity, free_value, &memo, NULL), SGC_OK);
     return memo;
 }
@@ -201,6 +202,84 @@ static void test_many_threads(void **state)
     finish(memo);
 }
 
+/* One who waits: `looked` when it sees that the value is not there yet. */
+typedef struct waiter {
+    sgc_memo *memo;
+    atomic_int looked;
+    sgc_status status;
+    sgc_error error;
+} waiter;
+
+static bool note_look(void *user)
+{
+    ((waiter *)user)->looked++;
+    return false;
+}
+
+static void *wait_for_value(void *user)
+{
+    waiter *w = user;
+    const sgc_cancel cancel = {note_look, w};
+    sgc_memo_entry *entry;
+    w->status = sgc_memo_get(w->memo, "a", make, &m, &cancel, &entry, NULL, &w->error);
+    if (w->status == SGC_OK)
+        sgc_memo_release(w->memo, entry);
+    return NULL;
+}
+
+/* The first attempt ends in `failure` while others wait for it. */
+static void fail_before_waiters(sgc_memo *memo, sgc_status failure, waiter *waiters, int count)
+{
+    pthread_t threads[8], first;
+    waiter maker_itself = {.memo = memo};
+    m.may_go = false;
+    m.failures = 1;
+    m.failure = failure;
+    assert_int_equal(pthread_create(&first, NULL, wait_for_value, &maker_itself), 0);
+    while (!m.is_making)
+        usleep(1000);
+    for (int i = 0; i < count; i++) {
+        waiters[i] = (waiter){.memo = memo};
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_value, &waiters[i]), 0);
+        while (waiters[i].looked == 0)
+            usleep(1000);
+    }
+    m.may_go = true;
+    pthread_join(first, NULL);
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(maker_itself.status, failure);
+}
+
+/* An attempt has its retries; those who waited for it do not go through them once more. */
+static void test_failure_is_shared(void **state)
+{
+    (void)state;
+    waiter waiters[3];
+    sgc_memo *memo = start(10, 1000);
+    fail_before_waiters(memo, SGC_AUTH, waiters, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(waiters[i].status, SGC_AUTH);
+        assert_string_equal(waiters[i].error.message, "failure 1");
+    }
+    assert_int_equal(m.made, 1);
+    look(memo, "a", "a 2");
+    finish(memo);
+}
+
+/* That one wants to stop is nothing to the others. */
+static void test_wish_to_stop_is_not_shared(void **state)
+{
+    (void)state;
+    waiter waiters[3];
+    sgc_memo *memo = start(10, 1000);
+    fail_before_waiters(memo, SGC_CANCELLED, waiters, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(waiters[i].status, SGC_OK);
+    assert_int_equal(m.made, 2);
+    finish(memo);
+}
+
 static bool stop_at_once(void *user)
 {
     (void)user;
@@ -235,6 +314,8 @@ int main(void)
         cmocka_unit_test(test_put),
         cmocka_unit_test(test_made_once_for_all_who_wait),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_failure_is_shared),
+        cmocka_unit_test(test_wish_to_stop_is_not_shared),
         cmocka_unit_test(test_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
