@@ -155,15 +155,13 @@ CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSiz
 CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
                          GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)
 {
-    sgc_cube *cube = dataset_->Handle()->Cube();
-    const unsigned threads = dataset_->Handle()->Connection().num_threads;
     const int size = GDALGetDataTypeSizeBytes(eDataType);
     const size_t rowBytes = static_cast<size_t>(rect.width) * static_cast<size_t>(size);
     sgc_error error = {""};
     sgc_status status = SGC_OK;
     if (bufType == eDataType && pixelSpace == size &&
         lineSpace == static_cast<GSpacing>(rowBytes)) {
-        status = sgc_cube_read(cube, view, dataset_->Level(), slice_, rect, data, threads, &error);
+        status = dataset_->Handle()->Read(view, dataset_->Level(), slice_, rect, data, &error);
     } else {
         const int64_t rows =
             std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, rect.height);
@@ -172,8 +170,8 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
             return CE_Failure;
         for (int64_t y = 0; y < rect.height && status == SGC_OK; y += rows) {
             const sgc_rect part = {rect.x, rect.y + y, rect.width, std::min(rows, rect.height - y)};
-            status = sgc_cube_read(cube, view, dataset_->Level(), slice_, part, strip.Get(),
-                                   threads, &error);
+            status = dataset_->Handle()->Read(view, dataset_->Level(), slice_, part, strip.Get(),
+                                              &error);
             for (int64_t row = 0; row < part.height && status == SGC_OK; row++)
                 GDALCopyWords64(strip.Get() + static_cast<size_t>(row) * rowBytes, eDataType, size,
                                 static_cast<GByte *>(data) + (y + row) * lineSpace, bufType,
@@ -274,8 +272,8 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
     const bool computed = IsComputed(rect);
     sgc_view *view = nullptr;
     bool missing = false;
-    if (!computed &&
-        dataset_->Handle()->Ensure(Window(rect), nullptr, nullptr, &view, &missing) != CE_None)
+    if (!computed && dataset_->Handle()->Ensure(Window(rect), false, nullptr, nullptr, &view,
+                                                &missing) != CE_None)
         return CE_Failure;
     if (missing)
         incomplete_.emplace_back(xBlock, yBlock);
@@ -316,8 +314,9 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
             pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
 
     sgc_view *view = nullptr;
-    if (dataset_->Handle()->Ensure(Window(rect), extra.pfnProgress, extra.pProgressData, &view) !=
-        CE_None)
+    const bool decimates = bufXSize < rect.width || bufYSize < rect.height;
+    if (dataset_->Handle()->Ensure(Window(rect), decimates, extra.pfnProgress, extra.pProgressData,
+                                   &view) != CE_None)
         return CE_Failure;
     const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
     const Scratch line(1, static_cast<size_t>(rect.width * size));
@@ -377,8 +376,8 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
         if (IsComputed(rect))
             return Compute(rect, data, bufType, pixelSpace, lineSpace);
         sgc_view *view = nullptr;
-        if (dataset_->Handle()->Ensure(Window(rect), extra->pfnProgress, extra->pProgressData,
-                                       &view) != CE_None)
+        if (dataset_->Handle()->Ensure(Window(rect), isDecimating_, extra->pfnProgress,
+                                       extra->pProgressData, &view) != CE_None)
             return CE_Failure;
         const CPLErr result = ReadView(view, rect, data, bufType, pixelSpace, lineSpace);
         sgc_view_unref(view);
@@ -395,6 +394,11 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     }
     if (extra->eResampleAlg == GRIORA_NearestNeighbour)
         return ReadNearest(rect, data, bufXSize, bufYSize, bufType, pixelSpace, lineSpace, *extra);
-    return GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
-                                     bufType, pixelSpace, lineSpace, extra);
+    const bool outer =
+        std::exchange(isDecimating_, isDecimating_ || bufXSize < xSize || bufYSize < ySize);
+    const CPLErr result =
+        GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
+                                  pixelSpace, lineSpace, extra);
+    isDecimating_ = outer;
+    return result;
 }

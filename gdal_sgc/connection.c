@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "datasets/registry.h"
 #include "gdal_sgc/time_text.h"
@@ -44,7 +45,9 @@ static const struct {
 } keys[KEY_COUNT] = {
     [DATASET] = {"DATASET", "string", "Id of a dataset or path of its definition file", NULL},
     [CREATE] = {"CREATE", "boolean", "Whether the place may be empty", NULL},
-    [DOWNLOAD] = {"DOWNLOAD", "boolean", "Whether a read may download what it needs", NULL},
+    [DOWNLOAD] = {"DOWNLOAD", "string-select:YES,NO,VIEW",
+                  "Whether a read may download what it needs; VIEW: a little, for maps on screen",
+                  NULL},
     [ON_MISSING] = {"ON_MISSING", "string-select:FAIL,NODATA",
                     "What a chunk means that is not complete and will not be downloaded", "FAIL"},
     [MAX_DOWNLOAD] = {"MAX_DOWNLOAD", "string", "Most bytes this handle may download, like 500MB",
@@ -361,27 +364,58 @@ static void take_value(char **values, key k, char **out)
     values[k] = NULL;
 }
 
+/* The program that runs in this process, not the one that started it. */
+static bool is_qgis(void)
+{
+    char path[4096];
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        return false;
+    path[length] = '\0';
+    const char *name = CPLGetFilename(path);
+    return strcmp(name, "qgis") == 0 || strcmp(name, "qgis.bin") == 0;
+}
+
+static sgc_status parse_download(char **values, sgc_connection *c, sgc_error *err)
+{
+    const bool may = c->ref_choice == SGC_CHOOSE_BRANCH;
+    const char *text = values[DOWNLOAD];
+    c->download = may;
+    c->for_view = text != NULL ? EQUAL(text, "VIEW") : may && is_qgis();
+    if (c->for_view)
+        c->download = true;
+    else
+        SGC_TRY(parse_bool(values, DOWNLOAD, &c->download, err));
+    if (c->download && !may)
+        return sgc_fail(
+            err, SGC_INVALID,
+            "DOWNLOAD=%.64s: what a tag, a snapshot or a time names never changes; open a branch "
+            "to download",
+            text);
+    c->max_download = c->for_view ? UINT64_C(200000000) : UINT64_C(10000000000);
+    c->timeout_ms = c->for_view ? 10000 : 0;
+    SGC_TRY(parse_size(values[MAX_DOWNLOAD], &c->max_download, err));
+    return parse_timeout(values[TIMEOUT], &c->timeout_ms, err);
+}
+
+static sgc_status parse_missing(const char *text, sgc_connection *c, sgc_error *err)
+{
+    if (text != NULL && !EQUAL(text, "FAIL") && !EQUAL(text, "NODATA"))
+        return sgc_fail(err, SGC_INVALID, "ON_MISSING=%.64s: must be FAIL or NODATA", text);
+    c->missing_is_nodata = text != NULL && EQUAL(text, "NODATA");
+    c->view_misses_nodata = c->missing_is_nodata || text == NULL;
+    return SGC_OK;
+}
+
 static sgc_status parse_values(char **values, sgc_connection *c, sgc_error *err)
 {
     long requests = 0, chunk_size = 0, level = 5, spec_version = 1;
     SGC_TRY(parse_ref(values, c, err));
-    c->download = c->ref_choice == SGC_CHOOSE_BRANCH;
     c->locking = true;
-    c->max_download = UINT64_C(10000000000);
     SGC_TRY(parse_bool(values, CREATE, &c->create, err));
-    SGC_TRY(parse_bool(values, DOWNLOAD, &c->download, err));
     SGC_TRY(parse_bool(values, LOCKING, &c->locking, err));
-    if (c->download && c->ref_choice != SGC_CHOOSE_BRANCH)
-        return sgc_fail(
-            err, SGC_INVALID,
-            "DOWNLOAD=YES: what a tag, a snapshot or a time names never changes; open a branch "
-            "to download");
-    const char *missing = values[ON_MISSING];
-    if (missing != NULL && !EQUAL(missing, "FAIL") && !EQUAL(missing, "NODATA"))
-        return sgc_fail(err, SGC_INVALID, "ON_MISSING=%.64s: must be FAIL or NODATA", missing);
-    c->missing_is_nodata = missing != NULL && EQUAL(missing, "NODATA");
-    SGC_TRY(parse_size(values[MAX_DOWNLOAD], &c->max_download, err));
-    SGC_TRY(parse_timeout(values[TIMEOUT], &c->timeout_ms, err));
+    SGC_TRY(parse_download(values, c, err));
+    SGC_TRY(parse_missing(values[ON_MISSING], c, err));
     SGC_TRY(parse_threads(values[NUM_THREADS], &c->num_threads, err));
     SGC_TRY(parse_integer(values, MAX_REQUESTS, 1, 256, &requests, err));
     SGC_TRY(parse_integer(values, CHUNK_SIZE, 16, 16000, &chunk_size, err));

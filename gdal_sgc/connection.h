@@ -28,9 +28,12 @@ typedef struct sgc_connection {
     char *dataset; /* id or path of a definition file; NULL: what the cube says */
     bool create;   /* the place may be empty */
     bool download;
+    bool for_view; /* for maps on screen: a read loads little, and a decimated one shows what there
+                      is */
     bool missing_is_nodata;
-    uint64_t max_download; /* bytes */
-    uint64_t timeout_ms;   /* that one read may spend loading; 0: as long as it takes */
+    bool view_misses_nodata; /* the same for decimated reads under for_view */
+    uint64_t max_download;   /* bytes; of a handle, under for_view of a read */
+    uint64_t timeout_ms;     /* that one read may spend loading; 0: as long as it takes */
     sgc_ref_choice ref_choice;
     char *ref;       /* name of the branch or tag, id of the snapshot, or the time */
     uint64_t as_of;  /* microseconds since 1970 */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "gdal_sgc/cube_private.h"
+#include "gdal_sgc/interrupt.h"
 
 enum { POLL_MILLISECONDS = 100, SMALLEST_ESTIMATE = 64 * 1024 };
 
@@ -290,6 +291,8 @@ static bool is_over(const sgc_policy *policy)
 sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err)
 {
     const sgc_progress *progress = policy->progress;
+    if (sgc_interrupt_came())
+        return sgc_fail(err, SGC_CANCELLED, "interrupted; what was finished is in the cube");
     if (progress != NULL && !progress->report(progress->user, fraction))
         return sgc_fail(err, SGC_CANCELLED, "cancelled; what was finished is in the cube");
     return is_over(policy) ? sgc_fail(err, SGC_BUDGET, "TIMEOUT is over") : SGC_OK;
@@ -330,18 +333,19 @@ void sgc_format_bytes(uint64_t bytes, char text[32])
         CPLsnprintf(text, 32, "%.1f kB", (double)bytes / 1e3);
 }
 
-static sgc_status check_budget(uint64_t chunks, uint64_t bytes, uint64_t allowed, sgc_error *err)
+static sgc_status check_budget(const sgc_missing *missing, uint64_t allowed, sgc_error *err)
 {
-    if (bytes <= allowed)
+    if (missing->bytes <= allowed)
         return SGC_OK;
     char needed[32], left[32];
-    sgc_format_bytes(bytes, needed);
+    sgc_format_bytes(missing->bytes, needed);
     sgc_format_bytes(allowed, left);
     return sgc_fail(err, SGC_BUDGET,
                     "this read needs %llu chunk%s (about %s) that are not in the cube, and "
                     "MAX_DOWNLOAD leaves %s: raise MAX_DOWNLOAD, read a smaller window, or read at "
                     "a coarser resolution",
-                    (unsigned long long)chunks, chunks == 1 ? "" : "s", needed, left);
+                    (unsigned long long)missing->chunks, missing->chunks == 1 ? "" : "s", needed,
+                    left);
 }
 
 /* The window to load for a read of `rect` in an announced window: `rect`, as wide as announced, and
@@ -359,35 +363,63 @@ static sgc_rect load_ahead(const sgc_level *level, sgc_rect rect, sgc_rect annou
     return sgc_rect_intersect(band, announced);
 }
 
+/* How many of the positions, from the first on, `allowed` bytes bear. */
+static size_t count_affordable(const sgc_cube *cube, size_t level, const sgc_position *positions,
+                               size_t count, uint64_t allowed)
+{
+    size_t n = 0;
+    for (uint64_t bytes = 0; n < count; n++) {
+        bytes += estimate(cube, level, &positions[n], 1);
+        if (bytes > allowed)
+            break;
+    }
+    return n;
+}
+
+/* Gives (free with free()) the positions that a read of the window loads, in that order, the window
+ * they were looked for in, and what the budget was compared with. */
+static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
+                            sgc_window *wider, sgc_position **positions, size_t *count,
+                            sgc_missing *all, sgc_error *err)
+{
+    const sgc_level *level = &cube->levels[window->level];
+    const sgc_window *announced = &policy->announced;
+    const bool known = !policy->in_part && sgc_rect_contains(announced->rect, window->rect);
+    sgc_view *view;
+    *wider = *window;
+    if (known)
+        wider->rect = load_ahead(level, window->rect, announced->rect);
+    sgc_cube_view(cube, &view);
+    sgc_status status = view_missing(cube, view, known ? announced : window, all, NULL, err);
+    if (status == SGC_OK && !policy->in_part)
+        status = check_budget(all, policy->max_bytes, err);
+    if (status == SGC_OK)
+        status = sgc_view_incomplete(cube, view, wider, positions, count, err);
+    sgc_view_unref(view);
+    SGC_TRY(status);
+    sgc_sort_positions(level, window->rect, *positions, *count);
+    if (all->bytes > policy->max_bytes)
+        *count = count_affordable(cube, window->level, *positions, *count, policy->max_bytes);
+    return SGC_OK;
+}
+
 static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                                uint64_t *bytes, sgc_error *err)
 {
-    const sgc_window *announced = &policy->announced;
-    const bool known = sgc_rect_contains(announced->rect, window->rect);
-    sgc_window wider = *window;
-    if (known)
-        wider.rect = load_ahead(&cube->levels[window->level], window->rect, announced->rect);
-    sgc_missing all = {0};
-    sgc_view *view;
-    sgc_position *positions = NULL;
-    size_t count = 0;
-    sgc_cube_view(cube, &view);
-    sgc_status status = view_missing(cube, view, known ? announced : window, &all, NULL, err);
-    if (status == SGC_OK)
-        status = check_budget(all.chunks, all.bytes, policy->max_bytes, err);
-    if (status == SGC_OK)
-        status = sgc_view_incomplete(cube, view, &wider, &positions, &count, err);
-    sgc_view_unref(view);
-    SGC_TRY(status);
+    sgc_window wider;
+    sgc_position *positions;
+    size_t count;
+    sgc_missing all, left = {0};
+    SGC_TRY(plan_load(cube, window, policy, &wider, &positions, &count, &all, err));
     const uint64_t estimated = estimate(cube, window->level, positions, count);
-    if (count > 0)
-        status = sgc_load(cube, window->level, positions, count, window->rect, policy, err);
+    const sgc_status status =
+        count > 0 ? sgc_load(cube, window->level, positions, count, policy, err) : SGC_OK;
     free(positions);
     /* What the deadline has left is not counted against the budget. */
-    if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &all, NULL) != SGC_OK)
-        all.bytes = 0;
-    *bytes += status != SGC_BUDGET ? estimated : estimated > all.bytes ? estimated - all.bytes : 0;
-    return status;
+    if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &left, NULL) != SGC_OK)
+        left.bytes = 0;
+    *bytes += estimated > left.bytes ? estimated - left.bytes : 0;
+    return status != SGC_OK ? status : check_budget(&all, policy->max_bytes, err);
 }
 
 /* The deadline has passed; which is no failure when all of the window was finished by then. */
@@ -424,7 +456,9 @@ static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_p
 {
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    sgc_interrupt_begin();
     const sgc_status status = download_in_turn(cube, window, policy, bytes, err);
+    sgc_interrupt_end();
     return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
 }
 

@@ -59,6 +59,8 @@ typedef struct sgc_policy {
     bool download;
     bool missing_is_nodata; /* serve what is there when no more may be downloaded */
     uint64_t max_bytes;     /* estimated, for this read */
+    bool in_part;           /* loads what max_bytes allow, nearest the middle first, rather than
+                             * nothing; what was announced does not count */
     uint64_t deadline_ms;   /* when loading ends, by sgc_monotonic_ms(); 0: never */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
@@ -100,6 +102,11 @@ void sgc_cube_find_steps_with_data(sgc_cube *cube, bool *has_data);
 SGC_CHECKED sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level,
                                      sgc_slice slice, sgc_rect rect, void *buffer,
                                      unsigned num_threads, sgc_error *err);
+/* Puts the pixels of the finest coarser level that is complete where chunks are missing in what
+ * sgc_cube_read() has read; where no level is, they stay nodata. */
+SGC_CHECKED sgc_status sgc_cube_fill_gaps(const sgc_cube *cube, const sgc_view *view, size_t level,
+                                          sgc_slice slice, sgc_rect rect, void *buffer,
+                                          unsigned num_threads, sgc_error *err);
 void sgc_view_unref(sgc_view *view);
 
 /* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */

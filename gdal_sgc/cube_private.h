@@ -157,11 +157,14 @@ SGC_CHECKED sgc_status sgc_adopt_check(sgc_repository *repository, sgc_snapshot 
 /* Writes a size as users read it: 1.5 GB. */
 void sgc_format_bytes(uint64_t bytes, char text[32]);
 
-/* Completes the positions and commits them, in batches. The caller is the thread that loads
- * (loader.c). */
+/* Sorts positions of a level in the order in which they are loaded for a read of `wanted`. */
+void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *positions,
+                        size_t count);
+
+/* Completes the positions, the first ones first, and commits them, in batches. The caller is the
+ * thread that loads (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
-                                size_t count, sgc_rect wanted, const sgc_policy *policy,
-                                sgc_error *err);
+                                size_t count, const sgc_policy *policy, sgc_error *err);
 
 SGC_END_C
 

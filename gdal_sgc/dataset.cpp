@@ -73,14 +73,16 @@ void SGCHandle::Announce(size_t level, const sgc_rect &rect, const sgc_slice &sl
         slices.insert(at, slice);
 }
 
-CPLErr SGCHandle::Ensure(const sgc_window &window, GDALProgressFunc progress, void *progressData,
-                         sgc_view **view, bool *missing)
+CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
+                         void *progressData, sgc_view **view, bool *missing)
 {
     ProgressCall call = {progress, progressData};
     const sgc_progress report = {ReportProgress, &call};
     sgc_policy policy = {};
     policy.download = connection_->download;
-    policy.missing_is_nodata = connection_->missing_is_nodata;
+    policy.in_part = connection_->for_view && (isDecimated || window.level > 0);
+    policy.missing_is_nodata =
+        policy.in_part ? connection_->view_misses_nodata : connection_->missing_is_nodata;
     policy.num_threads = connection_->num_threads;
     if (connection_->timeout_ms > 0)
         policy.deadline_ms = sgc_monotonic_ms() + connection_->timeout_ms;
@@ -89,8 +91,9 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, GDALProgressFunc progress, vo
     std::sort(slices.begin(), slices.end(), SliceIsBefore);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
-        policy.max_bytes =
-            connection_->max_download - std::min(connection_->max_download, downloaded_);
+        policy.max_bytes = connection_->max_download;
+        if (!connection_->for_view)
+            policy.max_bytes -= std::min(policy.max_bytes, downloaded_);
         if (window.level < announced_.size()) {
             const Announcement &announced = announced_[window.level];
             std::set_union(slices.begin(), slices.end(), announced.slices.begin(),
@@ -116,6 +119,17 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, GDALProgressFunc progress, vo
     return CE_None;
 }
 
+sgc_status SGCHandle::Read(const sgc_view *view, size_t level, const sgc_slice &slice,
+                           const sgc_rect &rect, void *buffer, sgc_error *error) const
+{
+    const unsigned threads = connection_->num_threads;
+    const sgc_status status =
+        sgc_cube_read(cube_, view, level, slice, rect, buffer, threads, error);
+    return status == SGC_OK && connection_->for_view
+               ? sgc_cube_fill_gaps(cube_, view, level, slice, rect, buffer, threads, error)
+               : status;
+}
+
 bool SGCHandle::IsFirst(bool &warned)
 {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -128,9 +142,9 @@ void SGCHandle::Warn(const sgc_ensured &ensured)
     const uint64_t missing = ensured.missing_chunks, unverified = ensured.unverified_chunks;
     if (missing > 0 && IsFirst(warnedOfMissing_))
         CPLError(CE_Warning, CPLE_AppDefined,
-                 "SGC: %" PRIu64 " chunk%s of the window %s not in the cube and read%s as nodata",
-                 missing, missing == 1 ? "" : "s", missing == 1 ? "is" : "are",
-                 missing == 1 ? "s" : "");
+                 "SGC: %" PRIu64 " chunk%s of the window %s not in the cube: %s there", missing,
+                 missing == 1 ? "" : "s", missing == 1 ? "is" : "are",
+                 connection_->for_view ? "coarser pixels or nodata stand" : "it reads as nodata");
     if (unverified > 0 && IsFirst(warnedOfUnverified_))
         CPLError(CE_Warning, CPLE_AppDefined,
                  "SGC: %" PRIu64 " chunk%s of the window %s shown as stored by another program; "
@@ -468,7 +482,7 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
     const auto slices = Slices(bandCount, bandMap);
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
-    if (handle_->Ensure(window, extra->pfnProgress, extra->pProgressData, &view) != CE_None)
+    if (handle_->Ensure(window, false, extra->pfnProgress, extra->pProgressData, &view) != CE_None)
         return CE_Failure;
     CPLErr result = CE_None;
     for (int i = 0; i < bandCount && result == CE_None; i++) {

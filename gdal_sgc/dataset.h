@@ -35,10 +35,16 @@ class SGCHandle
     // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
     void Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice);
 
-    // Ensures the window and gives the view to read it from. Failures are reported.
-    // *missing, if not nullptr, tells whether some of it reads as nodata for lack of a download.
-    CPLErr Ensure(const sgc_window &window, GDALProgressFunc progress, void *progressData,
-                  sgc_view **view, bool *missing = nullptr);
+    // Ensures the window and gives the view to read it from. Failures are reported. A level's
+    // pixels count as decimated in any case. *missing, if not nullptr, tells whether some of the
+    // window is not there for lack of a download.
+    CPLErr Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
+                  void *progressData, sgc_view **view, bool *missing = nullptr);
+
+    // Reads a window of a slice from a view, in the channel's type; on a map coarser pixels stand
+    // where chunks are missing.
+    sgc_status Read(const sgc_view *view, size_t level, const sgc_slice &slice,
+                    const sgc_rect &rect, void *buffer, sgc_error *error) const;
 
   private:
     // What was said of a level: a rectangle, and its slices by step and band.
@@ -167,6 +173,7 @@ class SGCBand final : public GDALRasterBand
     SGCDataset *dataset_; // poDS
     sgc_slice slice_;
     std::vector<std::pair<int, int>> incomplete_{}; // blocks that GDAL may keep with nodata in them
+    bool isDecimating_ = false;                     // GDAL reads native windows for a decimated one
 };
 
 #endif

@@ -353,7 +353,7 @@ static sgc_status run_rounds(sgc_loading *l, sgc_error *err)
 /* Nearest to the middle of what is wanted first. */
 static int compare_distance(const void *a, const void *b, void *user)
 {
-    const sgc_position *left = &((const sgc_task *)a)->at, *right = &((const sgc_task *)b)->at;
+    const sgc_position *left = a, *right = b;
     const double *middle = user;
     const double lr = left->row - middle[0], lc = left->column - middle[1];
     const double rr = right->row - middle[0], rc = right->column - middle[1];
@@ -368,20 +368,24 @@ static int compare_distance(const void *a, const void *b, void *user)
     return 0;
 }
 
-static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
-                             sgc_rect wanted, sgc_error *err)
+void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *positions,
+                        size_t count)
 {
-    const sgc_level *level = sgc_loading_level(l);
+    double middle[] = {
+        ((double)wanted.y + (double)wanted.height / 2) / (double)level->chunk_height - 0.5,
+        ((double)wanted.x + (double)wanted.width / 2) / (double)level->chunk_width - 0.5};
+    qsort_r(positions, count, sizeof *positions, compare_distance, middle);
+}
+
+static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
+                             sgc_error *err)
+{
     l->tasks = calloc(count, sizeof *l->tasks);
     if (l->tasks == NULL)
         return sgc_fail_memory(err, count * sizeof *l->tasks, "a load");
     l->task_count = l->position_count = count;
     for (size_t i = 0; i < count; i++)
         l->tasks[i].at = positions[i];
-    double middle[] = {
-        ((double)wanted.y + (double)wanted.height / 2) / (double)level->chunk_height - 0.5,
-        ((double)wanted.x + (double)wanted.width / 2) / (double)level->chunk_width - 0.5};
-    qsort_r(l->tasks, count, sizeof *l->tasks, compare_distance, middle);
     return SGC_OK;
 }
 
@@ -496,7 +500,7 @@ static size_t steps_needed(const sgc_position *positions, size_t count)
 }
 
 sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions, size_t count,
-                    sgc_rect wanted, const sgc_policy *policy, sgc_error *err)
+                    const sgc_policy *policy, sgc_error *err)
 {
     SGC_TRY(sgc_cube_prepare(cube, level, steps_needed(positions, count), err));
     sgc_loading l = {.cube = cube,
@@ -508,7 +512,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
     sgc_condition_init(&l.progress);
     sgc_error error = {""};
     sgc_load_report_begin(&l);
-    sgc_status status = plan_tasks(&l, positions, count, wanted, &error);
+    sgc_status status = plan_tasks(&l, positions, count, &error);
     if (status == SGC_OK)
         status = find(&l, &error);
     if (status == SGC_OK) {
