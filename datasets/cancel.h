@@ -8,6 +8,7 @@
 typedef struct sgc_cancel {
     bool (*requested)(void *user); /* called from any thread, often; must be cheap and lock-free */
     void *user;
+    bool keeps; /* a deadline may end it, and it will be tried again: what is received is kept */
 } sgc_cancel;
 
 /* True when `cancel` is not NULL and its user wants to stop. */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/part_cache.h"
+#include "datasets/source.h"
 #include "store/fork.h"
 
 #define PREFIX "/vsisgc/"
@@ -22,6 +24,7 @@ enum {
     MAX_REQUEST = 16 << 20, /* a larger one is cut, so that a failure repeats less */
     CACHED_HEADS = 64,
     CACHED_WHOLE = 4,
+    KEPT_REQUEST = 8 * SGC_PART_SIZE, /* at most, where received parts are kept */
 };
 
 /* The beginning of a file and what identifies its version. Shared by the cache and open files. */
@@ -40,6 +43,7 @@ struct sgc_remote_files {
     size_t head_count, most_heads;
     bool fetches_whole;
     pthread_mutex_t whole_mutex; /* one whole file at a time: others may be waiting for the same */
+    sgc_part_cache *parts;       /* of calls that keep what they receive */
     sgc_fork_watch forks;
 };
 
@@ -99,9 +103,8 @@ static sgc_status check_call(sgc_error *err)
     return sgc_fail(err, current_call->status, "%s", current_call->error.message);
 }
 
-/* Gives the bytes from `first` to `last`, or fewer at the end of the file. */
-static sgc_status fetch(sgc_remote_files *files, const char *url, uint64_t first, uint64_t last,
-                        sgc_http_response *response, sgc_error *err)
+static sgc_status request_range(sgc_remote_files *files, const char *url, uint64_t first,
+                                uint64_t last, sgc_http_response *response, sgc_error *err)
 {
     const sgc_cancel *cancel = current_call == NULL ? NULL : current_call->cancel;
     const sgc_http_request request = {.method = "GET",
@@ -114,6 +117,82 @@ static sgc_status fetch(sgc_remote_files *files, const char *url, uint64_t first
     if (current_call != NULL)
         current_call->bytes_received += response->size;
     return SGC_OK;
+}
+
+/* Requests the parts around bytes `first` to `last`, few enough that a slow line brings them before
+ * a deadline, and keeps them. */
+static sgc_status keep_parts(sgc_remote_files *files, const char *url, uint64_t first,
+                             uint64_t last, sgc_error *err)
+{
+    sgc_http_response part;
+    const uint64_t begin = first - first % SGC_PART_SIZE;
+    const uint64_t end = MIN(last - last % SGC_PART_SIZE + SGC_PART_SIZE, begin + KEPT_REQUEST);
+    SGC_TRY(request_range(files, url, begin, end - 1, &part, err));
+    sgc_file_version version = {.size = part.total_size};
+    strcpy(version.etag, part.etag);
+    sgc_part_cache_put(files->parts, url, begin, part.data, part.size, &version);
+    sgc_http_response_clear(&part);
+    return SGC_OK;
+}
+
+static bool is_same_file(const sgc_file_version *a, const sgc_file_version *b)
+{
+    return a->size == b->size && strcmp(a->etag, b->etag) == 0;
+}
+
+/* Reads bytes `first` to `last` from parts that are kept, or are kept now; *done tells whether all
+ * of them were there, of one version of the file. */
+static sgc_status read_kept(sgc_remote_files *files, const char *url, uint64_t first, uint64_t last,
+                            unsigned char *data, sgc_file_version *version, bool *done,
+                            sgc_error *err)
+{
+    sgc_part_cache *parts = files->parts;
+    for (uint64_t at = first; at <= last;) {
+        const size_t wanted = (size_t)(last - at + 1);
+        sgc_file_version found;
+        size_t n = sgc_part_cache_read(parts, url, at, data, wanted, &found);
+        if (n == 0) {
+            SGC_TRY(keep_parts(files, url, at, last, err));
+            n = sgc_part_cache_read(parts, url, at, data, wanted, &found);
+        }
+        if (n == 0 || (at > first && !is_same_file(version, &found)))
+            return SGC_OK;
+        *version = found;
+        data += n;
+        at += n;
+    }
+    *done = true;
+    return SGC_OK;
+}
+
+static sgc_status fetch_kept(sgc_remote_files *files, const char *url, uint64_t first,
+                             uint64_t last, sgc_http_response *response, sgc_error *err)
+{
+    const size_t size = (size_t)(last - first + 1);
+    unsigned char *data = malloc(size + 1);
+    sgc_file_version version;
+    bool done = false;
+    sgc_status status = data != NULL
+                            ? read_kept(files, url, first, last, data, &version, &done, err)
+                            : sgc_fail_memory(err, size, "a file");
+    if (!done) {
+        free(data);
+        return status == SGC_OK ? request_range(files, url, first, last, response, err) : status;
+    }
+    data[size] = '\0';
+    *response =
+        (sgc_http_response){.status = 206, .data = data, .size = size, .total_size = version.size};
+    strcpy(response->etag, version.etag);
+    return SGC_OK;
+}
+
+/* Gives the bytes from `first` to `last`, or fewer at the end of the file. */
+static sgc_status fetch(sgc_remote_files *files, const char *url, uint64_t first, uint64_t last,
+                        sgc_http_response *response, sgc_error *err)
+{
+    const bool keeps =
+        current_call != NULL && current_call->cancel != NULL && current_call->cancel->keeps;
+    return (keeps ? fetch_kept : request_range)(files, url, first, last, response, err);
 }
 
 /* ---- heads ---- */
@@ -648,6 +727,11 @@ sgc_status sgc_remote_files_new(sgc_http *http, sgc_remote_files **out, sgc_erro
         return sgc_fail_memory(err, sizeof *files, "remote files");
     files->http = http;
     files->most_heads = CACHED_HEADS;
+    const sgc_status status = sgc_part_cache_new(sgc_load_memory(), &files->parts, err);
+    if (status != SGC_OK) {
+        free(files);
+        return status;
+    }
     pthread_mutex_init(&files->mutex, NULL);
     pthread_mutex_init(&files->whole_mutex, NULL);
     pthread_mutex_lock(&table.mutex);
@@ -680,6 +764,7 @@ void sgc_remote_files_free(sgc_remote_files *files)
         head_drop_locked(files->heads[i]);
     pthread_mutex_destroy(&files->whole_mutex);
     pthread_mutex_destroy(&files->mutex);
+    sgc_part_cache_free(files->parts);
     free(files);
 }
 

@@ -39,6 +39,13 @@ void sgc_source_free(sgc_source *source)
         source->free(source);
 }
 
+size_t sgc_load_memory(void)
+{
+    const double least = 1, most = 1 << 20;
+    const double mebibytes = CPLAtof(CPLGetConfigOption("SGC_LOAD_MEMORY", "512"));
+    return (size_t)(fmin(fmax(mebibytes, least), most) * 1024 * 1024);
+}
+
 int sgc_source_number(const cJSON *object, const char *key, int smallest, int otherwise)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);

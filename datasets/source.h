@@ -89,6 +89,10 @@ SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source
                                              unsigned default_requests, sgc_http **http,
                                              unsigned *max_requests, sgc_error *err);
 
+/* Bytes that chunks being loaded, and what has been received for them, may take: SGC_LOAD_MEMORY of
+ * the calling thread's configuration, in MiB. */
+size_t sgc_load_memory(void);
+
 /* A whole number of `json` that is at least `smallest`; else `otherwise`. */
 int sgc_source_number(const cJSON *json, const char *key, int smallest, int otherwise);
 

@@ -1,5 +1,4 @@
 /* Filling chunks: the windows of all patches that meet them, composed, encoded and written. */
-#include <cpl_conv.h>
 #include <cpl_vsi.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -38,8 +37,7 @@ static double plane_size(const sgc_loading *l)
 
 double sgc_plan_memory(sgc_loading *l)
 {
-    const double memory = CPLAtof(CPLGetConfigOption("SGC_LOAD_MEMORY", "512")) * 1024 * 1024;
-    const double planes = memory / plane_size(l);
+    const double planes = (double)sgc_load_memory() / plane_size(l);
     const size_t bands = l->source->reads_together ? sgc_loading_unit_bands(l) : 1;
     l->bands_at_once = planes >= (double)bands ? bands : planes >= 1 ? (size_t)planes : 1;
     const double workers = planes / (double)l->bands_at_once;
@@ -121,7 +119,7 @@ static sgc_status read_window(sgc_workspace *w, const sgc_patch *patch, sgc_patc
         w->pixels[i] = w->open[i]->window;
         w->valid[i] = w->open[i]->window_valid;
     }
-    const sgc_cancel cancel = {sgc_loading_stops, l};
+    const sgc_cancel cancel = {sgc_loading_stops, l, l->policy->deadline_ms > 0};
     sgc_fetch fetch = {0};
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);

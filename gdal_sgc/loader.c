@@ -430,7 +430,7 @@ static sgc_status find_of_step(sgc_loading *l, sgc_step_patches *patches, sgc_er
     const int64_t f = sgc_loading_level(l)->factor;
     const sgc_rect extent = patches->extent;
     const sgc_rect full = {extent.x * f, extent.y * f, extent.width * f, extent.height * f};
-    const sgc_cancel cancel = {sgc_loading_stops, l};
+    const sgc_cancel cancel = {.requested = sgc_loading_stops, .user = l};
     sgc_source *source = l->source;
     SGC_TRY((f > 1 && source->find_level != NULL ? source->find_level : source->find)(
         source, full, patches->step, &cancel, &patches->list, err));

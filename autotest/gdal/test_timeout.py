@@ -103,3 +103,39 @@ def test_too_large_download_as_nodata(open_cube, server, read, assert_pixels, wa
     assert_pixels(read(dataset, *BOTH), np.zeros_like(PIXELS))
     assert [severity for severity, _ in warnings] == [gdal.CE_Warning]
     assert server.log() == []
+
+
+def ranges(server):
+    """The bytes that were sent, as pairs of the first and the one behind the last."""
+    found = [entry["range"].removeprefix("bytes=").split("-") for entry in server.log() if entry["status"] == 206]
+    return [(int(first), int(last) + 1) for first, last in found]
+
+
+def test_what_an_unfinished_chunk_has_received_is_not_fetched_again(open_document, tmp_path, read, assert_pixels):
+    """So that a slow line gets there, read after read."""
+    side, served = 1500, tmp_path / "large"
+    served.mkdir()
+    pixels = np.random.default_rng(5).integers(1, 255, (side, side), np.uint8)
+    tile = gdal.GetDriverByName("GTiff").Create(str(served / "1.tif"), side, side, 1, gdal.GDT_Byte,
+                                                ["TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512"])
+    tile.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    tile.GetRasterBand(1).WriteArray(pixels)
+    del tile
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "large", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [side, side],
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": "", "tile": {"origin": [0, 0], "size": [10 * side, 10 * side]}}}
+    server = FileServer(served)
+    document["source"]["href"] = server.url + "/{col}.tif"
+    server.fault("/1.tif", skip=3, **HOURS)
+    raster = open_document(document, TIMEOUT=TIMEOUT)
+    with pytest.raises(RuntimeError, match="TIMEOUT"):
+        read(raster, 0, 0, side, side)
+    early = ranges(server)[:3]
+    assert sum(last - first for first, last in early) > 2 ** 20
+    server.reset()
+    assert_pixels(read(raster, 0, 0, side, side), pixels)
+    for first, last in ranges(server):
+        assert all(last <= begin or end <= first for begin, end in early)
+    server.close()

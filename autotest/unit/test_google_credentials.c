@@ -350,7 +350,7 @@ static bool yes(void *user)
 static void test_cancelled(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {yes, NULL};
+    const sgc_cancel cancel = {.requested = yes, .user = NULL};
     sgc_google_credentials c;
     char *token = NULL;
     write_another_login("cancelled");

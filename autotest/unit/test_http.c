@@ -849,7 +849,7 @@ typedef struct client_job {
 static void *run_job(void *user)
 {
     client_job *job = user;
-    const sgc_cancel cancel = {is_set, &job->stop};
+    const sgc_cancel cancel = {.requested = is_set, .user = &job->stop};
     const http_server_url url = http_server_address(&server, "/a.bin");
     const sgc_http_request request = {.method = "GET", .url = url.text};
     sgc_http_response response;

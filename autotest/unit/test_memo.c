@@ -219,7 +219,7 @@ static bool note_look(void *user)
 static void *wait_for_value(void *user)
 {
     waiter *w = user;
-    const sgc_cancel cancel = {note_look, w};
+    const sgc_cancel cancel = {.requested = note_look, .user = w};
     sgc_memo_entry *entry;
     w->status = sgc_memo_get(w->memo, "a", make, &m, &cancel, &entry, NULL, &w->error);
     if (w->status == SGC_OK)
@@ -290,7 +290,7 @@ static bool stop_at_once(void *user)
 static void test_cancelled(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {stop_at_once, NULL};
+    const sgc_cancel cancel = {.requested = stop_at_once, .user = NULL};
     sgc_memo *memo = start(10, 1000);
     sgc_memo_entry *entry;
     pthread_t thread;

@@ -577,7 +577,7 @@ static bool always(void *user)
 static void test_cancel(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {always, NULL};
+    const sgc_cancel cancel = {.requested = always, .user = NULL};
     sgc_remote_call call;
     sgc_remote_call_begin(&call, &cancel);
     assert_null(open_file("/a.bin"));
