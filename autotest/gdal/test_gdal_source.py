@@ -270,6 +270,19 @@ def test_secret_in_an_open_option(open_document, write, pixels, read, config, as
     assert_pixels(read(open_document(document), 0, 0, 250, 250), overview)
 
 
+def test_secret_open_option_goes_to_no_other_endpoint(open_document, read, config):
+    """Who is trusted is asked: port 1 answers nobody."""
+    config(MY_SECRET="s3cret", SGC_TRUSTED_HOSTS="other.example")
+    document = definition("/vsicurl/https://service.example/a.tif", open_options=["API_KEY={config:MY_SECRET}"], retries=0)
+    mirror = "/vsicurl/http://127.0.0.1:1/a.tif"
+    with pytest.raises(RuntimeError, match="SGC_TRUSTED_HOSTS"):
+        read(open_document(document, SOURCE_URL=mirror), 0, 0, 10, 10)
+    config(SGC_TRUSTED_HOSTS="127.0.0.1")
+    with pytest.raises(RuntimeError, match="cannot open") as error:
+        read(open_document(document, SOURCE_URL=mirror), 0, 0, 10, 10)
+    assert "s3cret" not in str(error.value)
+
+
 def test_no_cube_is_the_source_of_a_cube(open_document):
     with pytest.raises(RuntimeError, match="source of a cube"):
         open_document(definition("SGC:Demo"))
