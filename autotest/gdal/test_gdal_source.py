@@ -273,7 +273,8 @@ def test_secret_in_an_open_option(open_document, write, pixels, read, config, as
 def test_secret_open_option_goes_to_no_other_endpoint(open_document, read, config):
     """Who is trusted is asked: port 1 answers nobody."""
     config(MY_SECRET="s3cret", SGC_TRUSTED_HOSTS="other.example")
-    document = definition("/vsicurl/https://service.example/a.tif", open_options=["API_KEY={config:MY_SECRET}"], retries=0)
+    document = definition("/vsicurl/https://service.example/a.tif", retries=0,
+                          open_options=["API_KEY={config:MY_SECRET}"])
     mirror = "/vsicurl/http://127.0.0.1:1/a.tif"
     with pytest.raises(RuntimeError, match="SGC_TRUSTED_HOSTS"):
         read(open_document(document, SOURCE_URL=mirror), 0, 0, 10, 10)

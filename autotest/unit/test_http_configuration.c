@@ -254,6 +254,33 @@ static void test_cookies(void **state)
     sgc_http_free(http);
 }
 
+/* As NASA's Earthdata has it: over another host, which wants a login, and back with a cookie. */
+static void test_login_by_redirections(void **state)
+{
+    (void)state;
+    char text[512], trusted[64];
+    sgc_http *http = new_client(NULL);
+    const http_server_url login = http_server_address(&other, "/login");
+    const http_server_url back = http_server_address(&server, "/back");
+    snprintf(trusted, sizeof trusted, "127.0.0.1:%u", other.port);
+    set("SGC_TRUSTED_HOSTS", trusted);
+    set_file("GDAL_HTTP_NETRC_FILE", "netrc", "machine 127.0.0.1 login me password pw\n");
+    set_file("GDAL_HTTP_COOKIEFILE", "session", "");
+    set("GDAL_HTTP_COOKIEJAR", CPLGetThreadLocalConfigOption("GDAL_HTTP_COOKIEFILE", NULL));
+    snprintf(text, sizeof text, "{\"path\": \"/a.bin\", \"times\": 1, \"redirect_to\": \"%s\"}",
+             login.text);
+    http_server_fault(&server, text);
+    snprintf(text, sizeof text, "{\"path\": \"/login\", \"redirect_to\": \"%s\"}", back.text);
+    http_server_fault(&other, text);
+    http_server_fault(&server, "{\"path\": \"/back\", \"redirect_to\": \"/a.bin\", \"headers\": "
+                               "{\"Set-Cookie\": \"session=7; path=/\"}}");
+    get(http, &server, "/a.bin");
+    assert_heard(&other, "Authorization", "Basic bWU6cHc=");
+    assert_heard(&server, "Cookie", "session=7");
+    assert_int_equal(http_server_count(&server), 3);
+    sgc_http_free(http);
+}
+
 static void test_options_of_a_path(void **state)
 {
     (void)state;
@@ -372,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup(test_bearer, reset),
         cmocka_unit_test_setup(test_netrc, reset),
         cmocka_unit_test_setup(test_cookies, reset),
+        cmocka_unit_test_setup(test_login_by_redirections, reset),
         cmocka_unit_test_setup(test_options_of_a_path, reset),
         cmocka_unit_test_setup(test_proxy, reset),
         cmocka_unit_test_setup(test_proxy_of_https_alone, reset),
