@@ -13,12 +13,10 @@
 #include "datasets/stac_search.h"
 
 #define TOKEN_URL "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
-#define STORAGE ".blob.core.windows.net"
 
 enum {
     MARGIN_S = 60, /* how long a token must be good yet */
     MOST_TOKENS = 16,
-    LONGEST_NAME = 63, /* of an account or a container */
 };
 
 struct sgc_signer {
@@ -102,33 +100,21 @@ static sgc_status fetch_token(void *user, const char *key, const sgc_cancel *can
     return status;
 }
 
-/* How long a name of `letters` is at the beginning of `text`; 0 when it is none, or does not end
- * there with `end`. */
-static size_t name_length(const char *text, const char *letters, const char *end)
-{
-    const size_t length = strspn(text, letters);
-    return length <= LONGEST_NAME && strncmp(text + length, end, strlen(end)) == 0 ? length : 0;
-}
-
 /* Gives (free with free()) the address of the token that a file may have, or NULL when it may have
  * none: a token goes to the very container of Azure's blob storage for which the service gave it,
  * and to the service itself. */
 static sgc_status choose_token(const sgc_signer *signer, const char *url, char **out,
                                sgc_error *err)
 {
-    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789-$", https[] = "https://";
-    const bool is_secure = strncmp(url, https, strlen(https)) == 0;
-    const char *account = url + (is_secure ? strlen(https) : 0);
-    const size_t account_size = is_secure ? name_length(account, alphabet, STORAGE "/") : 0;
-    const char *container = account + account_size + strlen(STORAGE "/");
-    const size_t container_size = account_size > 0 ? name_length(container, alphabet, "/") : 0;
+    char account[64], container[64], slash = '\0';
     int length = 0;
     *out = NULL;
     if (strstr(url, "?sig=") != NULL || strstr(url, "&sig=") != NULL)
         return SGC_OK;
-    if (container_size > 0)
-        length = asprintf(out, "%s%.*s/%.*s", signer->service, (int)account_size, account,
-                          (int)container_size, container);
+    if (sscanf(url, "https://%63[a-z0-9].blob.core.windows.net/%63[a-z0-9$-]%c", account, container,
+               &slash) == 3 &&
+        slash == '/')
+        length = asprintf(out, "%s%s/%s", signer->service, account, container);
     else if (sgc_http_is_same_origin(url, signer->service))
         length = asprintf(out, "%s%s", signer->service, signer->collection);
     if (length >= 0)
