@@ -29,6 +29,14 @@ SGC_CHECKED sgc_status sgc_definition_read_parameters(sgc_definition *definition
 /* Compares two sources of patches: the key whose values would mix two products, or NULL. */
 const char *sgc_source_difference(const cJSON *theirs, const cJSON *mine);
 
+/* Whether a value with this name, in any case, of a header or an open option, is a secret in plain
+ * text: {config:NAME} is none. */
+bool sgc_definition_is_secret(const char *name, const char *value);
+
+/* Whether a secret stands in plain text in a URL or another name that GDAL opens: a user before a
+ * host, or the value of a parameter or keyword with the name of a secret. */
+bool sgc_definition_has_secret(const char *text);
+
 static const char *const sgc_resampling_words[] = {"nearest", "bilinear", "cubic",
                                                    "average", "mode",     NULL};
 

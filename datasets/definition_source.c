@@ -2,45 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "datasets/definition_private.h"
 #include "datasets/template.h"
 
 /* ---- addresses ---- */
-
-/* Names of parameters of a URL, and parts of names of headers, that hold secrets. */
-static const char *const secret_words[] = {
-    "token",    "access_token", "key",  "api_key",         "apikey",           "sig", "signature",
-    "password", "secret",       "auth", "X-Amz-Signature", "X-Goog-Signature", NULL};
-
-static bool is_secret_name(const char *name, size_t size)
-{
-    for (const char *const *word = secret_words; *word != NULL; word++)
-        if (strlen(*word) == size && strncasecmp(*word, name, size) == 0)
-            return true;
-    return false;
-}
-
-/* True when the text holds user:password@ or a secret that is not {config:NAME}. */
-static bool has_credentials(const char *text)
-{
-    for (const char *at = text; (at = strstr(at, "://")) != NULL;) {
-        at += 3;
-        if (at[strcspn(at, "@/?#")] == '@')
-            return true;
-    }
-    const char *query = strchr(text, '?');
-    while (query != NULL) {
-        const char *name = query + 1;
-        const size_t size = strcspn(name, "=&");
-        if (name[size] == '=' && is_secret_name(name, size) &&
-            strncmp(name + size + 1, "{config:", 8) != 0)
-            return true;
-        query = strchr(name, '&');
-    }
-    return false;
-}
 
 /* Checks of one value, which stands at `at`. */
 typedef sgc_status value_check(const cJSON *item, const sgc_place *at, sgc_error *err);
@@ -52,14 +18,19 @@ static sgc_status check_text(const cJSON *item, const sgc_place *at, sgc_error *
                : sgc_fail_at(at, SGC_INVALID, err, "must be a text");
 }
 
+static sgc_status refuse_secret(bool is_secret, const sgc_place *at, sgc_error *err)
+{
+    return is_secret ? sgc_fail_at(at, SGC_INVALID, err,
+                                   "credentials belong in configuration options: write "
+                                   "{config:NAME}")
+                     : SGC_OK;
+}
+
 /* The name of something GDAL opens. */
 static sgc_status check_name(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
     SGC_TRY(check_text(item, at, err));
-    return has_credentials(item->valuestring)
-               ? sgc_fail_at(at, SGC_INVALID, err,
-                             "credentials belong in configuration options: write {config:NAME}")
-               : SGC_OK;
+    return refuse_secret(sgc_definition_has_secret(item->valuestring), at, err);
 }
 
 static sgc_status check_url(const cJSON *item, const sgc_place *at, sgc_error *err)
@@ -128,7 +99,6 @@ static sgc_status check_statuses(const cJSON *item, const sgc_place *at, sgc_err
 
 static sgc_status check_headers(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
-    static const char *const secrets[] = {"auth", "key", "token", "cookie", "secret"};
     const cJSON *header;
     SGC_TRY(check_object(item, at, err));
     cJSON_ArrayForEach(header, item)
@@ -137,12 +107,8 @@ static sgc_status check_headers(const cJSON *item, const sgc_place *at, sgc_erro
         SGC_TRY(check_text(header, &here, err));
         if (strpbrk(header->valuestring, "\r\n") != NULL)
             return sgc_fail_at(&here, SGC_INVALID, err, "must be one line");
-        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-            if (strcasestr(header->string, secrets[i]) != NULL &&
-                strstr(header->valuestring, "{config:") == NULL)
-                return sgc_fail_at(&here, SGC_INVALID, err,
-                                   "credentials belong in configuration options: write "
-                                   "{config:NAME}");
+        SGC_TRY(refuse_secret(sgc_definition_is_secret(header->string, header->valuestring), &here,
+                              err));
     }
     return SGC_OK;
 }
@@ -150,12 +116,23 @@ static sgc_status check_headers(const cJSON *item, const sgc_place *at, sgc_erro
 static sgc_status check_open_options(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
     const cJSON *option;
+    size_t index = 0;
     bool good = cJSON_IsArray(item) || cJSON_IsObject(item);
     cJSON_ArrayForEach(option, item) good =
         good && cJSON_IsString(option) &&
         (cJSON_IsObject(item) || strchr(option->valuestring, '=') != NULL);
-    return good ? SGC_OK
-                : sgc_fail_at(at, SGC_INVALID, err, "must be a list of texts like \"NAME=VALUE\"");
+    if (!good)
+        return sgc_fail_at(at, SGC_INVALID, err, "must be a list of texts like \"NAME=VALUE\"");
+    cJSON_ArrayForEach(option, item)
+    {
+        const sgc_place here = option->string != NULL ? sgc_place_member(at, option->string)
+                                                      : sgc_place_element(at, index++);
+        SGC_TRY(refuse_secret(sgc_definition_has_secret(option->valuestring) ||
+                                  (option->string != NULL &&
+                                   sgc_definition_is_secret(option->string, option->valuestring)),
+                              &here, err));
+    }
+    return SGC_OK;
 }
 
 /* A URL of one file, in which nothing stands but secrets, and those only in the query. */

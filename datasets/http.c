@@ -17,12 +17,9 @@
 #include <time.h>
 
 #include "datasets/condition.h"
+#include "datasets/http_configuration.h"
 #include "datasets/template.h"
 #include "store/fork.h"
-
-#ifndef SGC_VERSION
-#define SGC_VERSION "0"
-#endif
 
 enum {
     MOST_MISSING = 16,
@@ -70,7 +67,7 @@ typedef struct attempt {
     const sgc_http *http;
     const sgc_http_request *request;
     CURL *easy;
-    char *redirect; /* where the answer sends us, when we follow ourselves */
+    char *redirect; /* where the answer sends us */
     bool has_begun;
     http_body body;
     bool is_transient;
@@ -198,7 +195,7 @@ static bool begin_body(attempt *try)
     const size_t max_size = request->max_size == 0 ? default_max_size : request->max_size;
 
     body->keep = MIN(max_size, SIZE_MAX / 4);
-    if (status >= 400) {
+    if (status >= 300) {
         body->keep = ERROR_TEXT_SIZE;
         body->surplus = SURPLUS_DROPPED;
     } else if (status == 200 && request->has_range) {
@@ -270,50 +267,26 @@ static long number_option(const char *name, const char *otherwise, double scale)
     return number > 0 && number < INT_MAX ? (long)number : 0;
 }
 
-static CURLcode apply_configuration(CURL *easy)
+static CURLcode apply_limits(CURL *easy)
 {
     SET(CURLOPT_TIMEOUT_MS, number_option("GDAL_HTTP_TIMEOUT", "0", 1000));
     SET(CURLOPT_CONNECTTIMEOUT_MS, number_option("GDAL_HTTP_CONNECTTIMEOUT", "30", 1000));
     SET(CURLOPT_LOW_SPEED_TIME, number_option("GDAL_HTTP_LOW_SPEED_TIME", "60", 1));
     SET(CURLOPT_LOW_SPEED_LIMIT, number_option("GDAL_HTTP_LOW_SPEED_LIMIT", "1", 1));
-    SET(CURLOPT_USERAGENT, CPLGetConfigOption("GDAL_HTTP_USERAGENT", "SGC/" SGC_VERSION));
-
-    const char *proxy = CPLGetConfigOption("GDAL_HTTP_PROXY", NULL);
-    if (proxy != NULL)
-        SET(CURLOPT_PROXY, proxy);
-    if (CPLTestBool(CPLGetConfigOption("GDAL_HTTP_UNSAFESSL", "NO"))) {
-        SET(CURLOPT_SSL_VERIFYPEER, 0L);
-        SET(CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    const char *authorities =
-        CPLGetConfigOption("CURL_CA_BUNDLE", CPLGetConfigOption("SSL_CERT_FILE", NULL));
-    if (authorities != NULL)
-        SET(CURLOPT_CAINFO, authorities);
     return CURLE_OK;
 }
 
-/* Where headers must not go everywhere, each step is a request of its own. */
-static bool curl_follows(const sgc_http *http)
-{
-    return http->headers == NULL;
-}
-
-static CURLcode apply_policy(const sgc_http *http, CURL *easy)
+/* Each step of a redirected request is one of its own: not all hosts may hear the same. */
+static CURLcode apply_policy(CURL *easy)
 {
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, curl_follows(http) ? 1L : 0L);
-    SET(CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
-    /* A moved search that arrives as a GET without its body would answer another question. */
-    SET(CURLOPT_POSTREDIR, (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
     return CURLE_OK;
 }
 
 static CURLcode apply_method(CURL *easy, const sgc_http_request *request)
 {
-    if (request->stays)
-        SET(CURLOPT_FOLLOWLOCATION, 0L);
     const bool is_head = strcmp(request->method, "HEAD") == 0;
     if (is_head)
         SET(CURLOPT_NOBODY, 1L);
@@ -342,16 +315,6 @@ static CURLcode apply_request(attempt *try, struct curl_slist *headers)
     SET(CURLOPT_WRITEFUNCTION, receive);
     SET(CURLOPT_WRITEDATA, try);
     return apply_method(easy, try->request);
-}
-
-static CURLcode apply_all(attempt *try, struct curl_slist *headers)
-{
-    CURLcode code = apply_policy(try->http, try->easy);
-    if (code == CURLE_OK)
-        code = apply_configuration(try->easy);
-    if (code == CURLE_OK)
-        code = apply_request(try, headers);
-    return code;
 }
 
 /* ---- what went wrong ---- */
@@ -437,8 +400,9 @@ static bool is_transient_code(CURLcode code)
 
 static sgc_status fail_code(attempt *try, CURLcode code, sgc_error *err)
 {
-    const char *message =
-        try->curl_message[0] != '\0' ? try->curl_message : curl_easy_strerror(code);
+    /* A message may quote the URL of a proxy, with its user and password. */
+    const bool is_good = try->curl_message[0] != '\0' && strchr(try->curl_message, '@') == NULL;
+    const char *message = is_good ? try->curl_message : curl_easy_strerror(code);
     try->is_transient = is_transient_code(code);
     switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
@@ -466,6 +430,29 @@ static bool is_missing(const sgc_http *http, long status)
     return *missing != 0;
 }
 
+static bool is_home(const sgc_http *http, const char *url)
+{
+    bool found = false;
+    for (char **home = http->header_urls; home != NULL && *home != NULL && !found; home++)
+        found = sgc_http_is_same_origin(url, *home);
+    return found;
+}
+
+static bool may_hear_user(const sgc_http *http, const char *url)
+{
+    return is_home(http, url) || sgc_http_is_trusted(url);
+}
+
+/* Why a host may refuse who has said in GDAL's options who he is. */
+static const char *remedy(const attempt *try)
+{
+    const char *url = try->request->url;
+    return may_hear_user(try->http, url) || !sgc_http_configuration_names_user(url)
+               ? ""
+               : " (the user that GDAL's options name is not told to this host; to tell it, name "
+                 "the host in SGC_TRUSTED_HOSTS)";
+}
+
 static sgc_status fail_status(attempt *try, long status, sgc_error *err)
 {
     char text[256];
@@ -479,7 +466,13 @@ static sgc_status fail_status(attempt *try, long status, sgc_error *err)
     switch (status) {
     case 401:
     case 403:
-        return sgc_fail(err, SGC_AUTH, "access refused with status %ld%s", status, text);
+        return sgc_fail(err, SGC_AUTH, "access refused with status %ld%s%s", status, text,
+                        remedy(try));
+    case 407:
+        return sgc_fail(err, SGC_AUTH,
+                        "the proxy refuses with status 407%s: look at GDAL_HTTP_PROXYUSERPWD and "
+                        "GDAL_PROXY_AUTH",
+                        text);
     case 404:
     case 410:
         return sgc_fail(err, SGC_NOT_FOUND, "not found, status %ld%s", status, text);
@@ -596,7 +589,7 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
         SGC_TRY(accept_whole(try, &total_size, err));
     else if (status == 304 && try->request->known_etag != NULL)
         total_size = 0;
-    else if (status / 100 == 3 && !curl_follows(try->http) && !try->request->stays)
+    else if (status / 100 == 3 && !try->request->stays)
         return note_redirect(try, status, err);
     else
         return fail_status(try, status, err);
@@ -612,14 +605,23 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
 
 /* ---- the request ---- */
 
+static sgc_status apply_all(attempt *try, struct curl_slist *headers, sgc_error *err)
+{
+    SGC_TRY(sgc_http_configure(try->easy, try->request->url,
+                               may_hear_user(try->http, try->request->url), err));
+    CURLcode code = apply_limits(try->easy);
+    if (code == CURLE_OK)
+        code = apply_policy(try->easy);
+    if (code == CURLE_OK)
+        code = apply_request(try, headers);
+    return code == CURLE_OK ? SGC_OK : fail_code(try, code, err);
+}
+
 static sgc_http_counters count_use(CURL *easy)
 {
-    long redirects = 0;
     curl_off_t received = 0;
-    curl_easy_getinfo(easy, CURLINFO_REDIRECT_COUNT, &redirects);
     curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-    return (sgc_http_counters){.requests = 1 + (uint64_t)redirects,
-                               .bytes_received = (uint64_t)received};
+    return (sgc_http_counters){.requests = 1, .bytes_received = (uint64_t)received};
 }
 
 static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
@@ -627,12 +629,11 @@ static sgc_status run_attempt(connection *conn, struct curl_slist *headers,
                               sgc_error *err)
 {
     try->easy = conn->easy;
-    CURLcode code = apply_all(try, headers);
-    if (code == CURLE_OK)
-        code = transfer(conn, cancel);
+    SGC_TRY(apply_all(try, headers, err));
+    const CURLcode code = transfer(conn, cancel);
+    sgc_http_configure_end(try->easy);
     terminate(&try->body);
-    if (try->request->answered != NULL)
-        *try->request->answered = (int)http_status(try->easy);
+    *try->request->answered = (int)http_status(try->easy);
     const sgc_status status = accept_answer(try, code, response, err);
     if (status != SGC_OK)
         free(try->body.data);
@@ -756,9 +757,7 @@ static bool append_callers_headers(struct curl_slist **headers, const sgc_http_r
 static sgc_status append_own_headers(const sgc_http *http, struct curl_slist **headers,
                                      const char *url, sgc_error *err)
 {
-    bool is_meant = false;
-    for (char **home = http->header_urls; home != NULL && *home != NULL && !is_meant; home++)
-        is_meant = sgc_http_is_same_origin(url, *home);
+    const bool is_meant = is_home(http, url);
     for (char **line = http->headers; is_meant && line != NULL && *line != NULL; line++) {
         char *expanded;
         SGC_TRY(sgc_config_expand(*line, &expanded, err));
@@ -787,7 +786,10 @@ static sgc_status make_headers(const sgc_http *http, const sgc_http_request *req
     if (!append_header(headers, "Expect:") ||
         !append_callers_headers(headers, request, first_url) || !append_condition(headers, request))
         return sgc_fail(err, SGC_NO_MEMORY, "no memory for the headers of a request");
-    return append_own_headers(http, headers, request->url, err);
+    SGC_TRY(append_own_headers(http, headers, request->url, err));
+    return may_hear_user(http, request->url)
+               ? sgc_http_configure_headers(request->url, headers, err)
+               : SGC_OK;
 }
 
 /* One step of a request: up to its answer, or to where that sends us. */
@@ -811,16 +813,22 @@ static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
 {
     sgc_http_request step = *request;
     char *redirect, *url = NULL;
+    int answered = 0;
+    step.answered = &answered;
     sgc_status status =
         perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
     for (int steps = 0; redirect != NULL && steps < MAX_REDIRECTS; steps++) {
         free(url);
         step.url = url = redirect;
+        if (answered == 303 && strcmp(step.method, "POST") == 0)
+            step.method = "GET";
         status =
             perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
     }
     if (redirect != NULL)
         status = sgc_fail(err, SGC_NETWORK, "more than %d redirections", MAX_REDIRECTS);
+    if (request->answered != NULL)
+        *request->answered = answered;
     free(redirect);
     free(url);
     return status;
@@ -842,8 +850,6 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
     SGC_TRY(check_request(request, err));
     unsigned attempts = 1;
     sgc_error reason;
-    if (request->answered != NULL)
-        *request->answered = 0;
     const sgc_status status = perform_steps(http, request, cancel, response, &attempts, &reason);
     if (status != SGC_OK)
         return fail_request(request, attempts, &reason, status, err);

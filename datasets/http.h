@@ -11,9 +11,10 @@
  * http and https only; headers of the caller go along, except Authorization and Cookie to another
  * host. Messages never carry credentials: user info and query strings are cut from URLs.
  *
- * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT,
- * GDAL_HTTP_PROXY, GDAL_HTTP_UNSAFESSL, GDAL_HTTP_USERAGENT, CURL_CA_BUNDLE and SSL_CERT_FILE are
- * read, as GDAL configuration options, from the calling thread at each request. */
+ * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT
+ * and the options of http_configuration.h are read, as GDAL configuration options, from the calling
+ * thread at each request. Those that say who the user is hold for the scheme, host and port of one
+ * of `header_urls`, and for the hosts of SGC_TRUSTED_HOSTS, also when a request is redirected. */
 #ifndef SGC_HTTP_H
 #define SGC_HTTP_H
 
@@ -35,7 +36,8 @@ typedef struct sgc_http_options {
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
     /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
      * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
-     * {config:NAME} in them is expanded at each. Both lists are copied. */
+     * {config:NAME} in them is expanded at each. `header_urls` are also whom the user trusts. Both
+     * lists are copied. */
     const char *const *headers;
     const char *const *header_urls;
     const int *missing_statuses; /* mean the same as 404; ends with 0, or NULL. Copied */

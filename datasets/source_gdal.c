@@ -154,12 +154,20 @@ static void put_back(gdal_source *s, handle *h)
     handle_close(surplus);
 }
 
-/* What GDAL says may hold the name with its secrets. */
+static bool has_secret(char *const *texts)
+{
+    bool found = false;
+    for (; texts != NULL && *texts != NULL; texts++)
+        found |= strstr(*texts, "{config:") != NULL;
+    return found;
+}
+
+/* What GDAL says may hold the name and the options with their secrets. */
 static sgc_status fail_open(const gdal_source *s, sgc_error *err)
 {
-    const bool has_secret = strstr(s->dataset, "{config:") != NULL;
+    const bool is_secret = strstr(s->dataset, "{config:") != NULL || has_secret(s->open_options);
     return sgc_fail(err, SGC_IO, "%s: GDAL cannot open its dataset%s%.300s", s->definition->id,
-                    has_secret ? "" : ": ", has_secret ? "" : CPLGetLastErrorMsg());
+                    is_secret ? "" : ": ", is_secret ? "" : CPLGetLastErrorMsg());
 }
 
 static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *err)
@@ -315,6 +323,15 @@ static char **list_options(const cJSON *json)
     return list;
 }
 
+/* True when options with secrets must not go to the endpoint that the user names instead. */
+static bool would_betray(const gdal_source *s, const char *endpoint)
+{
+    static const char prefix[] = "/vsicurl/";
+    if (endpoint == NULL || !has_secret(s->open_options))
+        return false;
+    return !sgc_http_is_trusted(endpoint + (STARTS_WITH(endpoint, prefix) ? strlen(prefix) : 0));
+}
+
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                             sgc_error *err)
 {
@@ -331,6 +348,11 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
     if (s->dimension != NULL && s->definition->time.count == 0)
         return fail_at(s, "/dimension", "the cube has no time axis", err);
     s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
+    if (would_betray(s, options->url))
+        return sgc_fail(err, SGC_AUTH,
+                        "%s: the secret in /source/open_options is not sent to another endpoint: "
+                        "name its host in SGC_TRUSTED_HOSTS if you trust it",
+                        s->definition->id);
     snprintf(s->retries, sizeof s->retries, "%d",
              sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);

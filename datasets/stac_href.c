@@ -144,7 +144,8 @@ sgc_status sgc_href_of_asset(const cJSON *asset, bool prefer_s3, const char *reg
     return status;
 }
 
-const char *sgc_href_host(const char *url, size_t *length)
+/* The host of a URL with its port, and in *length how long it is. */
+static const char *host_of(const char *url, size_t *length)
 {
     const char *authority = strstr(url, "://");
     authority = authority != NULL ? authority + 3 : url;
@@ -167,11 +168,11 @@ sgc_status sgc_href_rebase(const char *url, const char *theirs, const char *mine
         rest += ends && *rest == '/';
         return print_url(out, err, "%s%s%s", mine, ends || *rest == '/' ? "" : "/", rest);
     }
-    const char *host = sgc_href_host(mine, &host_length);
+    const char *host = host_of(mine, &host_length);
     char *origin = strndup(mine, (size_t)(host - mine) + host_length);
     if (origin == NULL)
         return sgc_fail_memory(err, host_length, "a URL");
-    host = sgc_href_host(url, &host_length);
+    host = host_of(url, &host_length);
     const sgc_status status = print_url(out, err, "%s%s%s", origin, "", host + host_length);
     free(origin);
     return status;

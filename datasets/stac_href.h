@@ -27,9 +27,6 @@ SGC_CHECKED sgc_status sgc_href_of_asset(const cJSON *asset, bool prefer_s3, con
 SGC_CHECKED sgc_status sgc_href_rebase(const char *url, const char *theirs, const char *mine,
                                        char **out, sgc_error *err);
 
-/* The host of a URL with its port, and in *length how long it is. */
-const char *sgc_href_host(const char *url, size_t *length);
-
 SGC_END_C
 
 #endif

@@ -8,38 +8,38 @@
 #include <time.h>
 
 #include "datasets/memo.h"
-#include "datasets/stac_href.h"
 #include "datasets/stac_items.h"
 #include "datasets/stac_json.h"
 #include "datasets/stac_search.h"
 
 #define TOKEN_URL "https://planetarycomputer.microsoft.com/api/sas/v1/token/"
-#define STORAGE ".blob.core.windows.net"
 
-enum { MARGIN_S = 60 /* how long a token must be good yet */ };
+enum {
+    MARGIN_S = 60, /* how long a token must be good yet */
+    MOST_TOKENS = 16,
+};
 
 struct sgc_signer {
     sgc_http *http;
-    char *token_url;
-    sgc_memo *tokens; /* one */
+    char *service; /* ends with a slash */
+    char *collection;
+    sgc_memo *tokens; /* by the address that gives them */
 };
 
 sgc_status sgc_signer_new(sgc_http *http, const char *collection, sgc_signer **out, sgc_error *err)
 {
     const char *base = CPLGetConfigOption("VSICURL_PC_SAS_TOKEN_URL", TOKEN_URL);
-    char *escaped = CPLEscapeString(collection, -1, CPLES_URL);
     sgc_signer *signer = calloc(1, sizeof *signer);
-    sgc_status status = SGC_OK;
-    if (signer == NULL || asprintf(&signer->token_url, "%s%s%s", base,
-                                   base[strlen(base) - 1] == '/' ? "" : "/", escaped) < 0) {
-        status = sgc_fail_memory(err, sizeof *signer, "a signer");
-        free(signer);
-        signer = NULL;
-    }
-    CPLFree(escaped);
-    SGC_TRY(status);
+    if (signer == NULL)
+        return sgc_fail_memory(err, sizeof *signer, "a signer");
     signer->http = http;
-    status = sgc_memo_new(1, free, &signer->tokens, err);
+    signer->collection = CPLEscapeString(collection, -1, CPLES_URL);
+    if (asprintf(&signer->service, "%s%s", base, base[strlen(base) - 1] == '/' ? "" : "/") < 0) {
+        signer->service = NULL;
+        sgc_signer_free(signer);
+        return sgc_fail_memory(err, strlen(base), "a URL");
+    }
+    const sgc_status status = sgc_memo_new(MOST_TOKENS, free, &signer->tokens, err);
     if (status == SGC_OK)
         *out = signer;
     else
@@ -52,7 +52,8 @@ void sgc_signer_free(sgc_signer *signer)
     if (signer == NULL)
         return;
     sgc_memo_free(signer->tokens);
-    free(signer->token_url);
+    free(signer->service);
+    CPLFree(signer->collection);
     free(signer);
 }
 
@@ -99,16 +100,27 @@ static sgc_status fetch_token(void *user, const char *key, const sgc_cancel *can
     return status;
 }
 
-static bool wants_token(const sgc_signer *signer, const char *url)
+/* Gives (free with free()) the address of the token that a file may have, or NULL when it may have
+ * none: a token goes to the very container of Azure's blob storage for which the service gave it,
+ * and to the service itself. */
+static sgc_status choose_token(const sgc_signer *signer, const char *url, char **out,
+                               sgc_error *err)
 {
-    size_t length, own_length;
-    const char *host = sgc_href_host(url, &length);
-    const char *own = sgc_href_host(signer->token_url, &own_length);
+    char account[64], container[64], slash = '\0';
+    int length = 0;
+    *out = NULL;
     if (strstr(url, "?sig=") != NULL || strstr(url, "&sig=") != NULL)
-        return false;
-    const size_t suffix = strlen(STORAGE);
-    return (length > suffix && EQUALN(host + length - suffix, STORAGE, suffix)) ||
-           (length == own_length && EQUALN(host, own, length));
+        return SGC_OK;
+    if (sscanf(url, "https://%63[a-z0-9].blob.core.windows.net/%63[a-z0-9$-]%c", account, container,
+               &slash) == 3 &&
+        slash == '/')
+        length = asprintf(out, "%s%s/%s", signer->service, account, container);
+    else if (sgc_http_is_same_origin(url, signer->service))
+        length = asprintf(out, "%s%s", signer->service, signer->collection);
+    if (length >= 0)
+        return SGC_OK;
+    *out = NULL;
+    return sgc_fail_memory(err, strlen(url), "a URL");
 }
 
 sgc_status sgc_signer_sign(sgc_signer *signer, const char *url, const sgc_cancel *cancel,
@@ -116,10 +128,12 @@ sgc_status sgc_signer_sign(sgc_signer *signer, const char *url, const sgc_cancel
 {
     sgc_signed_url result = {0};
     const char *token = "";
-    if (wants_token(signer, url)) {
-        const sgc_status status =
-            sgc_memo_get(signer->tokens, signer->token_url, fetch_token, signer, cancel,
-                         &result.token, &result.is_fresh, err);
+    char *token_url;
+    SGC_TRY(choose_token(signer, url, &token_url, err));
+    if (token_url != NULL) {
+        const sgc_status status = sgc_memo_get(signer->tokens, token_url, fetch_token, signer,
+                                               cancel, &result.token, &result.is_fresh, err);
+        free(token_url);
         if (status != SGC_OK) /* a missing token is no missing file */
             return sgc_fail_in(err, status == SGC_NOT_FOUND ? SGC_NETWORK : status,
                                "asking for a token to read the files");

@@ -1,5 +1,6 @@
-/* Signatures that a service asks for on the addresses of files: Planetary Computer's tokens, one
- * for each collection (datasets guide 5). */
+/* Signatures that a service asks for on the addresses of files: Planetary Computer's tokens
+ * (datasets guide 5), one for each container of Azure's blob storage, and for files at the service
+ * itself one for the collection. */
 #ifndef SGC_STAC_SIGN_H
 #define SGC_STAC_SIGN_H
 
@@ -27,8 +28,9 @@ typedef struct sgc_signed_url {
 } sgc_signed_url;
 
 /* Gives (release with sgc_signer_release()) `url` with a token that is good for a minute at least,
- * kept or new. Only Azure's blob storage and the host of the token service get tokens; other
- * addresses, and those that have a signature, are given as they are. Thread-safe. */
+ * kept or new. A file of Azure's blob storage gets the token of its account and container, over
+ * https alone, and one with scheme, host and port of the token service that of the collection;
+ * other addresses, and those that have a signature, are given as they are. Thread-safe. */
 SGC_CHECKED sgc_status sgc_signer_sign(sgc_signer *signer, const char *url,
                                        const sgc_cancel *cancel, sgc_signed_url *out,
                                        sgc_error *err);

@@ -255,6 +255,35 @@ def test_secret_in_the_name_of_a_dataset(open_document, read, config):
     assert "s3cret" not in str(error.value)
 
 
+def test_secret_in_an_open_option(open_document, write, pixels, read, config, assert_pixels):
+    """It is filled in when the file is opened: here as the level that is."""
+    path = write("a.tif", pixels)
+    file = gdal.Open(str(path), gdal.GA_Update)
+    file.BuildOverviews("NEAREST", [2])
+    overview = file.GetRasterBand(1).GetOverview(0).ReadAsArray()
+    del file
+    document = definition(path, grid=(GRID[0], 200.0, 0.0, GRID[3], 0.0, -200.0), shape=overview.shape,
+                          open_options=["OVERVIEW_LEVEL={config:MY_SECRET}"])
+    with pytest.raises(RuntimeError, match="MY_SECRET"):
+        read(open_document(document), 0, 0, 10, 10)
+    config(MY_SECRET="0")
+    assert_pixels(read(open_document(document), 0, 0, 250, 250), overview)
+
+
+def test_secret_open_option_goes_to_no_other_endpoint(open_document, read, config):
+    """Who is trusted is asked: port 1 answers nobody."""
+    config(MY_SECRET="s3cret", SGC_TRUSTED_HOSTS="other.example")
+    document = definition("/vsicurl/https://service.example/a.tif", retries=0,
+                          open_options=["API_KEY={config:MY_SECRET}"])
+    mirror = "/vsicurl/http://127.0.0.1:1/a.tif"
+    with pytest.raises(RuntimeError, match="SGC_TRUSTED_HOSTS"):
+        read(open_document(document, SOURCE_URL=mirror), 0, 0, 10, 10)
+    config(SGC_TRUSTED_HOSTS="127.0.0.1")
+    with pytest.raises(RuntimeError, match="cannot open") as error:
+        read(open_document(document, SOURCE_URL=mirror), 0, 0, 10, 10)
+    assert "s3cret" not in str(error.value)
+
+
 def test_no_cube_is_the_source_of_a_cube(open_document):
     with pytest.raises(RuntimeError, match="source of a cube"):
         open_document(definition("SGC:Demo"))

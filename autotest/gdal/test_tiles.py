@@ -201,6 +201,25 @@ def test_headers_and_source_url(open_document, server, read, config, trusted):
     assert {entry["headers"].get("X-Api-Key") for entry in server.log()} == {"s3cret" if trusted else None}
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_gdals_own_options_say_who_the_user_is(open_document, server, start_server, tmp_path, read, config, trusted):
+    """To the hosts of the definition, and to a mirror only if the user trusts it."""
+    config(GDAL_HTTP_HEADERS="X-User: me", GDAL_HTTP_USERPWD="me:s3cret",
+           SGC_TRUSTED_HOSTS="127.0.0.1" if trusted else None)
+    told = {("me", "Basic bWU6czNjcmV0")}
+    relief_tiles.write(tmp_path / "mirror", SOME)
+    mirror = start_server(tmp_path / "mirror")
+
+    def heard(at):
+        return {(entry["headers"].get("X-User"), entry["headers"].get("Authorization")) for entry in at.log()}
+
+    document = definition(server.url + relief_tiles.TEMPLATE)
+    read(open_document(document), *AROUND)
+    assert heard(server) == told
+    read(open_document(document, SOURCE_URL=mirror.url), 760, 380, 100, 100)
+    assert heard(mirror) == (told if trusted else {(None, None)})
+
+
 def test_secret_in_the_query(open_document, server, read, config, cube, assert_pixels):
     document = definition(server.url + relief_tiles.TEMPLATE + "?key={config:MY_SECRET}")
     with pytest.raises(RuntimeError, match="MY_SECRET"):

@@ -14,7 +14,7 @@ A fault holds one or more of
     "delay_ms": n          wait before answering
     "status": n            answer n, with "body" and "content_type" when given
     "retry_after": s       send this Retry-After, a number or a date
-    "redirect_to": url     answer "status", or 302, with this Location
+    "redirect_to": url     answer "status", or 302, with this Location, and "body" when given
     "headers": {…}         send these headers instead of those of the same names
     "truncate": n          close the connection after n bytes of the body
     "reset": true          reset the connection without an answer
@@ -175,7 +175,7 @@ class RangeFileHandler(BaseHTTPRequestHandler):
             return self.hang_up()
         if "redirect_to" in fault:
             location = {"Location": fault["redirect_to"]}
-            return self.respond(fault.get("status", 302), headers=location)
+            return self.respond(fault.get("status", 302), fault.get("body", "").encode(), headers=location)
         if "status" in fault:
             body = fault.get("body", "").encode()
             return self.respond(fault["status"], body, fault.get("content_type", "text/plain"))

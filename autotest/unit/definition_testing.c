@@ -44,4 +44,5 @@ void assert_refused(const char *text, char *const *parameters, const char *messa
     assert_null(definition);
     if (strncmp(error.message, "bad.json:", 9) != 0 || strstr(error.message, message) == NULL)
         fail_msg("\"%s\" does not say \"%s\"", error.message, message);
+    assert_null(strstr(error.message, "s3cret"));
 }

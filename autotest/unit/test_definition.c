@@ -224,6 +224,73 @@ static void test_bad_sources(void **state)
     CHECK_CASES(cases);
 }
 
+#define GDAL_SOURCE(more) SOURCE, "{\"kind\": \"gdal\", " more "}"
+#define WITH_SECRET(text) IN_SOURCE("\"index\": {\"href\": \"https://a.example/i.gpkg?" text "\"}")
+#define BELONG ": credentials belong in configuration options: write {config:NAME}"
+
+/* Secrets in plain text, by the names that services have for them; no message quotes one. */
+static void test_secrets_in_plain_text(void **state)
+{
+    (void)state;
+    static const bad_case cases[] = {
+        {WITH_SECRET("subscription-key=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("Subscription-Key=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("a=b&sas=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("code=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("AWSAccessKeyId=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("X-Amz-Security-Token=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("X-Amz-Credential=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("X-Goog-Signature=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("%74oken=s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("a={config:A}&token=s3cret"), "/source/index/href" BELONG},
+        {IN_SOURCE("\"headers\": {\"Ocp-Apim-Subscription-Key\": \"s3cret\"}"),
+         "/source/headers/Ocp-Apim-Subscription-Key" BELONG},
+        {IN_SOURCE("\"headers\": {\"COOKIE\": \"s3cret\"}"), "/source/headers/COOKIE" BELONG},
+        {IN_SOURCE("\"headers\": {\"X-Auth\": \"s3cret {config:A}\"}"),
+         "/source/headers/X-Auth" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"PG:host=a user=b password=s3cret\""),
+         "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"PG:host=a Password = 's3cret'\""), "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"ODBC:a;UID=b;PWD=s3cret\""), "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"<GDAL_WMS><UserPwd>s3cret</UserPwd></GDAL_WMS>\""),
+         "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"/vsicurl?url=https%3A%2F%2Fa%2Fb%3Ftoken%3Ds3cret\""),
+         "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"/vsicurl?header.Authorization=Bearer s3cret&url=a\""),
+         "/source/dataset" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": [\"A=b\", \"API_KEY=s3cret\"]"),
+         "/source/open_options/1" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": {\"UserPwd\": \"s3cret\"}"),
+         "/source/open_options/UserPwd" BELONG},
+        {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": {\"URL\": \"https://b?key=s3cret\"}"),
+         "/source/open_options/URL" BELONG},
+    };
+    CHECK_CASES(cases);
+}
+
+static void test_no_secrets(void **state)
+{
+    (void)state;
+    static const bad_case cases[] = {
+        {WITH_SECRET("token={config:A}&Sas={config:B}"), NULL},
+        {WITH_SECRET("collection=a&tokyo=b&codec=c&keys=d&design=e"), NULL},
+        {IN_SOURCE("\"headers\": {\"Authorization\": \"Bearer {config:A}\", \"X-Monkeys\": "
+                   "\"1\", \"X-Api-Key\": \"{config:B}\"}"),
+         NULL},
+        {GDAL_SOURCE("\"dataset\": \"PG:host=a user=b password='{config:A}'\""), NULL},
+        {GDAL_SOURCE("\"dataset\": \"<GDAL_WMS><UserPwd>{config:A}</UserPwd></GDAL_WMS>\""), NULL},
+        {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": [\"API_KEY={config:A}\", "
+                     "\"OVERVIEW_LEVEL=0\"]"),
+         NULL},
+        {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": {\"UserPwd\": \"{config:A}\"}"), NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[DOCUMENT_SIZE];
+        edit_definition(good_definition, cases[i].part, cases[i].by, text);
+        sgc_definition_free(parsed_definition(text));
+    }
+}
+
 static void test_times_need_templates_that_use_them(void **state)
 {
     (void)state;
@@ -449,6 +516,8 @@ int main(void)
         cmocka_unit_test(test_bad_grids),
         cmocka_unit_test(test_bad_bands),
         cmocka_unit_test(test_bad_sources),
+        cmocka_unit_test(test_secrets_in_plain_text),
+        cmocka_unit_test(test_no_secrets),
         cmocka_unit_test(test_times_need_templates_that_use_them),
         cmocka_unit_test(test_lattices),
         cmocka_unit_test(test_levels),

@@ -316,6 +316,17 @@ static void test_login_is_refused(void **state)
     assert_int_equal(http_server_count(&server), 3);
 }
 
+/* The login goes to nobody whom the answer names. */
+static void test_login_is_not_redirected(void **state)
+{
+    (void)state;
+    write_another_login("a login");
+    http_server_fault(&server,
+                      "{\"path\": \"/token\", \"redirect_to\": \"/elsewhere\", \"status\": 307}");
+    check_no_token(SGC_NETWORK, "307");
+    assert_int_equal(http_server_count(&server), 1);
+}
+
 static void *get_token_in_thread(void *unused)
 {
     (void)unused;
@@ -441,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_login_is_asked_for_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tokens_about_to_expire_are_renewed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_login_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_login_is_not_redirected, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads_share_one_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_service_account, set_up, tear_down),

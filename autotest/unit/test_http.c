@@ -410,6 +410,69 @@ static void test_redirected_post_stays_a_post(void **state)
     sgc_http_free(http);
 }
 
+/* "See other" is the one answer that wants another method. */
+static void test_see_other_is_a_get(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    fault("{\"path\": \"/search\", \"redirect_to\": \"/a.bin\", \"status\": 303}");
+    const http_server_url url = http_server_address(&server, "/search");
+    const sgc_http_request request = {
+        .method = "POST", .url = url.text, .body = "question", .body_size = 8};
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    sgc_http_response_clear(&response);
+    cJSON *log = http_server_log(&server);
+    const cJSON *entry = cJSON_GetArrayItem(log, 1);
+    assert_string_equal(cJSON_GetObjectItem(entry, "method")->valuestring, "GET");
+    assert_string_equal(cJSON_GetObjectItem(entry, "body")->valuestring, "");
+    cJSON_Delete(log);
+    sgc_http_free(http);
+}
+
+static void test_secret_body_is_not_redirected(void **state)
+{
+    (void)state;
+    static const int statuses[] = {301, 302, 303, 307, 308};
+    sgc_http *http = patient_client(2);
+    sgc_http_response response;
+    sgc_error err;
+    const http_server_url url = http_server_address(&server, "/token");
+    int answered;
+    const sgc_http_request request = {.method = "POST",
+                                      .url = url.text,
+                                      .body = "s3cret",
+                                      .body_size = 6,
+                                      .stays = true,
+                                      .answered = &answered};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/token\", \"redirect_to\": \"/a.bin\", \"status\": %d}", statuses[i]);
+        assert_int_equal(perform(http, request, &response, &err), SGC_NETWORK);
+        assert_int_equal(answered, statuses[i]);
+        assert_int_equal(http_server_count(&server), 1);
+    }
+    sgc_http_free(http);
+}
+
+/* What is said along with a redirection is of no interest, however long. */
+static void test_long_redirection(void **state)
+{
+    (void)state;
+    sgc_http *http = patient_client(0);
+    sgc_http_response response;
+    sgc_error err;
+    http_server_write(&server, "b.bin", "four", 4);
+    fault("{\"path\": \"/away\", \"redirect_to\": \"/b.bin\", \"body\": \"much more\"}");
+    const http_server_url url = http_server_address(&server, "/away");
+    const sgc_http_request request = {.method = "GET", .url = url.text, .max_size = 4};
+    assert_int_equal(perform(http, request, &response, &err), SGC_OK);
+    assert_string_equal((char *)response.data, "four");
+    sgc_http_response_clear(&response);
+    sgc_http_free(http);
+}
+
 /* ---- headers of the client ---- */
 
 static http_server second;
@@ -982,6 +1045,9 @@ int main(void)
         cmocka_unit_test_setup(test_connections_are_reused, reset),
         cmocka_unit_test_setup(test_redirects, reset),
         cmocka_unit_test_setup(test_redirected_post_stays_a_post, reset),
+        cmocka_unit_test_setup(test_see_other_is_a_get, reset),
+        cmocka_unit_test_setup(test_secret_body_is_not_redirected, reset),
+        cmocka_unit_test_setup(test_long_redirection, reset),
         cmocka_unit_test_setup(test_headers_go_to_their_host_only, reset),
         cmocka_unit_test_setup(test_headers_do_not_follow_to_another_host, reset),
         cmocka_unit_test_setup(test_header_whose_option_is_not_set, reset),
