@@ -657,9 +657,25 @@ static sgc_status try_once(sgc_http *http, struct curl_slist *headers, const sgc
     return status;
 }
 
+/* How far a request has come, over all its steps. */
+typedef struct course {
+    unsigned attempts; /* of this step */
+    uint64_t begin_ms; /* of the request */
+} course;
+
+static sgc_status check_patience(const sgc_http_options *options, const course *c,
+                                 uint64_t pause_ms, sgc_error *err)
+{
+    if (sgc_monotonic_ms() + pause_ms - c->begin_ms <= options->patience_ms)
+        return SGC_OK;
+    const sgc_error answer = *err;
+    return sgc_fail(err, SGC_NETWORK, "%.500s; no more attempts after %u s: try again later",
+                    answer.message, (options->patience_ms + 999) / 1000);
+}
+
 /* Half of the doubled delay is random, so that clients that failed together do not return together.
- * Fails when the server asks for more patience than we may have. */
-static sgc_status choose_pause(const sgc_http_options *options, unsigned repetition,
+ * Fails when it takes, or the server asks for, more patience than we may have. */
+static sgc_status choose_pause(const sgc_http_options *options, const course *c,
                                uint64_t retry_after_s, uint64_t *pause_ms, sgc_error *err)
 {
     if (retry_after_s > options->max_delay_ms / 1000) {
@@ -669,13 +685,13 @@ static sgc_status choose_pause(const sgc_http_options *options, unsigned repetit
                         " s, more than the %u s that are allowed: try again later",
                         answer.message, retry_after_s, options->max_delay_ms / 1000);
     }
-    const uint64_t doubled = (uint64_t)options->first_delay_ms << MIN(repetition, 31);
+    const uint64_t doubled = (uint64_t)options->first_delay_ms << MIN(c->attempts - 1, 31);
     const uint64_t delay = MIN(doubled, options->max_delay_ms);
     uint64_t random;
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         random = sgc_monotonic_ms();
     *pause_ms = MAX(delay / 2 + random % (delay / 2 + 1), retry_after_s * 1000);
-    return SGC_OK;
+    return check_patience(options, c, *pause_ms, err);
 }
 
 static sgc_status wait_ms(uint64_t ms, const sgc_cancel *cancel, sgc_error *err)
@@ -693,17 +709,17 @@ static sgc_status wait_ms(uint64_t ms, const sgc_cancel *cancel, sgc_error *err)
 /* `err` is scratch: it is written by attempts that fail before one that succeeds. */
 static sgc_status try_until_done(sgc_http *http, const sgc_http_request *request,
                                  struct curl_slist *headers, const sgc_cancel *cancel,
-                                 sgc_http_response *response, char **redirect, unsigned *attempts,
+                                 sgc_http_response *response, char **redirect, course *c,
                                  sgc_error *err)
 {
-    for (*attempts = 1;; ++*attempts) {
+    for (c->attempts = 1;; c->attempts++) {
         attempt try = {.http = http, .request = request};
         const sgc_status status = try_once(http, headers, cancel, &try, response, err);
         *redirect = try.redirect;
-        if (status == SGC_OK || !try.is_transient || *attempts > http->options.retries)
+        if (status == SGC_OK || !try.is_transient || c->attempts > http->options.retries)
             return status;
         uint64_t pause_ms = 0;
-        SGC_TRY(choose_pause(&http->options, *attempts - 1, try.retry_after_s, &pause_ms, err));
+        SGC_TRY(choose_pause(&http->options, c, try.retry_after_s, &pause_ms, err));
         SGC_TRY(wait_ms(pause_ms, cancel, err));
     }
 }
@@ -795,35 +811,34 @@ static sgc_status make_headers(const sgc_http *http, const sgc_http_request *req
 /* One step of a request: up to its answer, or to where that sends us. */
 static sgc_status perform_step(sgc_http *http, const sgc_http_request *request,
                                const char *first_url, const sgc_cancel *cancel,
-                               sgc_http_response *response, char **redirect, unsigned *attempts,
+                               sgc_http_response *response, char **redirect, course *c,
                                sgc_error *err)
 {
     struct curl_slist *headers = NULL;
     *redirect = NULL;
     sgc_status status = make_headers(http, request, first_url, &headers, err);
     if (status == SGC_OK)
-        status = try_until_done(http, request, headers, cancel, response, redirect, attempts, err);
+        status = try_until_done(http, request, headers, cancel, response, redirect, c, err);
     curl_slist_free_all(headers);
     return status;
 }
 
 static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
-                                const sgc_cancel *cancel, sgc_http_response *response,
-                                unsigned *attempts, sgc_error *err)
+                                const sgc_cancel *cancel, sgc_http_response *response, course *c,
+                                sgc_error *err)
 {
     sgc_http_request step = *request;
     char *redirect, *url = NULL;
     int answered = 0;
     step.answered = &answered;
     sgc_status status =
-        perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
+        perform_step(http, &step, request->url, cancel, response, &redirect, c, err);
     for (int steps = 0; redirect != NULL && steps < MAX_REDIRECTS; steps++) {
         free(url);
         step.url = url = redirect;
         if (answered == 303 && strcmp(step.method, "POST") == 0)
             step.method = "GET";
-        status =
-            perform_step(http, &step, request->url, cancel, response, &redirect, attempts, err);
+        status = perform_step(http, &step, request->url, cancel, response, &redirect, c, err);
     }
     if (redirect != NULL)
         status = sgc_fail(err, SGC_NETWORK, "more than %d redirections", MAX_REDIRECTS);
@@ -848,11 +863,11 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
                             const sgc_cancel *cancel, sgc_http_response *response, sgc_error *err)
 {
     SGC_TRY(check_request(request, err));
-    unsigned attempts = 1;
+    course c = {.attempts = 1, .begin_ms = sgc_monotonic_ms()};
     sgc_error reason;
-    const sgc_status status = perform_steps(http, request, cancel, response, &attempts, &reason);
+    const sgc_status status = perform_steps(http, request, cancel, response, &c, &reason);
     if (status != SGC_OK)
-        return fail_request(request, attempts, &reason, status, err);
+        return fail_request(request, c.attempts, &reason, status, err);
     return SGC_OK;
 }
 
@@ -991,6 +1006,8 @@ sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_err
         http->options.first_delay_ms = 500;
     if (http->options.max_delay_ms == 0)
         http->options.max_delay_ms = 120000;
+    if (http->options.patience_ms == 0)
+        http->options.patience_ms = 600000;
     pthread_mutex_init(&http->mutex, NULL);
     sgc_condition_init(&http->released);
     sgc_fork_watch_begin(&http->forks, renew_in_child, http);

@@ -6,10 +6,11 @@
  * exponential back-off and jitter, honours Retry-After, and stops within a fraction of a second
  * when cancelled, also while it waits. It remembers no failure. Other statuses fail at once: 401
  * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, the rest with SGC_NETWORK and the first
- * line of what the server said. A transient failure that outlives its retries, or for which the
- * server asks to wait longer than allowed, is SGC_NETWORK. At most 10 redirections are followed, to
- * http and https only; headers of the caller go along, except Authorization and Cookie to another
- * host. Messages never carry credentials: user info and query strings are cut from URLs.
+ * line of what the server said. A transient failure that outlives its retries or the patience for
+ * the whole request, or for which the server asks to wait longer than allowed, is SGC_NETWORK. At
+ * most 10 redirections are followed, to http and https only; headers of the caller go along, except
+ * Authorization and Cookie to another host. Messages never carry credentials: user info and query
+ * strings are cut from URLs.
  *
  * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT
  * and the options of http_configuration.h are read, as GDAL configuration options, from the calling
@@ -34,6 +35,8 @@ typedef struct sgc_http_options {
     unsigned retries;        /* repetitions of a transient failure, 0 or more */
     unsigned first_delay_ms; /* pause before the first repetition; doubles, 0 means 500 */
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
+    unsigned patience_ms;    /* no repetition begins later than this after the request, whatever
+                                bounds GDAL_HTTP_TIMEOUT sets to one attempt; 0 means 600000 */
     /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
      * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
      * {config:NAME} in them is expanded at each. `header_urls` are also whom the user trusts. Both

@@ -199,11 +199,21 @@ sgc_status sgc_raster_put_row(const sgc_raster_window *w, GDALDataType from_type
     return SGC_OK;
 }
 
-static sgc_status fail_read(const sgc_raster_window *w, sgc_error *err)
+sgc_status sgc_raster_fail(const sgc_raster_window *w, const char *what, sgc_error *err)
 {
     char said[512];
+    if (sgc_cancel_requested(w->cancel))
+        return sgc_fail(err, SGC_CANCELLED, "cancelled");
     sgc_remote_last_message(said, sizeof said);
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be read: %s", w->patch->id, said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be %s: %s", w->patch->id, what,
+                    said);
+}
+
+int sgc_raster_goes_on(double fraction, const char *message, void *window)
+{
+    (void)fraction;
+    (void)message;
+    return !sgc_cancel_requested(((const sgc_raster_window *)window)->cancel);
 }
 
 /* A part of the raster's own pixels as they come. */
@@ -214,14 +224,18 @@ typedef struct part {
     uint8_t *mask; /* or NULL */
 } part;
 
-static CPLErr read_part(GDALRasterBandH band, const sgc_raster_place *p, sgc_rect wanted,
-                        GDALDataType type, void *pixels, size_t line)
+static CPLErr read_part(GDALRasterBandH band, const sgc_raster_place *p, const sgc_raster_window *w,
+                        sgc_rect wanted, GDALDataType type, void *pixels, size_t line)
 {
+    GDALRasterIOExtraArg extra;
+    INIT_RASTERIO_EXTRA_ARG(extra);
+    extra.pfnProgress = sgc_raster_goes_on;
+    extra.pProgressData = (void *)w;
     const int64_t x = wanted.x - p->rect.x, y = wanted.y - p->rect.y;
     const int64_t first = p->is_south_up ? p->rect.height - y - wanted.height : y;
     return GDALRasterIOEx(band, GF_Read, (int)x, (int)first, (int)wanted.width, (int)wanted.height,
                           pixels, (int)wanted.width, (int)wanted.height, type, 0, (GSpacing)line,
-                          NULL);
+                          &extra);
 }
 
 /* Puts the part into the window, row by row. */
@@ -260,10 +274,10 @@ static sgc_status copy_part(const sgc_raster_place *p, const sgc_raster_window *
     sgc_status status = SGC_OK;
     if (from->pixels == NULL || (p->mask != NULL && from->mask == NULL))
         status = sgc_fail_memory(err, count * (item + 1), "a window of a file");
-    else if (read_part(p->band, p, wanted, p->type, from->pixels, from->line) != CE_None ||
-             (p->mask != NULL &&
-              read_part(p->mask, p, wanted, GDT_Byte, from->mask, (size_t)wanted.width) != CE_None))
-        status = fail_read(w, err);
+    else if (read_part(p->band, p, w, wanted, p->type, from->pixels, from->line) != CE_None ||
+             (p->mask != NULL && read_part(p->mask, p, w, wanted, GDT_Byte, from->mask,
+                                           (size_t)wanted.width) != CE_None))
+        status = sgc_raster_fail(w, "read", err);
     if (status == SGC_OK)
         status = put_part(p, w, from, pixels, valid, err);
     VSIFree(room);
@@ -434,14 +448,13 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
 
 /* One attempt to read a window of a file. */
 static sgc_status fetch_once(const char *path, const sgc_raster_window *window, void *pixels,
-                             uint8_t *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
-                             sgc_error *err)
+                             uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
 {
     sgc_remote_call call;
     sgc_error remote_error = {""};
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
-    sgc_remote_call_begin(&call, cancel);
+    sgc_remote_call_begin(&call, window->cancel);
     const sgc_status status = open_and_read(path, window, pixels, valid, err);
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
@@ -461,10 +474,12 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     sgc_status status = sgc_remote_files_path(files, url, &path, err);
     free(url);
     SGC_TRY(status);
-    status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
+    sgc_raster_window cancellable = *window;
+    cancellable.cancel = cancel;
+    status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
     /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT) {
-        status = fetch_once(path, window, pixels, valid, fetch, cancel, err);
+        status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
         if (status == SGC_NOT_FOUND)
             status = sgc_fail(err, SGC_NETWORK, "patch %s: its file went away while it was read",
                               window->patch->id);

@@ -21,6 +21,7 @@ typedef struct sgc_raster_window {
     bool any_place;  /* the raster may lie anywhere, on any grid; else it must have the very pixels
                         of  patch->rect */
     int source_band; /* of the raster, from 1; 0: as the definition says */
+    const sgc_cancel *cancel; /* ends sgc_raster_read(); may be NULL */
 } sgc_raster_window;
 
 /* Reads the window from an open raster: `pixels` of the band's type, and for each in `valid` 1
@@ -32,9 +33,9 @@ typedef struct sgc_raster_window {
  * level, from the overview that fits. A raster without CRS is in the cube's. Only what lies under
  * the window is read.
  *
- * SGC_CORRUPT when the raster cannot be read, has no such band, lies elsewhere than promised, or
- * has a value that the band's type cannot hold; SGC_UNSUPPORTED for complex types and for 64-bit
- * integers that would have to be warped. */
+ * SGC_CANCELLED when the window's `cancel` says so, SGC_CORRUPT when the raster cannot be read, has
+ * no such band, lies elsewhere than promised, or has a value that the band's type cannot hold;
+ * SGC_UNSUPPORTED for complex types and for 64-bit integers that would have to be warped. */
 SGC_CHECKED sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *window,
                                        void *pixels, uint8_t *valid, sgc_error *err);
 

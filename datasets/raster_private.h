@@ -24,6 +24,12 @@ typedef struct sgc_raster_place {
     sgc_rect rect; /* then: which; south-up: turned */
 } sgc_raster_place;
 
+/* A GDALProgressFunc; `window` is an sgc_raster_window. */
+int sgc_raster_goes_on(double fraction, const char *message, void *window);
+
+/* What GDAL's failure means: SGC_CANCELLED, or SGC_CORRUPT with what GDAL says after `what`. */
+sgc_status sgc_raster_fail(const sgc_raster_window *window, const char *what, sgc_error *err);
+
 /* Warps the raster to the window, as sgc_raster_read() says. */
 sgc_status sgc_raster_warp(const sgc_raster_place *place, const sgc_raster_window *window,
                            void *pixels, uint8_t *valid, sgc_error *err);

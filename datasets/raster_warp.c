@@ -213,10 +213,7 @@ static GDALDatasetH new_view(const sgc_raster_place *p, const sgc_raster_window 
 
 static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
 {
-    char said[512];
-    sgc_remote_last_message(said, sizeof said);
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be resampled: %s", w->patch->id,
-                    said);
+    return sgc_raster_fail(w, "resampled", err);
 }
 
 /* Gives a raster in memory that is the window, without any value; NULL on failure. */
@@ -249,8 +246,8 @@ static sgc_resampling resampling_of(const sgc_raster_window *w)
     return w->factor == 1 ? w->definition->resampling : w->definition->bands[w->band].resampling;
 }
 
-static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, int overview,
-                 working_type work)
+static bool warp(const sgc_raster_window *w, GDALDatasetH from, GDALDatasetH to,
+                 sgc_resampling resampling, int overview, working_type work)
 {
     static const char *const names[] = {
         [SGC_RESAMPLE_NEAREST] = "near", [SGC_RESAMPLE_BILINEAR] = "bilinear",
@@ -271,6 +268,8 @@ static bool warp(GDALDatasetH from, GDALDatasetH to, sgc_resampling resampling, 
     add_word(&words, "INIT_DEST=NO_DATA");
     GDALWarpAppOptions *options = GDALWarpAppOptionsNew(words, NULL);
     CSLDestroy(words);
+    if (options != NULL)
+        GDALWarpAppOptionsSetProgress(options, sgc_raster_goes_on, (void *)w);
     int misused = FALSE;
     const bool good = options != NULL && GDALWarp(NULL, to, 1, &from, options, &misused) != NULL;
     GDALWarpAppOptionsFree(options);
@@ -317,7 +316,7 @@ static sgc_status drop_masked(const sgc_raster_place *p, const sgc_raster_window
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
     const bool good =
         mask != NULL && window != NULL &&
-        warp(view, window, SGC_RESAMPLE_NEAREST, choose_overview(p, proportions), work) &&
+        warp(w, view, window, SGC_RESAMPLE_NEAREST, choose_overview(p, proportions), work) &&
         GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height, mask, width,
                      height, GDT_Byte, 0, 0) == CE_None;
     for (size_t i = 0; good && i < count; i++)
@@ -355,7 +354,7 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
     }
     GDALDatasetH view = new_view(p, w, &proportions, &what);
     GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
-    sgc_status status = window != NULL && warp(view, window, resampling_of(w),
+    sgc_status status = window != NULL && warp(w, view, window, resampling_of(w),
                                                choose_overview(p, &proportions), work)
                             ? take_rows(p, window, w, work, pixels, valid, err)
                             : fail_warp(w, err);

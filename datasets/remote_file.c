@@ -41,7 +41,7 @@ struct sgc_remote_files {
     pthread_mutex_t mutex;          /* guards the heads */
     file_head *heads[CACHED_HEADS]; /* last used first */
     size_t head_count, most_heads;
-    bool fetches_whole;
+    bool fetches_whole, has_sidecars;
     pthread_mutex_t whole_mutex; /* one whole file at a time: others may be waiting for the same */
     sgc_part_cache *parts;       /* of calls that keep what they receive */
     sgc_fork_watch forks;
@@ -355,17 +355,43 @@ static uint64_t hash(const char *text)
     return h;
 }
 
-/* Reads "<id>-<hash of the url>/<url>". Other names are those of sidecar files that GDAL derives
- * from ours, whatever its configuration; the hash tells them without a request. */
-static bool parse_name(const char *name, uint64_t *id, const char **url)
+/* "<id>-<hash of the url>/<url>". Other names are those of sidecar files that GDAL derives from
+ * ours, whatever its configuration; the hash tells them without a request. */
+typedef struct file_name {
+    sgc_remote_files *files; /* NULL: closed */
+    const char *url;
+    bool is_derived;
+} file_name;
+
+static bool parse_name(const char *text, file_name *name)
 {
     char *end;
-    *id = strtoull(name, &end, 10);
+    const uint64_t id = strtoull(text, &end, 10);
     if (*end != '-')
         return false;
     const uint64_t expected = strtoull(end + 1, &end, 16);
-    *url = end + 1;
-    return *end == '/' && hash(*url) == expected;
+    if (*end != '/')
+        return false;
+    *name = (file_name){find_files(id), end + 1, hash(end + 1) != expected};
+    return true;
+}
+
+static bool has_sidecars(const file_name *name)
+{
+    return name->files != NULL && name->files->has_sidecars;
+}
+
+/* Whether a derived name may be that of a file. GDAL asks for dozens of others. */
+static bool may_exist(const file_name *name)
+{
+    static const char *const endings[] = {".aux.xml", ".ovr", ".msk", ".tfw"};
+    const size_t length = strlen(name->url);
+    bool found = false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t size = strlen(endings[i]);
+        found |= length > size && strcmp(name->url + length - size, endings[i]) == 0;
+    }
+    return found && has_sidecars(name) && strchr(name->url, '?') == NULL;
 }
 
 /* While one thread fetches a whole file, others that want it wait, and then have it. */
@@ -379,31 +405,32 @@ static sgc_status open_whole(sgc_remote_files *files, const char *url, file_head
     return status;
 }
 
-static sgc_status open_head(uint64_t id, const char *url, sgc_remote_files **files, file_head **out,
-                            sgc_error *err)
+static sgc_status open_head(const file_name *name, file_head **out, sgc_error *err)
 {
-    *files = find_files(id);
-    if (*files == NULL)
-        return fail_closed(url, err);
-    if ((*files)->fetches_whole)
-        return open_whole(*files, url, out, err);
-    *out = cached_head(*files, url);
-    return *out != NULL ? SGC_OK : fetch_head(*files, url, out, err);
+    sgc_remote_files *files = name->files;
+    if (files == NULL)
+        return fail_closed(name->url, err);
+    if (files->fetches_whole)
+        return open_whole(files, name->url, out, err);
+    *out = cached_head(files, name->url);
+    return *out != NULL ? SGC_OK : fetch_head(files, name->url, out, err);
 }
 
-static bool open_name(const char *name, sgc_remote_files **files, file_head **out)
+static bool open_name(const char *text, sgc_remote_files **files, file_head **out)
 {
-    uint64_t id;
-    const char *url;
-    if (!parse_name(name, &id, &url)) {
+    file_name name;
+    if (!parse_name(text, &name) || (name.is_derived && !may_exist(&name))) {
         errno = ENOENT;
         return false;
     }
     sgc_error error;
-    const sgc_status status = open_head(id, url, files, out, &error);
-    if (status != SGC_OK)
+    const sgc_status status = open_head(&name, out, &error);
+    *files = name.files;
+    if (name.is_derived && (status == SGC_NOT_FOUND || status == SGC_AUTH))
+        errno = ENOENT;
+    else if (status != SGC_OK)
         record_failure(status, &error);
-    else if (current_call != NULL)
+    else if (current_call != NULL && !name.is_derived)
         strcpy(current_call->etag, (*out)->response.etag);
     return status == SGC_OK;
 }
@@ -661,11 +688,11 @@ static int on_read_multi_range(void *handle, int count, void **data, const vsi_l
 }
 
 /* An empty list, unlike none, tells GDAL not to look for sidecar files. */
-static char **on_sibling_files(void *user, const char *name)
+static char **on_sibling_files(void *user, const char *text)
 {
+    file_name name;
     (void)user;
-    (void)name;
-    return VSICalloc(1, sizeof(char *));
+    return parse_name(text, &name) && has_sidecars(&name) ? NULL : VSICalloc(1, sizeof(char *));
 }
 
 static char **on_read_dir(void *user, const char *name, int max_files)
@@ -766,6 +793,11 @@ void sgc_remote_files_free(sgc_remote_files *files)
     pthread_mutex_destroy(&files->mutex);
     sgc_part_cache_free(files->parts);
     free(files);
+}
+
+void sgc_remote_files_have_sidecars(sgc_remote_files *files)
+{
+    files->has_sidecars = true;
 }
 
 void sgc_remote_files_fetch_whole(sgc_remote_files *files)

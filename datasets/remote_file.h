@@ -4,7 +4,7 @@
  * that retries, classes of error, cancelling and counters exist once. A file is opened with one
  * range request of its head (which also tells its size); small reads are served from buffers,
  * GDAL's multi-range reads merge neighbouring ranges into one request. Nothing is written, nothing
- * is listed, no sidecar files are looked for.
+ * is listed.
  *
  * GDAL's calls cannot carry our errors, so a thread that is about to call GDAL on such a file opens
  * an sgc_remote_call around it; the first failure inside is kept there with its status and message.
@@ -33,8 +33,13 @@ void sgc_remote_files_free(sgc_remote_files *files);
  * are kept in memory: for servers that know no ranges. Call it before the first file is opened. */
 void sgc_remote_files_fetch_whole(sgc_remote_files *files);
 
+/* From now on the files beside a GeoTIFF that GDAL takes for parts of it (.aux.xml, .ovr, .msk,
+ * .tfw) are looked for, unless the URL has a query; those that are not there, or are refused, are
+ * no failures. Call it before the first file is opened. */
+void sgc_remote_files_have_sidecars(sgc_remote_files *files);
+
 /* Gives (free with free()) the name under which GDAL opens `url`. Only names made here are files:
- * those that GDAL derives from them, to look for sidecars, do not exist and cost no request. */
+ * others that GDAL derives from them do not exist and cost no request. */
 SGC_CHECKED sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
                                              char **path, sgc_error *err);
 

@@ -39,6 +39,12 @@ void sgc_source_free(sgc_source *source)
         source->free(source);
 }
 
+const char *sgc_source_plain_url(const char *name)
+{
+    static const char prefix[] = "/vsicurl/";
+    return STARTS_WITH(name, prefix) ? name + strlen(prefix) : name;
+}
+
 size_t sgc_load_memory(void)
 {
     const double least = 1, most = 1 << 20;
@@ -71,15 +77,16 @@ static void list_endpoints(const cJSON *json, const sgc_source_options *options,
                            char origins[MOST_ENDPOINTS][ENDPOINT_SIZE],
                            const char *list[MOST_ENDPOINTS + 1])
 {
-    static const char *const keys[] = {"api", "items", "href", "url"};
+    static const char *const keys[] = {"api", "items", "href", "url", "dataset"};
     size_t count = 0;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, keys[i]));
         if (url != NULL && strstr(url, "://") != NULL)
-            copy_origin(url, origins[count++]);
+            copy_origin(sgc_source_plain_url(url), origins[count++]);
     }
-    if (options->url != NULL && sgc_http_is_trusted(options->url))
-        copy_origin(options->url, origins[count++]);
+    const char *instead = options->url != NULL ? sgc_source_plain_url(options->url) : NULL;
+    if (instead != NULL && sgc_http_is_trusted(instead))
+        copy_origin(instead, origins[count++]);
     for (size_t i = 0; i < count; i++)
         list[i] = origins[i];
     list[count] = NULL;

@@ -29,6 +29,8 @@ typedef struct gdal_source {
     const sgc_definition *definition;
     const char *dataset, *dimension; /* NULL: no array */
     char **open_options;
+    sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
+    sgc_remote_files *files;
     char retries[16];
     pthread_mutex_t mutex; /* guards the pool */
     handle *idle;          /* last used first */
@@ -165,9 +167,12 @@ static bool has_secret(char *const *texts)
 /* What GDAL says may hold the name and the options with their secrets. */
 static sgc_status fail_open(const gdal_source *s, sgc_error *err)
 {
+    char said[300];
     const bool is_secret = strstr(s->dataset, "{config:") != NULL || has_secret(s->open_options);
-    return sgc_fail(err, SGC_IO, "%s: GDAL cannot open its dataset%s%.300s", s->definition->id,
-                    is_secret ? "" : ": ", is_secret ? "" : CPLGetLastErrorMsg());
+    sgc_remote_last_message(said, sizeof said);
+    return sgc_fail(err, strstr(s->dataset, "://") != NULL ? SGC_NETWORK : SGC_IO,
+                    "%s: GDAL cannot open its dataset%s%s", s->definition->id,
+                    is_secret ? "" : ": ", is_secret ? "" : said);
 }
 
 static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *err)
@@ -187,10 +192,36 @@ static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *e
     return SGC_OK;
 }
 
+/* The URL in the name of a GeoTIFF on a web server, else NULL. */
+static const char *find_url(const char *name)
+{
+    const char *url = sgc_source_plain_url(name);
+    const char *end = url + strcspn(url, "?#");
+    const bool is_tiff = (end - url > 4 && EQUALN(end - 4, ".tif", 4)) ||
+                         (end - url > 5 && EQUALN(end - 5, ".tiff", 5));
+    return is_tiff && (STARTS_WITH_CI(url, "http://") || STARTS_WITH_CI(url, "https://")) ? url
+                                                                                          : NULL;
+}
+
+/* Gives (free with free()) the name under which GDAL opens the dataset. */
+static sgc_status expand_name(const gdal_source *s, char **name, sgc_error *err)
+{
+    char *expanded;
+    SGC_TRY(sgc_config_expand(s->dataset, &expanded, err));
+    const char *url = s->files != NULL ? find_url(expanded) : NULL;
+    if (url == NULL) {
+        *name = expanded;
+        return SGC_OK;
+    }
+    const sgc_status status = sgc_remote_files_path(s->files, url, name, err);
+    free(expanded);
+    return status;
+}
+
 static sgc_status open_file(const gdal_source *s, unsigned kind, GDALDatasetH *file, sgc_error *err)
 {
     char *name, **options;
-    SGC_TRY(sgc_config_expand(s->dataset, &name, err));
+    SGC_TRY(expand_name(s, &name, err));
     sgc_status status = expand_options(s, &options, err);
     if (status == SGC_OK) {
         *file = GDALOpenEx(name, kind | GDAL_OF_INTERNAL | GDAL_OF_VERBOSE_ERROR, NULL,
@@ -245,13 +276,73 @@ static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, ha
     return status;
 }
 
+/* For what GDAL itself fetches: without these it repeats nothing, and waits forever. */
+typedef struct fetch_default {
+    const char *name, *value;
+    bool is_set;
+} fetch_default;
+
+enum { FETCH_DEFAULTS = 4 };
+
+/* Sets what the user has not, for the calling thread. */
+static void begin_defaults(const gdal_source *s, fetch_default defaults[FETCH_DEFAULTS])
+{
+    const fetch_default all[FETCH_DEFAULTS] = {{.name = "GDAL_HTTP_MAX_RETRY", .value = s->retries},
+                                               {.name = "GDAL_HTTP_CONNECTTIMEOUT", .value = "30"},
+                                               {.name = "GDAL_HTTP_LOW_SPEED_TIME", .value = "60"},
+                                               {.name = "GDAL_HTTP_LOW_SPEED_LIMIT", .value = "1"}};
+    for (int i = 0; i < FETCH_DEFAULTS; i++) {
+        defaults[i] = all[i];
+        defaults[i].is_set = CPLGetConfigOption(all[i].name, NULL) == NULL;
+        if (defaults[i].is_set)
+            CPLSetThreadLocalConfigOption(all[i].name, all[i].value);
+    }
+}
+
+static void end_defaults(const fetch_default defaults[FETCH_DEFAULTS])
+{
+    for (int i = 0; i < FETCH_DEFAULTS; i++)
+        if (defaults[i].is_set)
+            CPLSetThreadLocalConfigOption(defaults[i].name, NULL);
+}
+
+/* Reads from an idle raster, or from a new one. One that has failed is not used again. */
+static sgc_status read_raster(gdal_source *s, size_t band, size_t step,
+                              const sgc_raster_window *window, void *pixels, uint8_t *valid,
+                              sgc_error *err)
+{
+    handle *h = take(s, band, step);
+    if (h == NULL)
+        SGC_TRY(handle_open(s, band, step, &h, err));
+    const sgc_status status = sgc_raster_read(h->raster, window, pixels, valid, err);
+    if (status == SGC_OK)
+        put_back(s, h);
+    else
+        handle_close(h);
+    return status;
+}
+
+/* What the requests inside have met says more than what GDAL has made of it. A dataset that is gone
+ * is no patch without data. */
+static sgc_status end_call(const gdal_source *s, sgc_remote_call *call, sgc_status status,
+                           sgc_fetch *fetch, sgc_error *err)
+{
+    sgc_error reason = {""};
+    const sgc_status remote = sgc_remote_call_end(call, &reason);
+    fetch->bytes = call->bytes_received;
+    memcpy(fetch->etag, call->etag, sizeof fetch->etag);
+    if (remote == SGC_OK)
+        return status;
+    return sgc_fail(err, remote == SGC_NOT_FOUND ? SGC_NETWORK : remote, "%s: %s",
+                    s->definition->id, reason.message);
+}
+
 static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
                             size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
                             uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
                             sgc_error *err)
 {
     (void)count;
-    (void)cancel;
     gdal_source *s = (gdal_source *)self;
     const bool is_array = s->dimension != NULL;
     const size_t band = is_array ? bands[0] : 0, step = is_array ? patch->step : 0;
@@ -261,20 +352,19 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .rect = rect,
                                       .patch = patch,
                                       .any_place = true,
-                                      .source_band = is_array ? 1 : 0};
+                                      .source_band = is_array ? 1 : 0,
+                                      .cancel = cancel};
+    fetch_default defaults[FETCH_DEFAULTS];
+    sgc_remote_call call;
     *fetch = (sgc_fetch){0};
-    /* GDAL by itself repeats nothing. */
-    if (CPLGetConfigOption("GDAL_HTTP_MAX_RETRY", NULL) == NULL)
-        CPLSetThreadLocalConfigOption("GDAL_HTTP_MAX_RETRY", s->retries);
+    begin_defaults(s, defaults);
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
-    handle *h = take(s, band, step);
-    sgc_status status = h != NULL ? SGC_OK : handle_open(s, band, step, &h, err);
-    if (status == SGC_OK) {
-        status = sgc_raster_read(h->raster, &window, pixels[0], valid[0], err);
-        put_back(s, h);
-    }
+    sgc_remote_call_begin(&call, cancel);
+    sgc_status status = read_raster(s, band, step, &window, pixels[0], valid[0], err);
+    status = end_call(s, &call, status, fetch, err);
     CPLPopErrorHandler();
+    end_defaults(defaults);
     return status;
 }
 
@@ -289,6 +379,8 @@ static void gdal_free(sgc_source *self)
         s->idle = h->next;
         handle_close(h);
     }
+    sgc_remote_files_free(s->files);
+    sgc_http_free(s->http);
     pthread_mutex_destroy(&s->mutex);
     CSLDestroy(s->open_options);
     free(s);
@@ -326,10 +418,18 @@ static char **list_options(const cJSON *json)
 /* True when options with secrets must not go to the endpoint that the user names instead. */
 static bool would_betray(const gdal_source *s, const char *endpoint)
 {
-    static const char prefix[] = "/vsicurl/";
-    if (endpoint == NULL || !has_secret(s->open_options))
-        return false;
-    return !sgc_http_is_trusted(endpoint + (STARTS_WITH(endpoint, prefix) ? strlen(prefix) : 0));
+    return endpoint != NULL && has_secret(s->open_options) &&
+           !sgc_http_is_trusted(sgc_source_plain_url(endpoint));
+}
+
+static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source_options *options,
+                             sgc_error *err)
+{
+    SGC_TRY(sgc_source_new_client(json, options, DEFAULT_REQUESTS, &s->http, &s->base.max_requests,
+                                  err));
+    SGC_TRY(sgc_remote_files_new(s->http, &s->files, err));
+    sgc_remote_files_have_sidecars(s->files);
+    return SGC_OK;
 }
 
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
@@ -357,7 +457,8 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
              sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
     s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;
-    return SGC_OK;
+    return s->dimension == NULL && find_url(s->dataset) != NULL ? make_files(s, json, options, err)
+                                                                : SGC_OK;
 }
 
 sgc_status sgc_source_gdal_new(const sgc_definition *definition, const cJSON *json,

@@ -146,15 +146,27 @@ static sgc_status fetch_item(void *user, const char *key, const sgc_cancel *canc
 /* A search by ids. */
 typedef struct id_search {
     const stac_source *source;
+    char *const *ids; /* `count` that are asked for */
+    int count;
     CPLHashSet *found; /* of those that came */
 } id_search;
 
-static sgc_status keep_item(void *user, const cJSON *json, const char *url, sgc_error *err)
+static bool is_asked_for(const id_search *search, const char *id)
+{
+    int i = 0;
+    while (i < search->count && strcmp(search->ids[i], id) != 0)
+        i++;
+    return i < search->count;
+}
+
+static sgc_status keep_item(void *user, const cJSON *json, const char *url, bool *wanted,
+                            sgc_error *err)
 {
     const id_search *search = user;
     stac_item *item = NULL;
     SGC_TRY(new_item(search->source, json, url, &item, err));
     char *id = strdup(item->patch.id);
+    *wanted = is_asked_for(search, item->patch.id);
     sgc_memo_put(search->source->documents, item->patch.id, item, KEPT_S);
     if (id == NULL)
         return sgc_fail_memory(err, 0, "an id");
@@ -173,7 +185,8 @@ static sgc_status fetch_ids(stac_source *source, char **ids, int count, const sg
         cJSON_Delete(list);
         status = sgc_fail_memory(err, 0, "a search");
     }
-    id_search by_ids = {source, CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free)};
+    id_search by_ids = {source, ids, count,
+                        CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free)};
     if (status == SGC_OK)
         status = sgc_stac_search_run(source->http, source->search, search, cancel, keep_item,
                                      &by_ids, err);
@@ -320,7 +333,8 @@ typedef struct finding {
     sgc_patch_list *list;
 } finding;
 
-static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_error *err)
+static sgc_status take_item(void *user, const cJSON *json, const char *url, bool *wanted,
+                            sgc_error *err)
 {
     finding *f = user;
     const sgc_definition *d = f->source->definition;
@@ -336,7 +350,8 @@ static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_
     sgc_patch patch;
     sgc_status status = sgc_stac_item_read(d, json, url, f->source->prefer_s3, &patch, err);
     SGC_TRY(status);
-    if (!sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect)))
+    *wanted = !sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect));
+    if (*wanted)
         status = sgc_patch_list_add(f->list, &patch, err);
     sgc_patch_clear(&patch, d->band_count);
     return status;

@@ -1,5 +1,6 @@
 #include "datasets/stac_search.h"
 
+#include <cpl_conv.h>
 #include <cpl_hash_set.h>
 #include <cpl_string.h>
 #include <math.h>
@@ -13,8 +14,8 @@
 
 enum {
     MOST_PAGES = 10000,
-    MOST_IDLE_PAGES = 5, /* one after another that bring nothing new */
-    MOST_HEADERS = 8,    /* of a link */
+    MOST_IDLE_PAGES = 10, /* one after another that bring nothing new that is wanted */
+    MOST_HEADERS = 8,     /* of a link */
     LARGEST_PAGE = 64 * 1024 * 1024,
 };
 
@@ -136,11 +137,12 @@ static void clear_request(page_request *request)
 }
 
 static sgc_status fetch_json(sgc_http *http, const sgc_http_request *request,
-                             const sgc_cancel *cancel, cJSON **out, sgc_error *err)
+                             const sgc_cancel *cancel, cJSON **out, size_t *size, sgc_error *err)
 {
     sgc_http_response response = {0};
     SGC_TRY(sgc_http_perform(http, request, cancel, &response, err));
     cJSON *json = cJSON_ParseWithLength((const char *)response.data, response.size);
+    *size = response.size;
     sgc_http_response_clear(&response);
     if (!cJSON_IsObject(json)) {
         char shown[256];
@@ -159,11 +161,12 @@ sgc_status sgc_stac_get(sgc_http *http, const char *url, const sgc_cancel *cance
     static const char *const headers[] = {"Accept: application/geo+json, application/json", NULL};
     const sgc_http_request request = {
         .method = "GET", .url = url, .headers = headers, .max_size = LARGEST_PAGE};
-    return fetch_json(http, &request, cancel, out, err);
+    size_t size = 0;
+    return fetch_json(http, &request, cancel, out, &size, err);
 }
 
 static sgc_status fetch_page(sgc_http *http, const page_request *page, const sgc_cancel *cancel,
-                             cJSON **out, sgc_error *err)
+                             cJSON **out, size_t *size, sgc_error *err)
 {
     const char *headers[MOST_HEADERS + 3] = {"Accept: application/geo+json, application/json"};
     char **asked = CSLTokenizeString2(page->headers != NULL ? page->headers : "", "\n", 0);
@@ -183,7 +186,7 @@ static sgc_status fetch_page(sgc_http *http, const page_request *page, const sgc
     };
     const sgc_status status = page->body != NULL && text == NULL
                                   ? sgc_fail_memory(err, 0, "a search")
-                                  : fetch_json(http, &request, cancel, out, err);
+                                  : fetch_json(http, &request, cancel, out, size, err);
     cJSON_free(text);
     CSLDestroy(asked);
     return status;
@@ -262,6 +265,7 @@ static sgc_status next_request(const cJSON *link, const page_request *last, page
 typedef struct progress {
     CPLHashSet *requests, *ids;
     int pages, idle_pages;
+    uint64_t bytes;
 } progress;
 
 /* True, and then `text` belongs to the set, when it was not there. */
@@ -295,15 +299,30 @@ static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
     cJSON_ArrayForEach(item, features)
     {
         const char *id = sgc_stac_text(item, "id");
+        bool wanted = false;
         if (id != NULL && !is_new(seen->ids, strdup(id)))
             continue;
-        brought = true;
-        SGC_TRY(take(user, item, url, err));
+        SGC_TRY(take(user, item, url, &wanted, err));
+        brought |= wanted;
     }
     seen->idle_pages = brought ? 0 : seen->idle_pages + 1;
     if (++seen->pages >= MOST_PAGES || seen->idle_pages >= MOST_IDLE_PAGES)
         return sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", shown);
     return SGC_OK;
+}
+
+static sgc_status count_bytes(progress *seen, size_t size, const char *url, sgc_error *err)
+{
+    const double most = CPLAtof(CPLGetConfigOption("SGC_SEARCH_SIZE", "1024"));
+    char shown[256];
+    seen->bytes += size;
+    if ((double)seen->bytes <= most * 1024 * 1024)
+        return SGC_OK;
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s answers a search with more than %.0f MiB: read a smaller window, or raise "
+                    "SGC_SEARCH_SIZE",
+                    shown, most);
 }
 
 /* Fetches and takes the page of `request`, and makes `request` that of the next one; its URL is
@@ -314,8 +333,11 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
 {
     cJSON *page = NULL;
     page_request next = {0};
-    SGC_TRY(fetch_page(http, request, cancel, &page, err));
-    sgc_status status = take_page(page, request->url, seen, take, user, err);
+    size_t size = 0;
+    SGC_TRY(fetch_page(http, request, cancel, &page, &size, err));
+    sgc_status status = count_bytes(seen, size, request->url, err);
+    if (status == SGC_OK)
+        status = take_page(page, request->url, seen, take, user, err);
     const cJSON *link = next_link(page);
     if (status == SGC_OK && link != NULL &&
         cJSON_GetArraySize(sgc_stac_member(page, "features")) > 0)

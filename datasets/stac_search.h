@@ -24,13 +24,15 @@ SGC_CHECKED sgc_status sgc_stac_search_set_area(cJSON *search, const sgc_grid *g
 SGC_CHECKED sgc_status sgc_stac_search_set_step(cJSON *search, const sgc_time_axis *axis,
                                                 size_t step, sgc_error *err);
 
-/* Called with each item of an answer, a JSON value, and the address of the page it stands on. */
-typedef sgc_status sgc_stac_take_item(void *user, const cJSON *item, const char *url,
+/* Called with each item of an answer, a JSON value, and the address of the page it stands on. Says
+ * in `wanted`, which is false, whether it is what was asked for. */
+typedef sgc_status sgc_stac_take_item(void *user, const cJSON *item, const char *url, bool *wanted,
                                       sgc_error *err);
 
 /* Posts `search` to `url` and follows the pages of the answer to their end: a page without next
  * link, an empty one, or a link that was followed already. SGC_CORRUPT when the answers are no
- * lists of items, or do not come to an end. */
+ * lists of items, or do not come to an end: one page after another without an item that is new and
+ * wanted, or more than the configuration option SGC_SEARCH_SIZE allows (MiB, 1024). */
 SGC_CHECKED sgc_status sgc_stac_search_run(sgc_http *http, const char *url, const cJSON *search,
                                            const sgc_cancel *cancel, sgc_stac_take_item *take,
                                            void *user, sgc_error *err);

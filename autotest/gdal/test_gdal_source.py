@@ -1,7 +1,11 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+import time
+
 import numpy as np
 from osgeo import gdal, osr
 import pytest
+
+from conftest import FileServer
 
 SIZE = 500
 GRID = (-1000000.0, 100.0, 0.0, 2000000.0, 0.0, -100.0)
@@ -186,6 +190,90 @@ def test_place_where_the_rasters_projection_ends(open_document, write, read):
     assert ((found[:, 1] < 12) | (found[:, 1] > 1430)).all()  # on both sides of the antimeridian
 
 
+# Datasets on a web server
+
+@pytest.fixture
+def server(tmp_path):
+    server = FileServer(tmp_path)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("prefix", ["", "/vsicurl/"])
+def test_file_on_a_server(open_document, write, pixels, server, read, assert_pixels, prefix):
+    """A part is fetched in ranges; what stands beside the file counts."""
+    pixels[100:140, 200:300] = -9999
+    write("a.tif", pixels)
+    local = gdal.Open(str(server.directory / "a.tif"))
+    local.GetRasterBand(1).SetNoDataValue(-9999)
+    del local
+    assert (server.directory / "a.tif.aux.xml").exists()
+    dataset = open_document(definition(prefix + server.url + "/a.tif"), MAX_REQUESTS="1")
+    expected = np.where(pixels == -9999, np.float32(np.nan), pixels)
+    assert_pixels(read(dataset, 200, 100, 64, 64), expected[100:164, 200:264])
+    assert server.bytes_asked() < (server.directory / "a.tif").stat().st_size * 0.75
+    assert_pixels(read(dataset, 0, 0, SIZE, SIZE), expected)
+    assert server.paths() <= {"/a.tif", "/a.tif.aux.xml", "/a.tif.ovr", "/a.tif.msk", "/a.tfw"}
+
+
+def error_number(call, *args, **options):
+    with pytest.raises(RuntimeError) as error:
+        call(*args, **options)
+    return gdal.GetLastErrorNo(), str(error.value)
+
+
+SILENT = {"delay_ms": 60000}
+
+
+def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server, read, assert_pixels):
+    write("a.tif", pixels)
+    server.fault("/a.tif", **SILENT)
+    dataset = open_document(definition("/vsicurl/" + server.url + "/a.tif"))
+    began = time.monotonic()
+    number, message = error_number(dataset.ReadRaster, 0, 0, 10, 10, callback=lambda *_: not server.log())
+    assert number == gdal.CPLE_UserInterrupt
+    assert "cancelled" in message
+    assert time.monotonic() - began < SILENT["delay_ms"] / 2000
+    server.reset()
+    assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.vrt"])
+def test_silent_server(open_document, server, config, name):
+    """GDAL itself asks for the second."""
+    for path in "/", "/" + name:
+        server.fault(path, **SILENT)
+    config(GDAL_HTTP_LOW_SPEED_TIME="1", GDAL_HTTP_LOW_SPEED_LIMIT="1", GDAL_HTTP_MAX_RETRY="0")
+    dataset = open_document(definition("/vsicurl/" + server.url + "/" + name))
+    assert error_number(dataset.ReadRaster, 0, 0, 10, 10)[0] == gdal.CPLE_HttpResponse
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_refused_file_is_never_nodata(open_document, write, pixels, server, read, assert_pixels, status):
+    write("a.tif", pixels)
+    server.fault("/a.tif", status=status)
+    dataset = open_document(definition(server.url + "/a.tif"))
+    number, message = error_number(dataset.ReadRaster, 0, 0, 10, 10)
+    assert number == gdal.CPLE_HttpResponse
+    assert str(status) in message
+    server.reset()
+    assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_refused_sidecar(open_document, write, pixels, server, read, assert_pixels, config, status):
+    """A bucket may refuse what it does not have; what could not be asked for may be there."""
+    write("a.tif", pixels)
+    server.fault("/a.tif.aux.xml", status=status)
+    config(GDAL_HTTP_MAX_RETRY="0")
+    dataset = open_document(definition(server.url + "/a.tif"))
+    if status == 403:
+        assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+    else:
+        with pytest.raises(RuntimeError, match="503"):
+            read(dataset, 0, 0, 10, 10)
+
+
 # Arrays with a time axis
 
 YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]
@@ -307,3 +395,14 @@ def test_patches_are_the_chunks_that_the_cube_has(open_document, write, pixels, 
     document = definition(write("a.tif", pixels), chunk=256)
     assert_pixels(read(open_document(document, CHUNK_SIZE="100"), 0, 0, 50, 50), pixels[:50, :50])
     assert_pixels(read(open_document(document), 100, 100, 50, 50), pixels[100:150, 100:150])
+
+
+@pytest.mark.parametrize("prefix", ["", "/vsicurl/"])
+def test_file_on_a_server_hears_who_the_user_is(open_document, write, pixels, tmp_path, read, config, prefix):
+    config(GDAL_HTTP_HEADERS="X-User: me")
+    write("a.tif", pixels)
+    server = FileServer(tmp_path)
+    read(open_document(definition(prefix + server.url + "/a.tif")), 0, 0, 10, 10)
+    heard = {entry["headers"].get("X-User") for entry in server.log() if entry["path"] == "/a.tif"}
+    server.close()
+    assert heard == {"me"}

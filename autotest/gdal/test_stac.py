@@ -112,12 +112,13 @@ def test_answer_is_remembered_for_the_same_place(server, make_cube, read, assert
     assert server.search_requests() == []
 
 
-@pytest.mark.parametrize("endless", [False, True], ids=["redirect loop", "endless pages"])
+@pytest.mark.parametrize("endless", [None, "a", "elsewhere-%d"], ids=["redirect loop", "same item", "items elsewhere"])
 def test_search_without_end(server, make_cube, read, assert_pixels, endless):
     if endless:
         for i in range(20):
             link = {"rel": "next", "method": "POST", "href": "search", "body": {"token": str(i)}}
-            page = {"type": "FeatureCollection", "features": [{"id": "a", "assets": {}, "properties": {},
+            name = endless % i if "%" in endless else endless
+            page = {"type": "FeatureCollection", "features": [{"id": name, "assets": {}, "properties": {},
                                                                "bbox": [0, 0, 1, 1]}], "links": [link]}
             server.fault("/api/v1/search", status=200, times=1, body=json.dumps(page))
     else:

@@ -1,4 +1,7 @@
 """TIMEOUT: what a read has finished by then is kept, and the rest is said, or shown as nodata."""
+from concurrent.futures import ThreadPoolExecutor
+import time
+
 import numpy as np
 from osgeo import gdal
 import pytest
@@ -96,6 +99,20 @@ def test_time_in_the_search_of_patches(open_document, server, read):
     with pytest.raises(RuntimeError, match="TIMEOUT.* 1 chunk"):
         read(open_document(document, TIMEOUT="0.2"), 0, 0, SIDE, SIDE)
     assert server.paths() == {"/search"}
+
+
+def test_time_spent_waiting_for_another_thread(open_cube, server, read, assert_pixels):
+    server.fault("/2.tif", **HOURS)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(read, open_cube(), SIDE, 0, SIDE, SIDE)
+        try:
+            while not server.log() and not other.done():
+                time.sleep(0.01)
+            with pytest.raises(RuntimeError, match="TIMEOUT.* 1 chunk"):
+                read(open_cube(TIMEOUT="0.2"), 0, 0, SIDE, SIDE)
+        finally:
+            server.reset()  # answers the other
+        assert_pixels(other.result(), PIXELS[:, SIDE:])
 
 
 def test_too_large_download_as_nodata(open_cube, server, read, assert_pixels, warnings):

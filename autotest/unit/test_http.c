@@ -823,6 +823,39 @@ static void test_retry_after_is_bounded(void **state)
     sgc_http_free(http);
 }
 
+/* However many repetitions are left. */
+static void test_patience_is_bounded(void **state)
+{
+    (void)state;
+    enum { DELAY_MS = 20, PATIENCE_MS = 200, MOST = 1 + PATIENCE_MS / (DELAY_MS / 2) };
+    fault("{\"path\": \"/a.bin\", \"status\": 503}");
+    sgc_http *http = new_client((sgc_http_options){.max_requests = 1,
+                                                   .retries = 1000,
+                                                   .first_delay_ms = DELAY_MS,
+                                                   .max_delay_ms = DELAY_MS,
+                                                   .patience_ms = PATIENCE_MS});
+    sgc_error err;
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    assert_contains(err.message, "answered 503; no more attempts after 1 s");
+    assert_true(http_server_count(&server) <= MOST);
+    sgc_http_free(http);
+}
+
+static void test_pause_beyond_patience_is_not_waited_for(void **state)
+{
+    (void)state;
+    fault("{\"path\": \"/a.bin\", \"status\": 503, \"retry_after\": 600}");
+    sgc_http *http = new_client((sgc_http_options){.max_requests = 1,
+                                                   .retries = 1,
+                                                   .max_delay_ms = FOREVER_MS,
+                                                   .patience_ms = FOREVER_MS - 1});
+    sgc_error err;
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    assert_contains(err.message, "no more attempts after");
+    assert_int_equal(http_server_count(&server), 1);
+    sgc_http_free(http);
+}
+
 static void test_invalid_input(void **state)
 {
     (void)state;
@@ -962,8 +995,11 @@ static void test_cancel_in_back_off(void **state)
 {
     (void)state;
     fault("{\"path\": \"/a.bin\", \"status\": 503}");
-    sgc_http *http = new_client((sgc_http_options){
-        .max_requests = 1, .retries = 3, .first_delay_ms = FOREVER_MS, .max_delay_ms = FOREVER_MS});
+    sgc_http *http = new_client((sgc_http_options){.max_requests = 1,
+                                                   .retries = 3,
+                                                   .first_delay_ms = FOREVER_MS,
+                                                   .max_delay_ms = FOREVER_MS,
+                                                   .patience_ms = 2 * FOREVER_MS});
     client_job job;
     start_job(&job, http);
     await_requests(1);
@@ -994,8 +1030,11 @@ static void test_pause_gives_the_turn_to_others(void **state)
 {
     (void)state;
     fault("{\"path\": \"/a.bin\", \"status\": 503, \"times\": 1}");
-    sgc_http *http = new_client((sgc_http_options){
-        .max_requests = 1, .retries = 1, .first_delay_ms = FOREVER_MS, .max_delay_ms = FOREVER_MS});
+    sgc_http *http = new_client((sgc_http_options){.max_requests = 1,
+                                                   .retries = 1,
+                                                   .first_delay_ms = FOREVER_MS,
+                                                   .max_delay_ms = FOREVER_MS,
+                                                   .patience_ms = 2 * FOREVER_MS});
     client_job pausing, other;
     start_job(&pausing, http);
     await_requests(1);
@@ -1065,6 +1104,8 @@ int main(void)
         cmocka_unit_test_setup(test_no_server, reset),
         cmocka_unit_test_setup(test_retry_after_is_honoured, reset),
         cmocka_unit_test_setup(test_retry_after_is_bounded, reset),
+        cmocka_unit_test_setup(test_patience_is_bounded, reset),
+        cmocka_unit_test_setup(test_pause_beyond_patience_is_not_waited_for, reset),
         cmocka_unit_test_setup(test_invalid_input, reset),
         cmocka_unit_test_setup(test_user_agent, reset),
         cmocka_unit_test_setup(test_silent_server_times_out, reset),

@@ -95,6 +95,8 @@ static double count_up(int x, int y)
     return (y * WIDTH + x) % 251;
 }
 
+static const sgc_cancel *cancel; /* of the next reads */
+
 /* What was read, as doubles; NaN where there is no value. */
 typedef struct answer {
     sgc_status status;
@@ -108,7 +110,8 @@ static answer read_at(GDALDatasetH raster, sgc_rect rect, int64_t factor, bool a
                                       .factor = factor,
                                       .rect = rect,
                                       .patch = &patch,
-                                      .any_place = any_place};
+                                      .any_place = any_place,
+                                      .cancel = cancel};
     const size_t count = (size_t)(rect.width * rect.height);
     const int size = GDALGetDataTypeSizeBytes(band.type);
     void *pixels = calloc(count, (size_t)size);
@@ -913,6 +916,34 @@ static int stop(void **state)
     return 0;
 }
 
+static bool stop_at_once(void *user)
+{
+    (void)user;
+    return true;
+}
+
+/* Copied as it is, and resampled; GDAL reads files, unlike memory, in parts. */
+static void test_reading_ends_when_its_user_wants(void **state)
+{
+    (void)state;
+    const sgc_cancel stop = {stop_at_once, NULL};
+    GDALDatasetH tile = new_tile(GDT_Byte, 1);
+    fill(tile, 1, count_up);
+    GDALDatasetH file = GDALCreateCopy(GDALGetDriverByName("GTiff"), "/vsimem/tile.tif", tile,
+                                       FALSE, NULL, NULL, NULL);
+    for (int64_t factor = 1; factor <= 2; factor++) {
+        cancel = &stop;
+        answer a = read_at(file, sgc_rect_at_level(whole_tile, factor), factor, true);
+        cancel = NULL;
+        assert_int_equal(a.status, SGC_CANCELLED);
+        free(a.values);
+    }
+    check(file, whole_tile, 1, true, expect_tile);
+    GDALClose(file);
+    GDALClose(tile);
+    VSIUnlink("/vsimem/tile.tif");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -936,6 +967,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_value_gives_way_to_a_sentinel, set_up),
         cmocka_unit_test_setup(test_wide_integers_are_not_resampled, set_up),
         cmocka_unit_test_setup(test_levels_use_the_bands_resampling, set_up),
+        cmocka_unit_test_setup(test_reading_ends_when_its_user_wants, set_up),
         cmocka_unit_test_setup(test_full_resolution_uses_the_definitions_resampling, set_up),
         cmocka_unit_test_setup(test_cubic_stays_in_the_range_of_the_type, set_up),
         cmocka_unit_test_setup(test_raster_across_the_antimeridian, set_up),

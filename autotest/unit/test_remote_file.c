@@ -459,6 +459,48 @@ static void *read_raster(void *user)
     return sgc_remote_call_end(&call, NULL) == SGC_OK && good ? user : NULL;
 }
 
+/* Whether there is a file whose name is that of `path` and `ending`, and what the call says of it.
+ */
+static bool has_derived(const char *path, const char *ending, sgc_status *failure)
+{
+    sgc_remote_call call;
+    VSIStatBufL stat;
+    char *name = make_name(path), *derived;
+    assert_true(asprintf(&derived, "%s%s", name, ending) > 0);
+    http_server_reset(&server);
+    http_server_fault(&server, "{\"path\": \"/a.bin.msk\", \"status\": 403}");
+    http_server_fault(&server, "{\"path\": \"/a.bin.ovr\", \"status\": 503}");
+    sgc_remote_call_begin(&call, NULL);
+    const bool found = VSIStatL(derived, &stat) == 0;
+    *failure = sgc_remote_call_end(&call, NULL);
+    free(name);
+    free(derived);
+    return found;
+}
+
+/* Of families that have them. */
+static void test_sidecars(void **state)
+{
+    (void)state;
+    sgc_status failure;
+    http_server_write(&server, "a.bin.aux.xml", content, 100);
+    assert_false(has_derived("/a.bin", ".aux.xml", &failure));
+    assert_int_equal(http_server_count(&server), 0);
+    sgc_remote_files_have_sidecars(files);
+    assert_true(has_derived("/a.bin", ".aux.xml", &failure));
+    assert_int_equal(failure, SGC_OK);
+    assert_false(has_derived("/a.bin", ".tfw", &failure));
+    assert_int_equal(http_server_count(&server), 1);
+    assert_int_equal(failure, SGC_OK);
+    assert_false(has_derived("/a.bin", ".msk", &failure));
+    assert_int_equal(failure, SGC_OK);
+    assert_false(has_derived("/a.bin", ".ovr", &failure));
+    assert_int_equal(failure, SGC_NETWORK);
+    assert_false(has_derived("/a.bin", ".IMD", &failure));
+    assert_false(has_derived("/a.bin?token=1", ".aux.xml", &failure));
+    assert_int_equal(http_server_count(&server), 0);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -706,6 +748,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_least_used_head_is_dropped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cog_takes_few_requests, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_sidecars_are_looked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sidecars, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_are_kept_in_the_call, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure_outside_of_calls_is_silent, set_up, tear_down),

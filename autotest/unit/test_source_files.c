@@ -483,6 +483,56 @@ static void test_rasters_that_cannot_be(void **state)
 
 enum { SIDE = 8, STEPS = 3 };
 
+/* What GDAL's own requests go by while the source opens its dataset. */
+static char seen_options[200];
+
+static void print_options(char text[200])
+{
+    static const char *const names[] = {"GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_CONNECTTIMEOUT",
+                                        "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT"};
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        strcat(text, CPLGetConfigOption(names[i], "-"));
+        strcat(text, " ");
+    }
+}
+
+static void *see_options(void *user, const char *name, const char *access)
+{
+    (void)user;
+    (void)name;
+    (void)access;
+    print_options(seen_options);
+    return NULL;
+}
+
+static void test_limits_of_gdals_own_requests(void **state)
+{
+    (void)state;
+    VSIFilesystemPluginCallbacksStruct *callbacks = VSIAllocFilesystemPluginCallbacksStruct();
+    callbacks->open = see_options;
+    assert_int_equal(VSIInstallPluginHandler("/vsisee/", callbacks), 0);
+    VSIFreeFilesystemPluginCallbacksStruct(callbacks);
+    made m = make("{\"kind\": \"gdal\", \"dataset\": \"/vsisee/a\", \"retries\": 3}", NULL);
+    sgc_patch_list list = find(&m, (sgc_rect){0, 0, 1, 1}, 0);
+    const size_t band = 0;
+    float pixel;
+    uint8_t valid;
+    void *pixels = &pixel;
+    uint8_t *valids = &valid;
+    sgc_fetch fetch;
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_TIME", "7");
+    assert_int_equal(m.source->read(m.source, &list.patches[0], &band, 1, 1, (sgc_rect){0, 0, 1, 1},
+                                    &pixels, &valids, &fetch, NULL, NULL),
+                     SGC_IO);
+    assert_string_equal(seen_options, "3 30 7 1 ");
+    print_options(seen_options);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_TIME", NULL);
+    assert_string_equal(seen_options, "- - 7 - ");
+    sgc_patch_list_free(&list);
+    drop(&m);
+}
+
 static char directory[] = "/tmp/sgc_test_XXXXXX";
 
 static void put_numbers(GDALMDArrayH array, size_t dimensions, const size_t *counts,
@@ -704,6 +754,7 @@ int main(void)
         cmocka_unit_test_setup(test_patches_of_kind_gdal_are_chunks, set_up),
         cmocka_unit_test_setup(test_levels_of_kind_gdal_are_one_patch, set_up),
         cmocka_unit_test_setup(test_rasters_that_cannot_be, set_up),
+        cmocka_unit_test_setup(test_limits_of_gdals_own_requests, set_up),
         cmocka_unit_test_setup(test_steps_of_a_netcdf_file, set_up),
         cmocka_unit_test_setup(test_steps_of_a_zarr_array, set_up),
         cmocka_unit_test_setup(test_coordinates_that_are_years, set_up),

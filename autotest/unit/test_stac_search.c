@@ -11,6 +11,7 @@
 #include "datasets/stac_json.h"
 #include "datasets/stac_search.h"
 
+#include <cpl_conv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,9 +159,12 @@ typedef struct ids {
     int count;
 } ids;
 
-static sgc_status take(void *user, const cJSON *item, const char *url, sgc_error *err)
+/* Items called "far…" are not wanted. */
+static sgc_status take(void *user, const cJSON *item, const char *url, bool *wanted, sgc_error *err)
 {
     ids *found = user;
+    assert_false(*wanted);
+    *wanted = strncmp(sgc_stac_text(item, "id"), "far", 3) != 0;
     (void)err;
     assert_non_null(strstr(url, "http://127.0.0.1:"));
     const size_t length = strlen(found->text);
@@ -347,21 +351,54 @@ static void test_cycles_end(void **state)
     assert_int_equal(http_server_count(&server), 3);
 }
 
+/* The item of page i is called `id`, a format; there are more pages than anybody should read. */
+static sgc_status search_many_pages(const char *id, ids *found, sgc_error *err)
+{
+    for (int i = 0; i < 50; i++) {
+        char link[128], name[64], item[80];
+        snprintf(link, sizeof link, POST_LINK "\"body\": {\"token\": \"%d\"}}", i);
+        snprintf(name, sizeof name, id, i);
+        snprintf(item, sizeof item, "{\"id\": \"%s\"}", name);
+        answer_page("/search", item, i < 49 ? link : "");
+    }
+    cJSON *body = simple();
+    const sgc_status status = search(body, found, err);
+    cJSON_Delete(body);
+    return status;
+}
+
 static void test_endless_pages_fail(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "far %d"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        ids found;
+        sgc_error error = {""};
+        http_server_reset(&server);
+        assert_int_equal(search_many_pages(names[i], &found, &error), SGC_CORRUPT);
+        assert_non_null(strstr(error.message, "endless"));
+        assert_true(http_server_count(&server) < 20);
+    }
+}
+
+static void test_many_pages_of_what_is_wanted(void **state)
+{
+    (void)state;
+    ids found;
+    assert_int_equal(search_many_pages("near %d", &found, NULL), SGC_OK);
+    assert_int_equal(found.count, 50);
+}
+
+static void test_bytes_of_all_pages_are_bounded(void **state)
 {
     (void)state;
     ids found;
     sgc_error error = {""};
-    for (int i = 0; i < 50; i++) {
-        char link[128];
-        snprintf(link, sizeof link, POST_LINK "\"body\": {\"token\": \"%d\"}}", i);
-        answer_page("/search", "{\"id\": \"a\"}", link);
-    }
-    cJSON *body = simple();
-    assert_int_equal(search(body, &found, &error), SGC_CORRUPT);
-    cJSON_Delete(body);
-    assert_non_null(strstr(error.message, "endless"));
-    assert_true(http_server_count(&server) < 20);
+    CPLSetThreadLocalConfigOption("SGC_SEARCH_SIZE", "0.002");
+    assert_int_equal(search_many_pages("near %d", &found, &error), SGC_CORRUPT);
+    CPLSetThreadLocalConfigOption("SGC_SEARCH_SIZE", NULL);
+    assert_non_null(strstr(error.message, "SGC_SEARCH_SIZE"));
+    assert_in_range(http_server_count(&server), 2, 49);
 }
 
 static void test_answers_that_are_none(void **state)
@@ -428,6 +465,8 @@ int main(void)
         cmocka_unit_test_teardown(test_empty_page_ends, forget),
         cmocka_unit_test_teardown(test_cycles_end, forget),
         cmocka_unit_test_teardown(test_endless_pages_fail, forget),
+        cmocka_unit_test_teardown(test_many_pages_of_what_is_wanted, forget),
+        cmocka_unit_test_teardown(test_bytes_of_all_pages_are_bounded, forget),
         cmocka_unit_test_teardown(test_answers_that_are_none, forget),
         cmocka_unit_test_teardown(test_links_of_wrong_types, forget),
     };
