@@ -361,7 +361,7 @@ static bool yes(void *user)
 static void test_cancelled(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {.requested = yes, .user = NULL};
+    const sgc_cancel cancel = {.requested = yes};
     sgc_google_credentials c;
     char *token = NULL;
     write_another_login("cancelled");

@@ -290,7 +290,7 @@ static bool stop_at_once(void *user)
 static void test_cancelled(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {.requested = stop_at_once, .user = NULL};
+    const sgc_cancel cancel = {.requested = stop_at_once};
     sgc_memo *memo = start(10, 1000);
     sgc_memo_entry *entry;
     pthread_t thread;

@@ -926,7 +926,7 @@ static bool stop_at_once(void *user)
 static void test_reading_ends_when_its_user_wants(void **state)
 {
     (void)state;
-    const sgc_cancel stop = {stop_at_once, NULL};
+    const sgc_cancel stop = {.requested = stop_at_once};
     GDALDatasetH tile = new_tile(GDT_Byte, 1);
     fill(tile, 1, count_up);
     GDALDatasetH file = GDALCreateCopy(GDALGetDriverByName("GTiff"), "/vsimem/tile.tif", tile,

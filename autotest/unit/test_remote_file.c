@@ -619,7 +619,7 @@ static bool always(void *user)
 static void test_cancel(void **state)
 {
     (void)state;
-    const sgc_cancel cancel = {.requested = always, .user = NULL};
+    const sgc_cancel cancel = {.requested = always};
     sgc_remote_call call;
     sgc_remote_call_begin(&call, &cancel);
     assert_null(open_file("/a.bin"));

@@ -533,7 +533,7 @@ static void test_cancelled(void **state)
     uint8_t data[48 * 32], valid[48 * 32];
     void *const pixels_of[] = {data};
     uint8_t *const valid_of[] = {valid};
-    const sgc_cancel cancel = {.requested = yes, .user = NULL};
+    const sgc_cancel cancel = {.requested = yes};
     sgc_fetch fetch;
     assert_int_equal(source->read(source, &list.patches[0], three, 1, 1, small_patch, pixels_of,
                                   valid_of, &fetch, &cancel, NULL),
