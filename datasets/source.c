@@ -45,6 +45,12 @@ int sgc_source_number(const cJSON *object, const char *key, int smallest, int ot
     return cJSON_IsNumber(item) && item->valueint >= smallest ? item->valueint : otherwise;
 }
 
+const char *sgc_source_address(const char *name)
+{
+    static const char prefix[] = "/vsicurl/";
+    return name + (STARTS_WITH(name, prefix) ? strlen(prefix) : 0);
+}
+
 /* ---- the client ---- */
 
 enum { MOST_STATUSES = 32, MOST_ENDPOINTS = 8, ENDPOINT_SIZE = 256 };
@@ -64,15 +70,15 @@ static void list_endpoints(const cJSON *json, const sgc_source_options *options,
                            char origins[MOST_ENDPOINTS][ENDPOINT_SIZE],
                            const char *list[MOST_ENDPOINTS + 1])
 {
-    static const char *const keys[] = {"api", "items", "href", "url"};
+    static const char *const keys[] = {"api", "items", "href", "url", "dataset"};
     size_t count = 0;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, keys[i]));
         if (url != NULL && strstr(url, "://") != NULL)
-            copy_origin(url, origins[count++]);
+            copy_origin(sgc_source_address(url), origins[count++]);
     }
-    if (options->url != NULL && sgc_http_is_trusted(options->url))
-        copy_origin(options->url, origins[count++]);
+    if (options->url != NULL && sgc_http_is_trusted(sgc_source_address(options->url)))
+        copy_origin(sgc_source_address(options->url), origins[count++]);
     for (size_t i = 0; i < count; i++)
         list[i] = origins[i];
     list[count] = NULL;

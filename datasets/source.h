@@ -89,6 +89,9 @@ SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source
                                              unsigned default_requests, sgc_http **http,
                                              unsigned *max_requests, sgc_error *err);
 
+/* What /vsicurl/ would fetch: the rest of such a name, or all of another. */
+const char *sgc_source_address(const char *name);
+
 /* A whole number of `json` that is at least `smallest`; else `otherwise`. */
 int sgc_source_number(const cJSON *json, const char *key, int smallest, int otherwise);
 

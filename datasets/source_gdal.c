@@ -13,8 +13,6 @@
 
 #include "store/fork.h"
 
-#define VSICURL "/vsicurl/"
-
 enum { DEFAULT_REQUESTS = 4, DEFAULT_RETRIES = 5, MOST_PATCHES = 4000000 };
 
 /* An open raster. Two threads must not use one at a time, so that each read takes one out of the
@@ -189,7 +187,7 @@ static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *e
 /* The URL in the name of a GeoTIFF on a web server, else NULL. */
 static const char *find_url(const char *name)
 {
-    const char *url = STARTS_WITH(name, VSICURL) ? name + strlen(VSICURL) : name;
+    const char *url = sgc_source_address(name);
     const char *end = url + strcspn(url, "?#");
     const bool is_tiff = (end - url > 4 && EQUALN(end - 4, ".tif", 4)) ||
                          (end - url > 5 && EQUALN(end - 5, ".tiff", 5));
