@@ -39,12 +39,6 @@ void sgc_source_free(sgc_source *source)
         source->free(source);
 }
 
-const char *sgc_source_plain_url(const char *name)
-{
-    static const char prefix[] = "/vsicurl/";
-    return STARTS_WITH(name, prefix) ? name + strlen(prefix) : name;
-}
-
 size_t sgc_load_memory(void)
 {
     const double least = 1, most = 1 << 20;
@@ -56,6 +50,12 @@ int sgc_source_number(const cJSON *object, const char *key, int smallest, int ot
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsNumber(item) && item->valueint >= smallest ? item->valueint : otherwise;
+}
+
+const char *sgc_source_address(const char *name)
+{
+    static const char prefix[] = "/vsicurl/";
+    return name + (STARTS_WITH(name, prefix) ? strlen(prefix) : 0);
 }
 
 /* ---- the client ---- */
@@ -82,11 +82,10 @@ static void list_endpoints(const cJSON *json, const sgc_source_options *options,
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *url = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, keys[i]));
         if (url != NULL && strstr(url, "://") != NULL)
-            copy_origin(sgc_source_plain_url(url), origins[count++]);
+            copy_origin(sgc_source_address(url), origins[count++]);
     }
-    const char *instead = options->url != NULL ? sgc_source_plain_url(options->url) : NULL;
-    if (instead != NULL && sgc_http_is_trusted(instead))
-        copy_origin(instead, origins[count++]);
+    if (options->url != NULL && sgc_http_is_trusted(sgc_source_address(options->url)))
+        copy_origin(sgc_source_address(options->url), origins[count++]);
     for (size_t i = 0; i < count; i++)
         list[i] = origins[i];
     list[count] = NULL;

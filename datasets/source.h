@@ -89,8 +89,8 @@ SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source
                                              unsigned default_requests, sgc_http **http,
                                              unsigned *max_requests, sgc_error *err);
 
-/* What stands behind "/vsicurl/" in a name of GDAL's, or the name. */
-const char *sgc_source_plain_url(const char *name);
+/* What /vsicurl/ would fetch: the rest of such a name, or all of another. */
+const char *sgc_source_address(const char *name);
 
 /* Bytes that chunks being loaded, and what has been received for them, may take: SGC_LOAD_MEMORY of
  * the calling thread's configuration, in MiB. */

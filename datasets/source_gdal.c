@@ -195,7 +195,7 @@ static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *e
 /* The URL in the name of a GeoTIFF on a web server, else NULL. */
 static const char *find_url(const char *name)
 {
-    const char *url = sgc_source_plain_url(name);
+    const char *url = sgc_source_address(name);
     const char *end = url + strcspn(url, "?#");
     const bool is_tiff = (end - url > 4 && EQUALN(end - 4, ".tif", 4)) ||
                          (end - url > 5 && EQUALN(end - 5, ".tiff", 5));
@@ -419,7 +419,7 @@ static char **list_options(const cJSON *json)
 static bool would_betray(const gdal_source *s, const char *endpoint)
 {
     return endpoint != NULL && has_secret(s->open_options) &&
-           !sgc_http_is_trusted(sgc_source_plain_url(endpoint));
+           !sgc_http_is_trusted(sgc_source_address(endpoint));
 }
 
 static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source_options *options,

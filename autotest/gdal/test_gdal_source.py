@@ -222,6 +222,19 @@ def error_number(call, *args, **options):
     return gdal.GetLastErrorNo(), str(error.value)
 
 
+@pytest.mark.parametrize("mirrored, trusted, key", [
+    (False, None, "k3y"), (True, None, None), (True, "127.0.0.1", "k3y")], ids=["own host", "mirror", "trusted mirror"])
+def test_headers_of_a_file_on_a_server(open_document, write, pixels, server, read, config, mirrored, trusted, key):
+    write("a.tif", pixels)
+    config(MY_KEY="k3y", SGC_TRUSTED_HOSTS=trusted)
+    name = "/vsicurl/" + server.url + "/a.tif"
+    options = {"SOURCE_URL": name} if mirrored else {}
+    document = definition("/vsicurl/https://service.example/a.tif" if mirrored else name,
+                          headers={"X-Key": "{config:MY_KEY}"})
+    read(open_document(document, **options), 0, 0, 10, 10)
+    assert {entry["headers"].get("X-Key") for entry in server.log()} == {key}
+
+
 SILENT = {"delay_ms": 60000}
 
 
