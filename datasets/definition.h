@@ -110,9 +110,11 @@ void sgc_definition_free(sgc_definition *definition);
 /* SGC_INVALID, with the JSON pointer of the difference, when loading with `mine` would mix two
  * products in a cube that was made with `theirs` (architecture 6.16). Texts, endpoints, limits,
  * retries and how patches are found may differ; `mine` may have further time steps, when the axis
- * of `theirs` is growable, and further sources of levels. */
+ * of `theirs` is growable, and further sources of levels, but none for the levels of the
+ * `begun_count` factors that the cube has `begun`. */
 SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
-                                                 const sgc_definition *mine, sgc_error *err);
+                                                 const sgc_definition *mine, const int64_t *begun,
+                                                 size_t begun_count, sgc_error *err);
 
 /* Estimated bytes to download for one pixel of `count` bands. */
 double sgc_definition_bytes_per_pixel(const sgc_definition *definition, size_t first, size_t count);

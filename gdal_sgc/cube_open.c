@@ -109,10 +109,24 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
     return status;
 }
 
+/* Lists the factors of the levels that the cube has, and says how many they are. */
+static size_t list_begun(const sgc_snapshot *snapshot, int64_t factors[SGC_MOST_LEVELS])
+{
+    size_t count = 0;
+    for (int i = 1; i < SGC_MOST_LEVELS; i++) {
+        const sgc_level level = {.factor = INT64_C(1) << i};
+        char path[SGC_PATH_SIZE];
+        sgc_layout_complete_path(&level, path);
+        if (sgc_snapshot_find(snapshot, path) != NULL)
+            factors[count++] = level.factor;
+    }
+    return count;
+}
+
 /* Uses what the user has installed or named; what the cube says about itself decides layout, never
  * where to connect (architecture 6.16). Takes `theirs`. */
-static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, const sgc_connection *c,
-                                    sgc_error *err)
+static sgc_status choose_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
+                                    sgc_definition *theirs, const sgc_connection *c, sgc_error *err)
 {
     sgc_definition *mine;
     const char *dataset = c->dataset;
@@ -138,7 +152,9 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
         sgc_definition_free(mine);
         return status;
     }
-    if (sgc_definition_check_same(theirs, mine, &cube->no_load) != SGC_OK) {
+    int64_t begun[SGC_MOST_LEVELS];
+    const size_t begun_count = list_begun(snapshot, begun);
+    if (sgc_definition_check_same(theirs, mine, begun, begun_count, &cube->no_load) != SGC_OK) {
         sgc_definition_free(mine);
         return SGC_OK;
     }
@@ -235,7 +251,7 @@ static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const sgc_co
     if (found == SGC_NOT_FOUND)
         SGC_TRY(use_named_definition(cube, snapshot, c, err));
     else if (found == SGC_OK)
-        SGC_TRY(choose_definition(cube, theirs, c, err));
+        SGC_TRY(choose_definition(cube, snapshot, theirs, c, err));
     else
         return found;
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));
