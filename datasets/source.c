@@ -174,6 +174,8 @@ static bool copy_patch(const sgc_patch *from, size_t band_count, sgc_patch *to)
     *to = (sgc_patch){.id = strdup(from->id),
                       .rect = from->rect,
                       .step = from->step,
+                      .first_step = from->first_step,
+                      .step_count = from->step_count,
                       .has_own_grid = from->has_own_grid};
     if (from->hrefs != NULL)
         to->hrefs = copy_hrefs(from->hrefs, band_count);

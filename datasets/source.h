@@ -16,8 +16,9 @@ SGC_BEGIN_C
 /* One remote unit. */
 typedef struct sgc_patch {
     char *id;
-    sgc_rect rect;  /* full-resolution pixels of the cube's grid; may reach outside it */
-    size_t step;    /* of the time axis; 0 when the cube is static */
+    sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;   /* of the time axis; 0 when the cube is static */
+    size_t first_step, step_count; /* the steps that it is of; a count of 0: `step` alone */
     char **hrefs;   /* one per band; NULL where the patch has none. NULL for sources without files,
                        or when they are known only when it is read */
     double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:

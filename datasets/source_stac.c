@@ -95,6 +95,7 @@ static sgc_status new_item(const stac_source *source, const cJSON *json, const c
             return status;
         }
         item->times = sgc_stac_item_times(json);
+        sgc_stac_set_steps(&item->times, &source->definition->time, &item->patch);
     }
     *out = item;
     return SGC_OK;
@@ -336,6 +337,7 @@ static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_
     sgc_patch patch;
     sgc_status status = sgc_stac_item_read(d, json, url, f->source->prefer_s3, &patch, err);
     SGC_TRY(status);
+    sgc_stac_set_steps(&times, &d->time, &patch);
     if (!sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect)))
         status = sgc_patch_list_add(f->list, &patch, err);
     sgc_patch_clear(&patch, d->band_count);

@@ -12,6 +12,7 @@ import pytest
 
 import arcticdem_tiles
 from conftest import FileServer, TILES
+from test_processes import root_attributes
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin
@@ -75,6 +76,32 @@ def requests_for(server, pattern):
 
 
 # Searches
+
+def of_instants(years):
+    """A cube of 67_33 alone, whose item is of 2011 to 2021."""
+    x, y, width, height = ALONE
+    return {
+        "proj:transform": [32, 0, -4000096 + 32 * (COLUMN + x), 0, -32, 4100096 - 32 * (ROW + y)],
+        "proj:shape": [height, width], "chunk_shape": [200, 200],
+        "time": {"values": ["%d-01-01" % year for year in years], "cell": "instant"}}
+
+
+def test_item_of_several_instants_is_loaded_when_all_its_steps_are(server, make_cube, read, tmp_path):
+    """The Python package takes a patch that is listed for loaded in every step."""
+    make_cube(api(server), **of_instants([2010, 2012, 2016, 2020, 2024]))
+    name = "SGC:%s,create=yes,dataset=%s" % (tmp_path / "cube-1", tmp_path / "definition-1.json")
+    listed = []
+    for year in 2012, 2020, 2016:
+        read(gdal.OpenEx(name, open_options=["TIME=%d" % year]), 0, 0, *ALONE[2:])
+        listed.append(root_attributes(tmp_path / "cube-1")["loaded_patches"])
+    assert listed == [[], [], ["67_33_32m_v4.1"]]
+
+
+def test_item_of_several_instants_is_listed_once(server, make_cube, read, tmp_path):
+    dataset = make_cube(api(server), ["TIME=2012/2020"], **of_instants([2012, 2016, 2020]))
+    read(dataset, 0, 0, *ALONE[2:])
+    assert root_attributes(tmp_path / "cube-1")["loaded_patches"] == ["67_33_32m_v4.1"]
+
 
 @pytest.mark.parametrize("paging", ["pgstac", "earth-search", "merge", "get"])
 def test_all_pages_in_every_style(start_stac_server, make_cube, read, assert_pixels, paging):
