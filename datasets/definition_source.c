@@ -1,8 +1,10 @@
+#include <cpl_hash_set.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "datasets/definition_private.h"
 #include "datasets/template.h"
@@ -371,6 +373,51 @@ static sgc_status warn(sgc_definition *definition, const sgc_place *at, sgc_erro
 
 /* ---- templates ---- */
 
+/* Gives (free with free()) the name that a template makes of a time step, whatever the tile. */
+static sgc_status name_of_step(const sgc_template *template, const sgc_time_axis *axis, size_t step,
+                               char **name, sgc_error *err)
+{
+    const sgc_template_values values = {
+        .t_start = axis->starts[step], .t_end = axis->ends[step], .id = "", .asset = ""};
+    return sgc_template_expand(template, &values, name, err);
+}
+
+static sgc_status add_step(const sgc_template *template, const sgc_time_axis *axis, size_t step,
+                           CPLHashSet *names, const sgc_place *at, sgc_error *err)
+{
+    char *name = NULL, text[32] = "";
+    SGC_TRY(name_of_step(template, axis, step, &name, err));
+    const bool is_new = CPLHashSetLookup(names, name) == NULL;
+    if (is_new) {
+        CPLHashSetInsert(names, name);
+        return SGC_OK;
+    }
+    free(name);
+    const time_t start = (time_t)axis->starts[step];
+    struct tm parts = {0};
+    gmtime_r(&start, &parts);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return sgc_fail_at(at, SGC_INVALID, err,
+                       "does not tell the time step %s from another: use t_year, t_month and t_day "
+                       "as fine as the steps are",
+                       text);
+}
+
+/* Steps of one name would be taken for one. */
+static sgc_status check_steps(const sgc_time_axis *axis, const char *text, const sgc_place *at,
+                              sgc_error *err)
+{
+    sgc_template *template;
+    SGC_TRY(sgc_template_new(text, &template, err));
+    CPLHashSet *names = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free);
+    sgc_status status = SGC_OK;
+    for (size_t step = 0; status == SGC_OK && step < axis->count; step++)
+        status = add_step(template, axis, step, names, at, err);
+    CPLHashSetDestroy(names);
+    sgc_template_free(template);
+    return status;
+}
+
 /* A template must tell apart what is not the same, by fields that have a value there. */
 static sgc_status check_template(const sgc_definition *definition, const cJSON *source,
                                  const char *name, const sgc_place *at, sgc_error *err)
@@ -392,7 +439,8 @@ static sgc_status check_template(const sgc_definition *definition, const cJSON *
         return sgc_fail_at(&here, SGC_INVALID, err, "uses times, but the cube has no time axis");
     if ((used & SGC_FIELDS_TIME) == 0 && definition->time.count > 1)
         return sgc_fail_at(&here, SGC_INVALID, err, "does not use t_year/t_month/t_day");
-    return SGC_OK;
+    return (used & SGC_FIELDS_TIME) != 0 ? check_steps(&definition->time, text, &here, err)
+                                         : SGC_OK;
 }
 
 static sgc_status require(const cJSON *source, const char *name, const sgc_place *at,

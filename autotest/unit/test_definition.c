@@ -236,6 +236,42 @@ static void test_times_need_templates_that_use_them(void **state)
     sgc_definition_free(parsed_definition(text));
 }
 
+/* What has one name for two steps would be loaded for one of them and shown for both. */
+static void test_templates_as_fine_as_the_steps(void **state)
+{
+    (void)state;
+#define MONTHS(from, to) "\"start\": \"" from "\", \"end\": \"" to "\", \"step\": \"P1M\""
+    static const struct {
+        const char *axis, *source, *tiles, *refusal;
+    } cases[] = {
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_year}", ""),
+         "/source/href: does not tell the time step 2020-02-01T00:00:00Z from another"},
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_month}", ""),
+         "/source/href: does not tell the time step 2021-01-01T00:00:00Z from another"},
+        {MONTHS("2020-01", "2020-03"),
+         TILES("https://a.example/{col}_{row}_{t_month}", ", \"id\": \"{t_year}_{col}_{row}\""),
+         "/source/id: does not tell the time step 2020-02-01T00:00:00Z from another"},
+        {"\"values\": [\"2020-01-01\", \"2020-01-01T12:00:00Z\"]",
+         TILES("https://a.example/{col}_{row}_{t_year}-{t_month}-{t_day}", ""),
+         "/source/href: does not tell the time step 2020-01-01T12:00:00Z from another"},
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_year}{t_month}", ""),
+         NULL},
+        {MONTHS("2020-01", "2020-12"), TILES("https://a.example/{col}_{row}_{t_month}", ""), NULL},
+        {"\"start\": \"2020-02-20\", \"end\": \"2020-03-10\", \"step\": \"P1D\"",
+         TILES("https://a.example/{col}_{row}_{t_year}-{t_month}-{t_day}", ""), NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char time[256], timed[DOCUMENT_SIZE], text[DOCUMENT_SIZE];
+        snprintf(time, sizeof time, "\"id\": \"x\", \"time\": {%s}", cases[i].axis);
+        edit_definition(good_definition, "\"id\": \"x\"", time, timed);
+        edit_definition(timed, cases[i].source, cases[i].tiles, text);
+        if (cases[i].refusal != NULL)
+            assert_refused(text, NULL, cases[i].refusal);
+        else
+            sgc_definition_free(parsed_definition(text));
+    }
+}
+
 /* One tile for the whole grid needs no fields; one off the grid's lattice is a warning. */
 static void test_lattices(void **state)
 {
@@ -450,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_bad_bands),
         cmocka_unit_test(test_bad_sources),
         cmocka_unit_test(test_times_need_templates_that_use_them),
+        cmocka_unit_test(test_templates_as_fine_as_the_steps),
         cmocka_unit_test(test_lattices),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_nodata_is_exact),
