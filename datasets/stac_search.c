@@ -262,6 +262,8 @@ static sgc_status next_request(const cJSON *link, const page_request *last, page
 typedef struct progress {
     CPLHashSet *requests, *ids;
     int pages, idle_pages;
+    double items;   /* of all pages; one that came twice counts twice */
+    double matched; /* what the service says that there are; 0: nothing */
 } progress;
 
 /* True, and then `text` belongs to the set, when it was not there. */
@@ -288,9 +290,12 @@ static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
     const cJSON *features = sgc_stac_member(page, "features"), *item;
     char shown[256];
     sgc_http_redact(url, shown, sizeof shown);
-    if (!cJSON_IsArray(features))
+    if (!cJSON_IsArray(features)) {
+        const char *reason = sgc_stac_text(page, "description");
         return sgc_fail(err, SGC_CORRUPT,
-                        "%s answered a search with something that is no list of items", shown);
+                        "%s answered a search with something that is no list of items%s%.200s",
+                        shown, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    }
     bool brought = false;
     cJSON_ArrayForEach(item, features)
     {
@@ -306,6 +311,29 @@ static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
     return SGC_OK;
 }
 
+static void count_items(const cJSON *page, progress *seen)
+{
+    const cJSON *matched = sgc_stac_member(page, "numberMatched");
+    if (matched == NULL) /* as before version 1.0 of APIs */
+        matched = sgc_stac_member(sgc_stac_member(page, "context"), "matched");
+    seen->items += cJSON_GetArraySize(sgc_stac_member(page, "features"));
+    if (cJSON_IsNumber(matched))
+        seen->matched = matched->valuedouble;
+}
+
+/* A service that withholds items must not be taken for one that has none. */
+static sgc_status check_count(const progress *seen, const char *url, sgc_error *err)
+{
+    char shown[256];
+    if (!(seen->matched > seen->items))
+        return SGC_OK;
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s says that %.0f items match a search, and gave %.0f of them without a link "
+                    "to more: ask its operator, or set \"limit\" in /source of the definition",
+                    shown, seen->matched, seen->items);
+}
+
 /* Fetches and takes the page of `request`, and makes `request` that of the next one; its URL is
  * NULL after the last. */
 static sgc_status run_page(sgc_http *http, page_request *request, progress *seen,
@@ -316,6 +344,7 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     page_request next = {0};
     SGC_TRY(fetch_page(http, request, cancel, &page, err));
     sgc_status status = take_page(page, request->url, seen, take, user, err);
+    count_items(page, seen);
     const cJSON *link = next_link(page);
     if (status == SGC_OK && link != NULL &&
         cJSON_GetArraySize(sgc_stac_member(page, "features")) > 0)
@@ -323,6 +352,8 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     cJSON_Delete(page);
     if (next.url != NULL && !is_new_request(seen, &next))
         clear_request(&next);
+    if (status == SGC_OK && next.url == NULL)
+        status = check_count(seen, request->url, err);
     clear_request(request);
     *request = next;
     return status;
