@@ -24,6 +24,7 @@ typedef struct sgc_patch {
     double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:
                        it says nothing */
     bool has_own_grid; /* its files have pixels of their own; `rect` is what they may cover */
+    bool is_promised;  /* the service says where its files lie: none may reach beyond `rect` */
 } sgc_patch;
 
 typedef struct sgc_patch_list {

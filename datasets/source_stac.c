@@ -475,9 +475,7 @@ static sgc_status read_known(stac_source *source, const sgc_patch *patch, readin
         return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
                         source->definition->bands[band].asset);
     r->window.patch = patch;
-    r->window.any_place =
-        patch->has_own_grid ||
-        !sgc_rect_contains(sgc_rect_at_level(patch->rect, r->window.factor), r->window.rect);
+    r->window.any_place = patch->has_own_grid;
     const sgc_status status = fetch_pixels(source, patch->hrefs[band], r, cancel, err);
     /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
     return status == SGC_NOT_FOUND ? SGC_NETWORK : status;

@@ -307,6 +307,7 @@ static sgc_status item_extent(const sgc_definition *d, const cJSON *item, sgc_pa
             exact = false;
         patch->rect = any ? sgc_rect_unite(patch->rect, extent) : extent;
         patch->has_own_grid = patch->has_own_grid || !exact;
+        patch->is_promised = has_grid && (!any || patch->is_promised);
         last = s;
         any = true;
     }

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 from osgeo import gdal, osr
@@ -246,6 +247,22 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
     dataset = make_cube({**lattice(server, API_ITEMS), "buffer": 2})
     with pytest.raises(RuntimeError, match="67_33_32m_v4.1.*buffer"):
         read(dataset, *COAST)
+
+
+@pytest.mark.parametrize("overview", [None, 1])
+def test_item_that_promises_another_shape(server, make_cube, read, overview):
+    """Also where a read goes beyond what the item promises."""
+    path = API_ITEMS.format(id="67_33_32m_v4.1")
+    with urllib.request.urlopen(server.base + path) as answer:
+        item = json.load(answer)
+    item["properties"]["proj:shape"][1] -= 500
+    server.fault(path, status=200, body=json.dumps(item), content_type="application/geo+json")
+    dataset = make_cube(lattice(server, API_ITEMS))
+    band = dataset.GetRasterBand(1)
+    if overview is not None:
+        band = band.GetOverview(overview)
+    with pytest.raises(RuntimeError, match="67_33_32m_v4.1.*promises"):
+        read(band, 1900 * band.XSize // SHAPE[1], 3300 * band.YSize // SHAPE[0], 5, 5)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -547,6 +564,7 @@ def test_earth_search_playback(file_server, make_cube, tmp_path, shared, read, a
     """Ten real items of Copernicus DEM around the South Pole; the cube has their very pixels."""
     exchanges = recorded(shared, "earth-search/v1-search-cop-dem-glo-30-page1.json")
     features = exchanges[0]["response"]["body"]["features"]
+    exchanges[0]["response"]["body"]["numberMatched"] = len(features)  # the recording ends here
     bucket = features[0]["assets"]["data"]["href"]
     host = re.match(r"(s3|https)://[^/]+", bucket)[0]
     play(file_server, "/v1/search", exchanges, {"https://earth-search.aws.element84.com/v1": "/v1", host: "/dem"})
