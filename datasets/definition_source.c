@@ -105,6 +105,14 @@ static sgc_status check_positive(const cJSON *item, const sgc_place *at, sgc_err
                                     : sgc_fail_at(at, SGC_INVALID, err, "must be a count from 1");
 }
 
+/* Of items on a page; OGC API Features knows no larger pages. */
+static sgc_status check_limit(const cJSON *item, const sgc_place *at, sgc_error *err)
+{
+    return is_integer(item, 1, 10000)
+               ? SGC_OK
+               : sgc_fail_at(at, SGC_INVALID, err, "must be a count from 1 to 10000");
+}
+
 static sgc_status check_object(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
     return cJSON_IsObject(item) ? SGC_OK : sgc_fail_at(at, SGC_INVALID, err, "must be an object");
@@ -243,7 +251,7 @@ static const key keys[] = {
     {"stac", "tile", check_tile, {NULL}, MAY_DIFFER},
     {"stac", "id", check_text, {NULL}, MAY_DIFFER},
     {"stac", "buffer", check_count, {NULL}, MAY_DIFFER},
-    {"stac", "limit", check_positive, {NULL}, MAY_DIFFER},
+    {"stac", "limit", check_limit, {NULL}, MAY_DIFFER},
     {"stac", "href", check_text, {"https", "s3"}, MAY_DIFFER},
     {"stac", "sign", check_text, {"none", "planetary-computer"}, MAY_DIFFER},
 

@@ -674,12 +674,9 @@ static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_sour
                           sgc_error *err)
 {
     const char *api = sgc_stac_text(json, "api"), *href = sgc_stac_text(json, "href");
-    const cJSON *limit = sgc_stac_member(json, "limit");
     source->query = sgc_stac_member(json, "query");
     source->prefer_s3 = href != NULL && strcmp(href, "s3") == 0;
-    source->limit = cJSON_IsNumber(limit) && limit->valueint > 0 && limit->valueint <= 10000
-                        ? limit->valueint
-                        : DEFAULT_LIMIT;
+    source->limit = sgc_source_number(json, "limit", 1, DEFAULT_LIMIT);
     if (options->url != NULL)
         SGC_TRY(check_endpoint(source->definition, options->url, err));
     if (api != NULL && sgc_stac_text(json, "collection") != NULL) {

@@ -54,13 +54,16 @@ static void test_bad_documents(void **state)
 {
     (void)state;
     static const bad_case cases[] = {
-        {"{\"type\"", "{\n,\"type\"", "bad.json:2: not valid JSON"},
+        {"{\"type\"", "{\n,\"type\"", "bad.json:2: not valid JSON, near column 2"},
+        {"\"id\": \"x\"", "\"id\": \"x\", \"id\": \"y\"", "/id: is there twice"},
+        {"\"float32\"", "\"float32\", \"name\": \"b\"", "/bands/0/name: is there twice"},
+        {"\"id\": \"x\"", "\"id\": \"x\", \"title\": \"\xe9\"", "is not UTF-8"},
         {"\"type\": \"CubeDataset\", ", "", "/type: required"},
         {"\"CubeDataset\"", "\"Collection\"",
          "/type: \"Collection\" is not supported (this build reads \"CubeDataset\")"},
         {"\"version\": \"1\"", "\"version\": \"2\"",
          "/version: \"2\" is not supported (this build reads \"1\")"},
-        {"\"version\": \"1\"", "\"version\": 1", "/version: "},
+        {"\"version\": \"1\"", "\"version\": 1", "/version: must be the text \"1\""},
         {"\"chunk_shape\"", "\"chunk_size\"",
          "/chunk_size: unknown key (did you mean chunk_shape?)"},
         {"\"id\": \"x\"", "\"id\": \"x\", \"proj:epsg\": 3413", "/proj:epsg: unknown key"},
@@ -146,6 +149,10 @@ static void test_bad_bands(void **state)
         {"\"float32\"", "\"float32\", \"raster:bits\": 1", "/bands/0/raster:bits: unknown key"},
         {"\"float32\"", "\"float32\", \"statistics\": {\"minimum\": 1}",
          "/bands/0/statistics/maximum: required"},
+        {"\"float32\"",
+         "\"float32\", \"statistics\": {\"minimum\": 2, \"maximum\": 1, \"mean\": 1, \"stddev\": "
+         "1}",
+         "/bands/0/statistics: minimum must not be larger than maximum"},
         {"\"float32\"", "\"float32\", \"categories\": {\"1\": \"Sea\"}",
          "/bands/0/categories: only for integers"},
         {"\"float32\"", "\"uint8\", \"nodata\": 0, \"categories\": {\"256\": \"Sea\"}",
@@ -195,6 +202,7 @@ static void test_bad_sources(void **state)
          "/source/api: credentials belong in configuration options"},
         {IN_SOURCE("\"headers\": {\"Authorization\": \"Bearer abc\"}"),
          "/source/headers/Authorization: credentials belong in configuration options"},
+        {IN_SOURCE("\"limit\": 10001"), "/source/limit: must be a count from 1 to 10000"},
         {IN_SOURCE("\"headers\": {\"X-Note\": \"a\\nb\"}"), "/source/headers/X-Note: must be one"},
         {TILES("https://a.example/{y_min}.tif", ""), "/source/href: does not use x_min/x_max/col"},
         {TILES("https://a.example/{col}.tif", ""), "/source/href: does not use y_min/y_max/row"},
@@ -474,7 +482,7 @@ static void test_grid_by_bbox(void **state)
     edit_definition(text, "8.98315284e-05", "0", other);
     assert_refused(other, NULL, "/resolution: must be positive");
     edit_definition(text, "[-180, -90, 180, 90]", "[180, -90, -180, 90]", other);
-    assert_refused(other, NULL, "/proj:bbox: ");
+    assert_refused(other, NULL, "/proj:bbox: must be [left, bottom, right, top]");
 }
 
 int main(void)
