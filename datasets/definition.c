@@ -214,6 +214,7 @@ void sgc_definition_free(sgc_definition *d)
     for (char **parameter = d->parameters; parameter != NULL && *parameter != NULL; parameter++)
         free(*parameter);
     free(d->parameters);
+    free(d->directory);
     free(d->warning);
     cJSON_Delete(d->json);
     free(d->text);

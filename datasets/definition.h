@@ -92,6 +92,7 @@ typedef struct sgc_definition {
     double bytes_per_pixel;   /* estimated download per pixel of one band; 0: 0.4 x item size */
     const cJSON *source;      /* the member "source"; borrows from `json` */
     char **parameters;        /* NAME=VALUE of each, NULL-terminated; NULL when there are none */
+    char *directory;          /* of its file, or NULL: it is none, or was kept in a cube */
     char *warning;            /* what its author should know, or NULL */
     cJSON *json;              /* the whole document, with the values of the parameters filled in */
     char *text;               /* the same as it is kept in a cube: one line, every digit as it was

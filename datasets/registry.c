@@ -34,12 +34,48 @@ static sgc_status read_text(const char *path, char **out, sgc_error *err)
     return SGC_OK;
 }
 
+/* Gives the parameters, and for those that nobody gave what SGC_<PARAMETER> in the configuration
+ * says; free with CSLDestroy(). */
+static char **add_configured(const char *text, char *const *parameters)
+{
+    char **all = CSLDuplicate((char **)parameters);
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *parameter;
+    cJSON_ArrayForEach(parameter, cJSON_GetObjectItemCaseSensitive(json, "parameters"))
+    {
+        const char *name = parameter->string;
+        const char *value =
+            name != NULL ? CPLGetConfigOption(CPLSPrintf("SGC_%s", name), NULL) : NULL;
+        if (value != NULL && CSLFetchNameValue(all, name) == NULL)
+            all = CSLAddNameValue(all, name, value);
+    }
+    cJSON_Delete(json);
+    return all;
+}
+
+/* `path` is that of the file; NULL: it is built in. */
+static sgc_status parse(const char *text, const char *name, const char *path,
+                        char *const *parameters, sgc_definition **out, sgc_error *err)
+{
+    sgc_definition *definition;
+    char **all = add_configured(text, parameters);
+    const sgc_status status = sgc_definition_parse(text, name, all, &definition, err);
+    CSLDestroy(all);
+    SGC_TRY(status);
+    if (path != NULL && (definition->directory = strdup(CPLGetDirname(path))) == NULL) {
+        sgc_definition_free(definition);
+        return sgc_fail_memory(err, strlen(path), "a path");
+    }
+    *out = definition;
+    return SGC_OK;
+}
+
 static sgc_status parse_file(const char *path, char *const *parameters, sgc_definition **out,
                              sgc_error *err)
 {
     char *text = NULL;
     SGC_TRY(read_text(path, &text, err));
-    const sgc_status status = sgc_definition_parse(text, path, parameters, out, err);
+    const sgc_status status = parse(text, path, path, parameters, out, err);
     VSIFree(text);
     return status;
 }
@@ -67,8 +103,8 @@ static sgc_status parse_known(const sgc_known_dataset *known, char *const *param
     const char *text;
     char *file;
     SGC_TRY(text_of(known, &text, &file, err));
-    const sgc_status status = sgc_definition_parse(
-        text, known->path != NULL ? known->path : known->name, parameters, out, err);
+    const sgc_status status = parse(text, known->path != NULL ? known->path : known->name,
+                                    known->path, parameters, out, err);
     VSIFree(file);
     return status;
 }

@@ -319,7 +319,45 @@ typedef struct finding {
     sgc_rect rect;
     size_t step;
     sgc_patch_list *list;
+    char assets[256]; /* names of those of an item, quoted */
 } finding;
+
+static bool has_asset(const sgc_patch *patch, size_t band_count)
+{
+    for (size_t b = 0; b < band_count; b++)
+        if (patch->hrefs[b] != NULL)
+            return true;
+    return false;
+}
+
+static void list_assets(const cJSON *json, char list[256])
+{
+    const cJSON *asset;
+    size_t length = 0;
+    list[0] = '\0';
+    cJSON_ArrayForEach(asset, sgc_stac_member(json, "assets"))
+    {
+        const size_t more = strlen(asset->string) + strlen(", \"\"");
+        if (length + more < 256)
+            length += (size_t)snprintf(list + length, 256 - length, "%s\"%s\"",
+                                       length > 0 ? ", " : "", asset->string);
+    }
+}
+
+/* A single item may lack an asset; where all lack all, the definition names none that exist. */
+static sgc_status check_assets(const finding *f, sgc_error *err)
+{
+    const sgc_definition *d = f->source->definition;
+    for (size_t i = 0; i < f->list->count; i++)
+        if (has_asset(&f->list->patches[i], d->band_count))
+            return SGC_OK;
+    return f->list->count == 0
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID,
+                          "no item has an asset \"%s\", or that of another band: see \"asset\" in "
+                          "/bands of the definition (they have %s)",
+                          d->bands[0].asset, f->assets[0] != '\0' ? f->assets : "none");
+}
 
 static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_error *err)
 {
@@ -340,6 +378,7 @@ static sgc_status take_item(void *user, const cJSON *json, const char *url, sgc_
     sgc_stac_set_steps(&times, &d->time, &patch);
     if (!sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect)))
         status = sgc_patch_list_add(f->list, &patch, err);
+    list_assets(json, f->assets);
     sgc_patch_clear(&patch, d->band_count);
     return status;
 }
@@ -358,7 +397,7 @@ static sgc_status find_by_search(finding *f, const sgc_cancel *cancel, sgc_error
         status =
             sgc_stac_search_run(source->http, source->search, search, cancel, take_item, f, err);
     cJSON_Delete(search);
-    return status;
+    return status == SGC_OK ? check_assets(f, err) : status;
 }
 
 /* ---- find ---- */

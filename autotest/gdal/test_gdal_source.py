@@ -1,4 +1,7 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+from pathlib import Path
+import shutil
+
 import numpy as np
 from osgeo import gdal, osr
 import pytest
@@ -252,6 +255,19 @@ def test_time_that_is_none(open_document, tmp_path, read, assert_pixels, driver)
 
 
 # What cannot be
+
+def test_dataset_beside_its_definition(open_document, write, pixels, read, assert_pixels, tmp_path):
+    """A relative name is that of a file beside the definition; without one, of one here."""
+    write("beside.tif", pixels)
+    write("work/here.tif", pixels + 1)
+    write("work/beside.tif", pixels + 2)
+    assert Path("here.tif").exists()
+    for name, expected in [("beside.tif", pixels), ("here.tif", pixels + 1)]:
+        dataset = open_document({**definition(name), "id": name.replace(".tif", "")}, CREATE="YES")
+        assert_pixels(read(dataset, 0, 0, 50, 50), expected[:50, :50])
+        del dataset
+        shutil.rmtree(tmp_path / "cube")
+
 
 def test_dataset_that_is_not_there(open_document, tmp_path, read):
     with pytest.raises(RuntimeError, match="any: GDAL cannot open its dataset.*nothing.tif"):

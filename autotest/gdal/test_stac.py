@@ -249,6 +249,17 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
         read(dataset, *COAST)
 
 
+def test_assets_that_no_item_has(server, make_cube, read, assert_pixels):
+    def bands(*names):
+        return [{"name": name, "data_type": "float32"} for name in names]
+
+    with pytest.raises(RuntimeError, match='no item has an asset "dme".*they have "dem", "mad", "datamask"'):
+        read(make_cube(api(server), bands=bands("dme", "mask")), *ALONE)
+    dem, slope = read(make_cube(api(server), bands=bands("dem", "slope")), *ALONE)  # which may come
+    assert_pixels(dem, expected_dem(ALONE))
+    assert np.isnan(slope).all()
+
+
 @pytest.mark.parametrize("overview", [None, 1])
 def test_item_that_promises_another_shape(server, make_cube, read, overview):
     """Also where a read goes beyond what the item promises."""

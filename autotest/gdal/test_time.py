@@ -256,6 +256,16 @@ def test_parameters_of_a_definition(define, cube, failure, read, assert_pixels, 
     gdal.Open("SGC:%s,zone=south" % cube)
 
 
+def test_parameters_in_the_configuration(define, cube, config, monkeypatch, tmp_path, failure):
+    path = define(id="years-{zone}", parameters={"zone": {"values": ["north", "south"], "default": "north"}})
+    config(SGC_ZONE="south")
+    assert gdal.Open("SGC:%s,dataset=%s,create=yes" % (cube, path)).GetMetadataItem("DATASET") == "years-south"
+    north = gdal.Open("SGC:%s-north,dataset=%s,create=yes,zone=north" % (cube, path))
+    assert north.GetMetadataItem("DATASET") == "years-north"
+    config(SGC_ZONE="west")
+    assert "west is not one of north, south" in failure(gdal.Open, "SGC:%s,dataset=%s,create=yes" % (cube, path))
+
+
 # What is loaded together
 
 def test_channels_loaded_alone(define, cube, read, assert_pixels, run):
