@@ -123,6 +123,33 @@ static size_t list_begun(const sgc_snapshot *snapshot, int64_t factors[SGC_MOST_
     return count;
 }
 
+/* Whether nobody has loaded anything, of full resolution or a level. */
+static bool holds_nothing(const sgc_snapshot *snapshot, const sgc_definition *definition)
+{
+    const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
+    const sgc_level full = {.factor = 1};
+    char path[SGC_PATH_SIZE];
+    for (size_t b = 0; b < definition->band_count; b++) {
+        sgc_layout_channel_path(definition, &full, b, path);
+        const sgc_node *channel = sgc_snapshot_find(snapshot, path);
+        if (channel != NULL && channel->manifest_count > 0)
+            return false;
+    }
+    for (size_t i = 0; i < data->node_count; i++)
+        if (strncmp(data->nodes[i].path, "/sgc/", 5) == 0 && data->nodes[i].manifest_count > 0)
+            return false;
+    return true;
+}
+
+/* Says why the cube is not loaded further, and what may be done about it. */
+static void refuse_loading(sgc_cube *cube, const sgc_snapshot *snapshot, const sgc_error *reason)
+{
+    const bool is_empty = holds_nothing(snapshot, cube->definition);
+    sgc_fail(&cube->no_load, SGC_INVALID, "%s%s%s", reason->message,
+             is_empty ? "; it holds nothing yet: to begin anew, remove " : "",
+             is_empty ? cube->place : "");
+}
+
 /* Uses what the user has installed or named; what the cube says about itself decides layout, never
  * where to connect (architecture 6.16). Takes `theirs`. */
 static sgc_status choose_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
@@ -154,7 +181,9 @@ static sgc_status choose_definition(sgc_cube *cube, const sgc_snapshot *snapshot
     }
     int64_t begun[SGC_MOST_LEVELS];
     const size_t begun_count = list_begun(snapshot, begun);
-    if (sgc_definition_check_same(theirs, mine, begun, begun_count, &cube->no_load) != SGC_OK) {
+    sgc_error different = {""};
+    if (sgc_definition_check_same(theirs, mine, begun, begun_count, &different) != SGC_OK) {
+        refuse_loading(cube, snapshot, &different);
         sgc_definition_free(mine);
         return SGC_OK;
     }

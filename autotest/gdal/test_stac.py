@@ -249,12 +249,16 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
         read(dataset, *COAST)
 
 
-def test_assets_that_no_item_has(server, make_cube, read, assert_pixels):
+def test_assets_that_no_item_has(server, make_cube, read, assert_pixels, tmp_path):
     def bands(*names):
         return [{"name": name, "data_type": "float32"} for name in names]
 
     with pytest.raises(RuntimeError, match='no item has an asset "dme".*they have "dem", "mad", "datamask"'):
-        read(make_cube(api(server), bands=bands("dme", "mask")), *ALONE)
+        read(make_cube(api(server), bands=bands("dme")), *ALONE)
+    with pytest.raises(RuntimeError, match="/bands/0/name differs.*holds nothing yet: to begin anew, remove .*cube-1$"):
+        file = tmp_path / "definition-1.json"
+        file.write_text(json.dumps(definition(api(server))))
+        read(gdal.Open("SGC:%s,dataset=%s" % (tmp_path / "cube-1", file)), *ALONE)
     dem, slope = read(make_cube(api(server), bands=bands("dem", "slope")), *ALONE)  # which may come
     assert_pixels(dem, expected_dem(ALONE))
     assert np.isnan(slope).all()
