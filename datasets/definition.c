@@ -1,5 +1,7 @@
 #include "datasets/definition.h"
 
+#include <cpl_hash_set.h>
+#include <cpl_string.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +18,12 @@ static sgc_status check_marker(const sgc_definition *d, const sgc_place *root, s
         const sgc_place at = sgc_place_member(root, markers[i].key);
         if (item == NULL)
             return sgc_fail_at(&at, SGC_INVALID, err, "required");
-        if (!cJSON_IsString(item) || strcmp(item->valuestring, markers[i].value) != 0)
+        if (!cJSON_IsString(item))
+            return sgc_fail_at(&at, SGC_INVALID, err, "must be the text \"%s\"", markers[i].value);
+        if (strcmp(item->valuestring, markers[i].value) != 0)
             return sgc_fail_at(&at, SGC_INVALID, err,
                                "\"%.32s\" is not supported (this build reads \"%s\")",
-                               cJSON_IsString(item) ? item->valuestring : "…", markers[i].value);
+                               item->valuestring, markers[i].value);
     }
     return SGC_OK;
 }
@@ -102,17 +106,46 @@ static sgc_status read_all(sgc_definition *d, char *const *parameters, const cha
 
 /* ---- the document ---- */
 
-static unsigned line_of(const char *text, const char *at)
+/* Line and column of a place in the text, both from 1. */
+typedef struct text_place {
+    unsigned line, column;
+} text_place;
+
+static text_place place_of(const char *text, const char *at)
 {
-    unsigned line = 1;
-    for (; text < at && *text != '\0'; text++)
-        line += *text == '\n';
-    return line;
+    text_place place = {1, 1};
+    for (; text < at && *text != '\0'; text++) {
+        place.column = *text == '\n' ? 1 : place.column + 1;
+        place.line += *text == '\n';
+    }
+    return place;
+}
+
+/* Of two members of one name it would be a matter of luck which one counts. */
+static sgc_status check_twice(const cJSON *json, const sgc_place *at, sgc_error *err)
+{
+    CPLHashSet *names = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, NULL);
+    sgc_status status = SGC_OK;
+    size_t index = 0;
+    for (cJSON *item = json->child; status == SGC_OK && item != NULL; item = item->next, index++) {
+        const sgc_place here = item->string != NULL ? sgc_place_member(at, item->string)
+                                                    : sgc_place_element(at, index);
+        if (item->string != NULL && CPLHashSetLookup(names, item->string) != NULL)
+            status = sgc_fail_at(&here, SGC_INVALID, err, "is there twice");
+        else if (item->string != NULL)
+            CPLHashSetInsert(names, item->string);
+        if (status == SGC_OK && item->child != NULL)
+            status = check_twice(item, &here, err);
+    }
+    CPLHashSetDestroy(names);
+    return status;
 }
 
 static sgc_status parse_json(const char *text, const char *name, cJSON **out, sgc_error *err)
 {
     const char *end = NULL;
+    if (!CPLIsUTF8(text, -1))
+        return sgc_fail(err, SGC_INVALID, "%s: is not UTF-8", name);
     cJSON *json = cJSON_ParseWithOpts(text, &end, 1);
     if (cJSON_IsObject(json)) {
         *out = json;
@@ -120,13 +153,17 @@ static sgc_status parse_json(const char *text, const char *name, cJSON **out, sg
     }
     const bool parsed = json != NULL;
     cJSON_Delete(json);
-    return parsed ? sgc_fail(err, SGC_INVALID, "%s: must be a JSON object", name)
-                  : sgc_fail(err, SGC_INVALID, "%s:%u: not valid JSON", name, line_of(text, end));
+    if (parsed)
+        return sgc_fail(err, SGC_INVALID, "%s: must be a JSON object", name);
+    const text_place at = place_of(text, end);
+    return sgc_fail(err, SGC_INVALID, "%s:%u: not valid JSON, near column %u", name, at.line,
+                    at.column);
 }
 
 sgc_status sgc_definition_parse(const char *text, const char *name, char *const *parameters,
                                 sgc_definition **out, sgc_error *err)
 {
+    const sgc_place root = {.document = name};
     sgc_definition *definition = calloc(1, sizeof *definition);
     if (definition == NULL || (definition->text = strdup(text)) == NULL) {
         free(definition);
@@ -134,6 +171,8 @@ sgc_status sgc_definition_parse(const char *text, const char *name, char *const 
     }
     cJSON_Minify(definition->text); /* unlike printing anew, this keeps every digit */
     sgc_status status = parse_json(text, name, &definition->json, err);
+    if (status == SGC_OK)
+        status = check_twice(definition->json, &root, err);
     if (status == SGC_OK)
         status = read_all(definition, parameters, name, err);
     if (status != SGC_OK) {
@@ -175,6 +214,7 @@ void sgc_definition_free(sgc_definition *d)
     for (char **parameter = d->parameters; parameter != NULL && *parameter != NULL; parameter++)
         free(*parameter);
     free(d->parameters);
+    free(d->directory);
     free(d->warning);
     cJSON_Delete(d->json);
     free(d->text);

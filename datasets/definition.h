@@ -92,6 +92,7 @@ typedef struct sgc_definition {
     double bytes_per_pixel;   /* estimated download per pixel of one band; 0: 0.4 x item size */
     const cJSON *source;      /* the member "source"; borrows from `json` */
     char **parameters;        /* NAME=VALUE of each, NULL-terminated; NULL when there are none */
+    char *directory;          /* of its file, or NULL: it is none, or was kept in a cube */
     char *warning;            /* what its author should know, or NULL */
     cJSON *json;              /* the whole document, with the values of the parameters filled in */
     char *text;               /* the same as it is kept in a cube: one line, every digit as it was
@@ -110,9 +111,11 @@ void sgc_definition_free(sgc_definition *definition);
 /* SGC_INVALID, with the JSON pointer of the difference, when loading with `mine` would mix two
  * products in a cube that was made with `theirs` (architecture 6.16). Texts, endpoints, limits,
  * retries and how patches are found may differ; `mine` may have further time steps, when the axis
- * of `theirs` is growable, and further sources of levels. */
+ * of `theirs` is growable, and further sources of levels, but none for the levels of the
+ * `begun_count` factors that the cube has `begun`. */
 SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
-                                                 const sgc_definition *mine, sgc_error *err);
+                                                 const sgc_definition *mine, const int64_t *begun,
+                                                 size_t begun_count, sgc_error *err);
 
 /* Estimated bytes to download for one pixel of `count` bands. */
 double sgc_definition_bytes_per_pixel(const sgc_definition *definition, size_t first, size_t count);

@@ -170,6 +170,10 @@ static sgc_status read_statistics(const cJSON *json, const sgc_place *at, sgc_ba
             return sgc_fail_at(&value, SGC_INVALID, err, "required");
         SGC_TRY(sgc_json_get_number(item, keys[i], &here, values[i], err));
     }
+    if (band->minimum > band->maximum)
+        return sgc_fail_at(&here, SGC_INVALID, err, "minimum must not be larger than maximum");
+    if (band->stddev < 0)
+        return sgc_fail_at(&here, SGC_INVALID, err, "stddev must not be negative");
     band->has_statistics = true;
     return SGC_OK;
 }

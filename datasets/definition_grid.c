@@ -93,6 +93,9 @@ static sgc_status read_bbox(sgc_definition *d, const sgc_place *root, sgc_error 
     const sgc_place at = sgc_place_member(root, "proj:bbox");
     const sgc_place at_resolution = sgc_place_member(root, "resolution");
     SGC_TRY(sgc_json_get_numbers(sgc_json_member(d->json, "proj:bbox"), 4, &at, box, err));
+    if (!(box[0] < box[2] && box[1] < box[3]))
+        return sgc_fail_at(&at, SGC_INVALID, err,
+                           "must be [left, bottom, right, top], left < right and bottom < top");
     const cJSON *resolution = sgc_json_member(d->json, "resolution");
     if (cJSON_IsNumber(resolution))
         r[0] = r[1] = resolution->valuedouble;

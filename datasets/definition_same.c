@@ -97,9 +97,22 @@ static bool sources_differ(const cJSON *theirs, const cJSON *mine, const char *a
     return key != NULL;
 }
 
-/* Each source of levels that the cube knows must still be there. */
+/* The source that a level is loaded from, and in *at where it stands. */
+static const cJSON *source_of_level(const sgc_definition *d, int64_t factor, char at[64])
+{
+    const cJSON *source = d->source;
+    snprintf(at, 64, "/source");
+    for (size_t i = 0; i < d->level_count && d->levels[i].from <= factor; i++) {
+        source = d->levels[i].source;
+        snprintf(at, 64, "/levels/%zu/source", i);
+    }
+    return source;
+}
+
+/* Each source of levels that the cube knows must still be there; further ones are for levels that
+ * it has not begun. */
 static bool levels_differ(const sgc_definition *theirs, const sgc_definition *mine,
-                          char pointer[POINTER_SIZE])
+                          const int64_t *begun, size_t begun_count, char pointer[POINTER_SIZE])
 {
     for (size_t i = 0; i < theirs->level_count; i++) {
         size_t k = 0;
@@ -114,11 +127,17 @@ static bool levels_differ(const sgc_definition *theirs, const sgc_definition *mi
         if (sources_differ(theirs->levels[i].source, mine->levels[k].source, at, pointer))
             return true;
     }
+    for (size_t i = 0; i < begun_count; i++) {
+        char at_theirs[64], at[64];
+        const cJSON *before = source_of_level(theirs, begun[i], at_theirs);
+        if (sources_differ(before, source_of_level(mine, begun[i], at), at, pointer))
+            return true;
+    }
     return false;
 }
 
-static bool differ(const sgc_definition *theirs, const sgc_definition *mine,
-                   char pointer[POINTER_SIZE])
+static bool differ(const sgc_definition *theirs, const sgc_definition *mine, const int64_t *begun,
+                   size_t begun_count, char pointer[POINTER_SIZE])
 {
     const char *key = strcmp(theirs->id, mine->id) != 0 ? "id" : grid_difference(theirs, mine);
     if (key == NULL && times_differ(&theirs->time, &mine->time))
@@ -133,14 +152,14 @@ static bool differ(const sgc_definition *theirs, const sgc_definition *mine,
     }
     return bands_differ(theirs, mine, pointer) ||
            sources_differ(theirs->source, mine->source, "/source", pointer) ||
-           levels_differ(theirs, mine, pointer);
+           levels_differ(theirs, mine, begun, begun_count, pointer);
 }
 
 sgc_status sgc_definition_check_same(const sgc_definition *theirs, const sgc_definition *mine,
-                                     sgc_error *err)
+                                     const int64_t *begun, size_t begun_count, sgc_error *err)
 {
     char pointer[POINTER_SIZE];
-    if (!differ(theirs, mine, pointer))
+    if (!differ(theirs, mine, begun, begun_count, pointer))
         return SGC_OK;
     return sgc_fail(err, SGC_INVALID,
                     "the cube was made with another definition of \"%s\" (%s differs): it can be "

@@ -1,7 +1,9 @@
+#include <cpl_hash_set.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "datasets/definition_private.h"
 #include "datasets/template.h"
@@ -72,6 +74,14 @@ static sgc_status check_positive(const cJSON *item, const sgc_place *at, sgc_err
 {
     return is_integer(item, 1, 1e9) ? SGC_OK
                                     : sgc_fail_at(at, SGC_INVALID, err, "must be a count from 1");
+}
+
+/* Of items on a page; OGC API Features knows no larger pages. */
+static sgc_status check_limit(const cJSON *item, const sgc_place *at, sgc_error *err)
+{
+    return is_integer(item, 1, 10000)
+               ? SGC_OK
+               : sgc_fail_at(at, SGC_INVALID, err, "must be a count from 1 to 10000");
 }
 
 static sgc_status check_object(const cJSON *item, const sgc_place *at, sgc_error *err)
@@ -218,7 +228,7 @@ static const key keys[] = {
     {"stac", "tile", check_tile, {NULL}, MAY_DIFFER},
     {"stac", "id", check_text, {NULL}, MAY_DIFFER},
     {"stac", "buffer", check_count, {NULL}, MAY_DIFFER},
-    {"stac", "limit", check_positive, {NULL}, MAY_DIFFER},
+    {"stac", "limit", check_limit, {NULL}, MAY_DIFFER},
     {"stac", "href", check_text, {"https", "s3"}, MAY_DIFFER},
     {"stac", "sign", check_text, {"none", "planetary-computer"}, MAY_DIFFER},
 
@@ -348,6 +358,51 @@ static sgc_status warn(sgc_definition *definition, const sgc_place *at, sgc_erro
 
 /* ---- templates ---- */
 
+/* Gives (free with free()) the name that a template makes of a time step, whatever the tile. */
+static sgc_status name_of_step(const sgc_template *template, const sgc_time_axis *axis, size_t step,
+                               char **name, sgc_error *err)
+{
+    const sgc_template_values values = {
+        .t_start = axis->starts[step], .t_end = axis->ends[step], .id = "", .asset = ""};
+    return sgc_template_expand(template, &values, name, err);
+}
+
+static sgc_status add_step(const sgc_template *template, const sgc_time_axis *axis, size_t step,
+                           CPLHashSet *names, const sgc_place *at, sgc_error *err)
+{
+    char *name = NULL, text[32] = "";
+    SGC_TRY(name_of_step(template, axis, step, &name, err));
+    const bool is_new = CPLHashSetLookup(names, name) == NULL;
+    if (is_new) {
+        CPLHashSetInsert(names, name);
+        return SGC_OK;
+    }
+    free(name);
+    const time_t start = (time_t)axis->starts[step];
+    struct tm parts = {0};
+    gmtime_r(&start, &parts);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return sgc_fail_at(at, SGC_INVALID, err,
+                       "does not tell the time step %s from another: use t_year, t_month and t_day "
+                       "as fine as the steps are",
+                       text);
+}
+
+/* Steps of one name would be taken for one. */
+static sgc_status check_steps(const sgc_time_axis *axis, const char *text, const sgc_place *at,
+                              sgc_error *err)
+{
+    sgc_template *template;
+    SGC_TRY(sgc_template_new(text, &template, err));
+    CPLHashSet *names = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free);
+    sgc_status status = SGC_OK;
+    for (size_t step = 0; status == SGC_OK && step < axis->count; step++)
+        status = add_step(template, axis, step, names, at, err);
+    CPLHashSetDestroy(names);
+    sgc_template_free(template);
+    return status;
+}
+
 /* A template must tell apart what is not the same, by fields that have a value there. */
 static sgc_status check_template(const sgc_definition *definition, const cJSON *source,
                                  const char *name, const sgc_place *at, sgc_error *err)
@@ -369,7 +424,8 @@ static sgc_status check_template(const sgc_definition *definition, const cJSON *
         return sgc_fail_at(&here, SGC_INVALID, err, "uses times, but the cube has no time axis");
     if ((used & SGC_FIELDS_TIME) == 0 && definition->time.count > 1)
         return sgc_fail_at(&here, SGC_INVALID, err, "does not use t_year/t_month/t_day");
-    return SGC_OK;
+    return (used & SGC_FIELDS_TIME) != 0 ? check_steps(&definition->time, text, &here, err)
+                                         : SGC_OK;
 }
 
 static sgc_status require(const cJSON *source, const char *name, const sgc_place *at,

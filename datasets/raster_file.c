@@ -95,6 +95,33 @@ static sgc_status check_promise(sgc_raster_place *p, const sgc_patch *patch, sgc
     return SGC_OK;
 }
 
+/* A file elsewhere than its item says would be looked for where it is not, and be no data. */
+static sgc_status check_extent(const sgc_raster_place *p, const sgc_raster_window *w,
+                               OGRSpatialReferenceH own, sgc_error *err)
+{
+    const int width = GDALGetRasterXSize(p->raster), height = GDALGetRasterYSize(p->raster);
+    const sgc_rect promised = w->patch->rect;
+    char *crs = NULL;
+    sgc_rect rect;
+    if (!p->has_cube_crs && OSRExportToWkt(own, &crs) != OGRERR_NONE)
+        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no usable CRS", w->patch->id);
+    const sgc_status status =
+        sgc_raster_extent(crs, p->transform, width, height, &w->definition->grid, &rect, err);
+    CPLFree(crs);
+    if (status != SGC_OK)
+        return sgc_fail_in(err, status, "patch %s: its file", w->patch->id);
+    /* Some items mean the corners of pixels where others mean their centres. */
+    const int64_t x = 2 + 2 * rect.width / width, y = 2 + 2 * rect.height / height;
+    const sgc_rect wide = {promised.x - x, promised.y - y, promised.width + 2 * x,
+                           promised.height + 2 * y};
+    return sgc_rect_contains(wide, rect)
+               ? SGC_OK
+               : sgc_fail(err, SGC_CORRUPT,
+                          "patch %s: its file reaches beyond what proj:shape and proj:transform of "
+                          "its item promise",
+                          w->patch->id);
+}
+
 static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
                              OGRSpatialReferenceH cube, sgc_error *err)
 {
@@ -109,7 +136,7 @@ static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
                         w->patch->id);
     p->has_cube_crs = own == NULL || is_same_crs(own, cube);
     p->is_on_lattice = p->is_on_lattice && p->has_cube_crs;
-    return SGC_OK;
+    return w->patch->is_promised ? check_extent(p, w, own, err) : SGC_OK;
 }
 
 /* ---- the wanted band ---- */

@@ -34,12 +34,48 @@ static sgc_status read_text(const char *path, char **out, sgc_error *err)
     return SGC_OK;
 }
 
+/* Gives the parameters, and for those that nobody gave what SGC_<PARAMETER> in the configuration
+ * says; free with CSLDestroy(). */
+static char **add_configured(const char *text, char *const *parameters)
+{
+    char **all = CSLDuplicate((char **)parameters);
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *parameter;
+    cJSON_ArrayForEach(parameter, cJSON_GetObjectItemCaseSensitive(json, "parameters"))
+    {
+        const char *name = parameter->string;
+        const char *value =
+            name != NULL ? CPLGetConfigOption(CPLSPrintf("SGC_%s", name), NULL) : NULL;
+        if (value != NULL && CSLFetchNameValue(all, name) == NULL)
+            all = CSLAddNameValue(all, name, value);
+    }
+    cJSON_Delete(json);
+    return all;
+}
+
+/* `path` is that of the file; NULL: it is built in. */
+static sgc_status parse(const char *text, const char *name, const char *path,
+                        char *const *parameters, sgc_definition **out, sgc_error *err)
+{
+    sgc_definition *definition;
+    char **all = add_configured(text, parameters);
+    const sgc_status status = sgc_definition_parse(text, name, all, &definition, err);
+    CSLDestroy(all);
+    SGC_TRY(status);
+    if (path != NULL && (definition->directory = strdup(CPLGetDirname(path))) == NULL) {
+        sgc_definition_free(definition);
+        return sgc_fail_memory(err, strlen(path), "a path");
+    }
+    *out = definition;
+    return SGC_OK;
+}
+
 static sgc_status parse_file(const char *path, char *const *parameters, sgc_definition **out,
                              sgc_error *err)
 {
     char *text = NULL;
     SGC_TRY(read_text(path, &text, err));
-    const sgc_status status = sgc_definition_parse(text, path, parameters, out, err);
+    const sgc_status status = parse(text, path, path, parameters, out, err);
     VSIFree(text);
     return status;
 }
@@ -67,8 +103,8 @@ static sgc_status parse_known(const sgc_known_dataset *known, char *const *param
     const char *text;
     char *file;
     SGC_TRY(text_of(known, &text, &file, err));
-    const sgc_status status = sgc_definition_parse(
-        text, known->path != NULL ? known->path : known->name, parameters, out, err);
+    const sgc_status status = parse(text, known->path != NULL ? known->path : known->name,
+                                    known->path, parameters, out, err);
     VSIFree(file);
     return status;
 }
@@ -154,6 +190,7 @@ void sgc_registry_list_free(sgc_known_dataset *list, size_t count)
     for (size_t i = 0; i < count; i++) {
         free(list[i].name);
         free(list[i].title);
+        free(list[i].defect);
         free(list[i].path);
     }
     free(list);
@@ -168,6 +205,43 @@ static char *title_of(const sgc_known_dataset *known)
     return copy;
 }
 
+/* Gives a value for each parameter that has no default; free with CSLDestroy(). False when it takes
+ * a user to find one. */
+static bool sample_parameters(const cJSON *json, char ***out)
+{
+    char **list = NULL;
+    const cJSON *parameter;
+    cJSON_ArrayForEach(parameter, cJSON_GetObjectItemCaseSensitive(json, "parameters"))
+    {
+        const cJSON *values = cJSON_GetObjectItemCaseSensitive(parameter, "values");
+        const char *first = cJSON_GetStringValue(cJSON_GetArrayItem(values, 0));
+        if (cJSON_HasObjectItem(parameter, "default"))
+            continue;
+        if (first == NULL) {
+            CSLDestroy(list);
+            return false;
+        }
+        list = CSLAddNameValue(list, parameter->string, first);
+    }
+    *out = list;
+    return true;
+}
+
+static char *defect_of(const sgc_known_dataset *known)
+{
+    cJSON *json = json_of(known);
+    char **parameters = NULL, *defect = NULL;
+    sgc_definition *definition = NULL;
+    sgc_error error = {""};
+    if (sample_parameters(json, &parameters) &&
+        parse_known(known, parameters, &definition, &error) != SGC_OK)
+        defect = strdup(error.message);
+    sgc_definition_free(definition);
+    CSLDestroy(parameters);
+    cJSON_Delete(json);
+    return defect;
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return STRCASECMP(((const sgc_known_dataset *)a)->name, ((const sgc_known_dataset *)b)->name);
@@ -178,8 +252,10 @@ sgc_status sgc_registry_list(sgc_known_dataset **out, size_t *count, sgc_error *
     collection all = {0};
     SGC_TRY(collect(&all, err));
     qsort(all.list, all.count, sizeof *all.list, compare_names);
-    for (size_t i = 0; i < all.count; i++)
+    for (size_t i = 0; i < all.count; i++) {
         all.list[i].title = title_of(&all.list[i]);
+        all.list[i].defect = defect_of(&all.list[i]);
+    }
     *out = all.list;
     *count = all.count;
     return SGC_OK;
@@ -193,6 +269,20 @@ static const sgc_known_dataset *look_up(const collection *all, const char *name)
         if (EQUAL(all->list[i].name, name))
             return &all->list[i];
     return NULL;
+}
+
+/* The dataset in a file of another name. */
+static const sgc_known_dataset *look_up_id(const collection *all, const char *id)
+{
+    const sgc_known_dataset *found = NULL;
+    for (size_t i = 0; found == NULL && i < all->count; i++) {
+        cJSON *json = all->list[i].path != NULL ? json_of(&all->list[i]) : NULL;
+        const char *own = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "id"));
+        if (own != NULL && EQUAL(own, id))
+            found = &all->list[i];
+        cJSON_Delete(json);
+    }
+    return found;
 }
 
 static const char *resolve_alias(const char *name)
@@ -272,6 +362,8 @@ sgc_status sgc_registry_find(const char *name, char *const *parameters, sgc_defi
         return parse_file(name, parameters, out, err);
     SGC_TRY(collect(&all, err));
     const sgc_known_dataset *known = look_up(&all, name);
+    if (known == NULL)
+        known = look_up_id(&all, name);
     if (known == NULL)
         known = look_up(&all, resolve_alias(name));
     sgc_status status = SGC_NOT_FOUND;

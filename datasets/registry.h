@@ -18,17 +18,18 @@ typedef struct sgc_builtin_definition {
 extern const sgc_builtin_definition sgc_builtin_definitions[];
 
 /* Gives the definition called `name`: a path when it contains '/' or ends in ".json", else an id in
- * any case or an alias. A definition <name>.json whose id is a template, like "Name-{zone}", is
- * also found by such an id. `parameters` is as in sgc_definition_parse(). SGC_NOT_FOUND names the
- * nearest. */
+ * any case or an alias: of a file <name>.json, else of one whose id that is. A definition
+ * <name>.json whose id is a template, like "Name-{zone}", is also found by such an id. `parameters`
+ * is as in sgc_definition_parse(). SGC_NOT_FOUND names the nearest. */
 SGC_CHECKED sgc_status sgc_registry_find(const char *name, char *const *parameters,
                                          sgc_definition **out, sgc_error *err);
 
 /* A dataset that can be asked for by name. */
 typedef struct sgc_known_dataset {
     char *name;
-    char *title; /* NULL when its definition has none, or cannot be read */
-    char *path;  /* of its file; NULL: built in */
+    char *title;  /* NULL when its definition has none, or cannot be read */
+    char *path;   /* of its file; NULL: built in */
+    char *defect; /* why its definition cannot be used; NULL: nothing is known against it */
 } sgc_known_dataset;
 
 /* Gives (free with sgc_registry_list_free()) the known datasets by name, without regard to case;

@@ -187,7 +187,10 @@ static bool copy_patch(const sgc_patch *from, size_t band_count, sgc_patch *to)
     *to = (sgc_patch){.id = strdup(from->id),
                       .rect = from->rect,
                       .step = from->step,
-                      .has_own_grid = from->has_own_grid};
+                      .first_step = from->first_step,
+                      .step_count = from->step_count,
+                      .has_own_grid = from->has_own_grid,
+                      .is_promised = from->is_promised};
     if (from->hrefs != NULL)
         to->hrefs = copy_hrefs(from->hrefs, band_count);
     if (from->nodata != NULL && (to->nodata = calloc(band_count, sizeof *to->nodata)) != NULL)

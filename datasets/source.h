@@ -16,13 +16,15 @@ SGC_BEGIN_C
 /* One remote unit. */
 typedef struct sgc_patch {
     char *id;
-    sgc_rect rect;  /* full-resolution pixels of the cube's grid; may reach outside it */
-    size_t step;    /* of the time axis; 0 when the cube is static */
+    sgc_rect rect; /* full-resolution pixels of the cube's grid; may reach outside it */
+    size_t step;   /* of the time axis; 0 when the cube is static */
+    size_t first_step, step_count; /* the steps that it is of; a count of 0: `step` alone */
     char **hrefs;   /* one per band; NULL where the patch has none. NULL for sources without files,
                        or when they are known only when it is read */
     double *nodata; /* one per band: what the service says the file's nodata value is, or NaN. NULL:
                        it says nothing */
     bool has_own_grid; /* its files have pixels of their own; `rect` is what they may cover */
+    bool is_promised;  /* the service says where its files lie: none may reach beyond `rect` */
 } sgc_patch;
 
 typedef struct sgc_patch_list {

@@ -28,6 +28,7 @@ typedef struct gdal_source {
     sgc_source base;
     const sgc_definition *definition;
     const char *dataset, *dimension; /* NULL: no array */
+    char *path;                      /* what `dataset` is when it is relative; else NULL */
     char **open_options;
     sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
     sgc_remote_files *files;
@@ -383,6 +384,7 @@ static void gdal_free(sgc_source *self)
     sgc_http_free(s->http);
     pthread_mutex_destroy(&s->mutex);
     CSLDestroy(s->open_options);
+    CPLFree(s->path);
     free(s);
 }
 
@@ -432,6 +434,20 @@ static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source
     return SGC_OK;
 }
 
+/* Gives (free with CPLFree()) the path beside the definition's file that a relative name means when
+ * there is such a file; else NULL. */
+static char *path_beside(const sgc_definition *definition, const char *name)
+{
+    VSIStatBufL info;
+    if (definition->directory == NULL || !CPLIsFilenameRelative(name))
+        return NULL;
+    char *path = CPLStrdup(CPLFormFilename(definition->directory, name, NULL));
+    if (VSIStatExL(path, &info, VSI_STAT_EXISTS_FLAG) == 0)
+        return path;
+    CPLFree(path);
+    return NULL;
+}
+
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                             sgc_error *err)
 {
@@ -439,6 +455,8 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
     s->dimension = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dimension"));
     if (options->url != NULL)
         s->dataset = options->url;
+    else if (s->dataset != NULL && (s->path = path_beside(s->definition, s->dataset)) != NULL)
+        s->dataset = s->path;
     if (s->dataset == NULL || *s->dataset == '\0')
         return fail_at(s, "/dataset", "required", err);
     if (EQUALN(s->dataset, "SGC:", 4))

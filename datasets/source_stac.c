@@ -95,6 +95,7 @@ static sgc_status new_item(const stac_source *source, const cJSON *json, const c
             return status;
         }
         item->times = sgc_stac_item_times(json);
+        sgc_stac_set_steps(&item->times, &source->definition->time, &item->patch);
     }
     *out = item;
     return SGC_OK;
@@ -331,7 +332,45 @@ typedef struct finding {
     sgc_rect rect;
     size_t step;
     sgc_patch_list *list;
+    char assets[256]; /* names of those of an item, quoted */
 } finding;
+
+static bool has_asset(const sgc_patch *patch, size_t band_count)
+{
+    for (size_t b = 0; b < band_count; b++)
+        if (patch->hrefs[b] != NULL)
+            return true;
+    return false;
+}
+
+static void list_assets(const cJSON *json, char list[256])
+{
+    const cJSON *asset;
+    size_t length = 0;
+    list[0] = '\0';
+    cJSON_ArrayForEach(asset, sgc_stac_member(json, "assets"))
+    {
+        const size_t more = strlen(asset->string) + strlen(", \"\"");
+        if (length + more < 256)
+            length += (size_t)snprintf(list + length, 256 - length, "%s\"%s\"",
+                                       length > 0 ? ", " : "", asset->string);
+    }
+}
+
+/* A single item may lack an asset; where all lack all, the definition names none that exist. */
+static sgc_status check_assets(const finding *f, sgc_error *err)
+{
+    const sgc_definition *d = f->source->definition;
+    for (size_t i = 0; i < f->list->count; i++)
+        if (has_asset(&f->list->patches[i], d->band_count))
+            return SGC_OK;
+    return f->list->count == 0
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID,
+                          "no item has an asset \"%s\", or that of another band: see \"asset\" in "
+                          "/bands of the definition (they have %s)",
+                          d->bands[0].asset, f->assets[0] != '\0' ? f->assets : "none");
+}
 
 static sgc_status take_item(void *user, const cJSON *json, const char *url, bool *wanted,
                             sgc_error *err)
@@ -350,9 +389,11 @@ static sgc_status take_item(void *user, const cJSON *json, const char *url, bool
     sgc_patch patch;
     sgc_status status = sgc_stac_item_read(d, json, url, f->source->prefer_s3, &patch, err);
     SGC_TRY(status);
+    sgc_stac_set_steps(&times, &d->time, &patch);
     *wanted = !sgc_rect_is_empty(sgc_rect_intersect(patch.rect, f->rect));
     if (*wanted)
         status = sgc_patch_list_add(f->list, &patch, err);
+    list_assets(json, f->assets);
     sgc_patch_clear(&patch, d->band_count);
     return status;
 }
@@ -371,7 +412,7 @@ static sgc_status find_by_search(finding *f, const sgc_cancel *cancel, sgc_error
         status =
             sgc_stac_search_run(source->http, source->search, search, cancel, take_item, f, err);
     cJSON_Delete(search);
-    return status;
+    return status == SGC_OK ? check_assets(f, err) : status;
 }
 
 /* ---- find ---- */
@@ -488,9 +529,7 @@ static sgc_status read_known(stac_source *source, const sgc_patch *patch, readin
         return sgc_fail(err, SGC_NOT_FOUND, "patch %s has no asset \"%s\"", patch->id,
                         source->definition->bands[band].asset);
     r->window.patch = patch;
-    r->window.any_place =
-        patch->has_own_grid ||
-        !sgc_rect_contains(sgc_rect_at_level(patch->rect, r->window.factor), r->window.rect);
+    r->window.any_place = patch->has_own_grid;
     const sgc_status status = fetch_pixels(source, patch->hrefs[band], r, cancel, err);
     /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
     return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
@@ -689,12 +728,9 @@ static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_sour
                           sgc_error *err)
 {
     const char *api = sgc_stac_text(json, "api"), *href = sgc_stac_text(json, "href");
-    const cJSON *limit = sgc_stac_member(json, "limit");
     source->query = sgc_stac_member(json, "query");
     source->prefer_s3 = href != NULL && strcmp(href, "s3") == 0;
-    source->limit = cJSON_IsNumber(limit) && limit->valueint > 0 && limit->valueint <= 10000
-                        ? limit->valueint
-                        : DEFAULT_LIMIT;
+    source->limit = sgc_source_number(json, "limit", 1, DEFAULT_LIMIT);
     if (options->url != NULL)
         SGC_TRY(check_endpoint(source->definition, options->url, err));
     if (api != NULL && sgc_stac_text(json, "collection") != NULL) {

@@ -328,6 +328,20 @@ static sgc_rect pixels_around(const OGREnvelope *box, const sgc_grid *grid)
     return (sgc_rect){left, top, right - left, bottom - top};
 }
 
+static bool is_finite_box(const OGREnvelope *box)
+{
+    return isfinite(box->MinX) && isfinite(box->MaxX) && isfinite(box->MinY) && isfinite(box->MaxY);
+}
+
+static bool is_usable(OGRGeometryH geometry)
+{
+    OGREnvelope box;
+    if (geometry == NULL || OGR_G_IsEmpty(geometry))
+        return false;
+    OGR_G_GetEnvelope(geometry, &box);
+    return is_finite_box(&box);
+}
+
 /* Adds the place of a polygon. */
 static sgc_status add_part(sgc_stac_index *index, const char *id, OGRGeometryH polygon,
                            OGRCoordinateTransformationH transformation, const sgc_grid *grid,
@@ -343,7 +357,8 @@ static sgc_status add_part(sgc_stac_index *index, const char *id, OGRGeometryH p
     footprint part = {.extent = {INT32_MIN, INT32_MIN, 1LL << 32, 1LL << 32}};
     if (OGR_G_Transform(outline, transformation) == OGRERR_NONE) {
         OGR_G_GetEnvelope(outline, &box);
-        part.extent = pixels_around(&box, grid);
+        if (is_finite_box(&box))
+            part.extent = pixels_around(&box, grid);
     } /* else it may be anywhere */
     OGR_G_DestroyGeometry(outline);
     footprint *parts =
@@ -357,19 +372,95 @@ static sgc_status add_part(sgc_stac_index *index, const char *id, OGRGeometryH p
     return SGC_OK;
 }
 
+static sgc_status fail_row(OGRFeatureH feature, const char *id, sgc_error *err)
+{
+    return sgc_fail(
+        err, SGC_CORRUPT,
+        "its row %lld, item %.100s, does not say where the item lies: geometry and bbox "
+        "are missing or none",
+        (long long)OGR_F_GetFID(feature), id);
+}
+
+static OGRGeometryH new_box(double west, double south, double east, double north)
+{
+    const double x[] = {west, east, east, west, west}, y[] = {south, south, north, north, south};
+    OGRGeometryH ring = OGR_G_CreateGeometry(wkbLinearRing);
+    OGRGeometryH polygon = OGR_G_CreateGeometry(wkbPolygon);
+    for (int i = 0; i < 5; i++)
+        OGR_G_AddPoint_2D(ring, x[i], y[i]);
+    OGR_G_AddGeometryDirectly(polygon, ring);
+    return polygon;
+}
+
+/* Reads the field "bbox", a list, and says how many numbers it has; 0 without. */
+static int read_bbox(OGRFeatureH feature, double numbers[6])
+{
+    const int field = OGR_F_GetFieldIndex(feature, "bbox");
+    int n = 0;
+    if (field < 0 || !OGR_F_IsFieldSetAndNotNull(feature, field))
+        return 0;
+    const double *reals = OGR_F_GetFieldAsDoubleList(feature, field, &n);
+    for (int i = 0; reals != NULL && i < n && i < 6; i++)
+        numbers[i] = reals[i];
+    if (reals != NULL)
+        return n;
+    const int *integers = OGR_F_GetFieldAsIntegerList(feature, field, &n);
+    for (int i = 0; integers != NULL && i < n && i < 6; i++)
+        numbers[i] = integers[i];
+    return integers != NULL ? n : 0;
+}
+
+/* Gives the polygons around the field "bbox", which is in degrees; NULL without. */
+static OGRGeometryH new_bbox(OGRFeatureH feature)
+{
+    double b[6];
+    const int n = read_bbox(feature, b);
+    OGRGeometryH own = OGR_F_GetGeometryRef(feature);
+    OGRSpatialReferenceH crs = own != NULL ? OGR_G_GetSpatialReference(own) : NULL;
+    if ((n != 4 && n != 6) || (crs != NULL && !OSRIsGeographic(crs)))
+        return NULL;
+    const double west = b[0], south = b[1], east = b[n / 2], north = b[n / 2 + 1];
+    if (!(fabs(west) <= 180 && fabs(east) <= 180 && south >= -90 && south <= north && north <= 90))
+        return NULL;
+    OGRGeometryH polygons = OGR_G_CreateGeometry(wkbMultiPolygon);
+    OGR_G_AddGeometryDirectly(polygons, new_box(west, south, west > east ? 180 : east, north));
+    if (west > east)
+        OGR_G_AddGeometryDirectly(polygons, new_box(-180, south, east, north));
+    return polygons;
+}
+
+static sgc_status add_geometry(sgc_stac_index *index, OGRFeatureH feature, const char *id,
+                               OGRGeometryH geometry, OGRCoordinateTransformationH transformation,
+                               const sgc_grid *grid, sgc_error *err)
+{
+    if (!OGR_GT_IsSubClassOf(wkbFlatten(OGR_G_GetGeometryType(geometry)), wkbGeometryCollection))
+        return add_part(index, id, geometry, transformation, grid, err);
+    for (int i = 0; i < OGR_G_GetGeometryCount(geometry); i++) {
+        OGRGeometryH part = OGR_G_GetGeometryRef(geometry, i);
+        if (OGR_G_IsEmpty(part))
+            continue;
+        if (!is_usable(part))
+            return fail_row(feature, id, err);
+        SGC_TRY(add_part(index, id, part, transformation, grid, err));
+    }
+    return SGC_OK;
+}
+
 static sgc_status add_feature(sgc_stac_index *index, OGRFeatureH feature, int column,
                               OGRCoordinateTransformationH transformation, const sgc_grid *grid,
                               sgc_error *err)
 {
     const char *id = OGR_F_GetFieldAsString(feature, column);
-    OGRGeometryH geometry = OGR_F_GetGeometryRef(feature);
-    if (!OGR_F_IsFieldSetAndNotNull(feature, column) || *id == '\0' || geometry == NULL)
-        return SGC_OK; /* a row without item or place */
-    if (!OGR_GT_IsSubClassOf(wkbFlatten(OGR_G_GetGeometryType(geometry)), wkbGeometryCollection))
-        return add_part(index, id, geometry, transformation, grid, err);
-    for (int i = 0; i < OGR_G_GetGeometryCount(geometry); i++)
-        SGC_TRY(add_part(index, id, OGR_G_GetGeometryRef(geometry, i), transformation, grid, err));
-    return SGC_OK;
+    OGRGeometryH geometry = OGR_F_GetGeometryRef(feature), box = NULL;
+    if (!OGR_F_IsFieldSetAndNotNull(feature, column) || *id == '\0')
+        return SGC_OK; /* a row without item */
+    if (!is_usable(geometry))
+        geometry = box = new_bbox(feature);
+    const sgc_status status =
+        geometry != NULL ? add_geometry(index, feature, id, geometry, transformation, grid, err)
+                         : fail_row(feature, id, err);
+    OGR_G_DestroyGeometry(box);
+    return status;
 }
 
 static sgc_status add_layer(sgc_stac_index *index, OGRLayerH layer, const char *id_column,

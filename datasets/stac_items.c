@@ -71,6 +71,19 @@ sgc_status sgc_stac_times_in_step(const sgc_stac_times *times, const sgc_time_ax
     return SGC_OK;
 }
 
+void sgc_stac_set_steps(const sgc_stac_times *times, const sgc_time_axis *axis, sgc_patch *patch)
+{
+    size_t first = 0, end;
+    if (!axis->is_instant || !times->has_any)
+        return;
+    while (first < axis->count && axis->starts[first] < times->start)
+        first++;
+    for (end = first; end < axis->count && axis->starts[end] <= times->end; end++)
+        ;
+    patch->first_step = first;
+    patch->step_count = end - first;
+}
+
 /* ---- the pixels of an asset ---- */
 
 /* Where a field of the projection or raster extension may stand, the strongest first. */
@@ -294,6 +307,7 @@ static sgc_status item_extent(const sgc_definition *d, const cJSON *item, sgc_pa
             exact = false;
         patch->rect = any ? sgc_rect_unite(patch->rect, extent) : extent;
         patch->has_own_grid = patch->has_own_grid || !exact;
+        patch->is_promised = has_grid && (!any || patch->is_promised);
         last = s;
         any = true;
     }

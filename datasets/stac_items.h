@@ -38,6 +38,9 @@ SGC_CHECKED sgc_status sgc_stac_times_in_step(const sgc_stac_times *times,
                                               const sgc_time_axis *axis, size_t step, bool *is_in,
                                               sgc_error *err);
 
+/* Notes in the patch of an item the steps that it belongs to: an item may meet several instants. */
+void sgc_stac_set_steps(const sgc_stac_times *times, const sgc_time_axis *axis, sgc_patch *patch);
+
 /* Gives the seconds since 1970 that an RFC 3339 text means; false when it is none. */
 bool sgc_stac_parse_time(const char *text, int64_t *seconds);
 

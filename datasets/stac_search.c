@@ -266,6 +266,8 @@ typedef struct progress {
     CPLHashSet *requests, *ids;
     int pages, idle_pages;
     uint64_t bytes;
+    double items;   /* of all pages; one that came twice counts twice */
+    double matched; /* what the service says that there are; 0: nothing */
 } progress;
 
 /* True, and then `text` belongs to the set, when it was not there. */
@@ -292,9 +294,12 @@ static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
     const cJSON *features = sgc_stac_member(page, "features"), *item;
     char shown[256];
     sgc_http_redact(url, shown, sizeof shown);
-    if (!cJSON_IsArray(features))
+    if (!cJSON_IsArray(features)) {
+        const char *reason = sgc_stac_text(page, "description");
         return sgc_fail(err, SGC_CORRUPT,
-                        "%s answered a search with something that is no list of items", shown);
+                        "%s answered a search with something that is no list of items%s%.200s",
+                        shown, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+    }
     bool brought = false;
     cJSON_ArrayForEach(item, features)
     {
@@ -325,6 +330,29 @@ static sgc_status count_bytes(progress *seen, size_t size, const char *url, sgc_
                     shown, most);
 }
 
+static void count_items(const cJSON *page, progress *seen)
+{
+    const cJSON *matched = sgc_stac_member(page, "numberMatched");
+    if (matched == NULL) /* as before version 1.0 of APIs */
+        matched = sgc_stac_member(sgc_stac_member(page, "context"), "matched");
+    seen->items += cJSON_GetArraySize(sgc_stac_member(page, "features"));
+    if (cJSON_IsNumber(matched))
+        seen->matched = matched->valuedouble;
+}
+
+/* A service that withholds items must not be taken for one that has none. */
+static sgc_status check_count(const progress *seen, const char *url, sgc_error *err)
+{
+    char shown[256];
+    if (!(seen->matched > seen->items))
+        return SGC_OK;
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s says that %.0f items match a search, and gave %.0f of them without a link "
+                    "to more: ask its operator, or set \"limit\" in /source of the definition",
+                    shown, seen->matched, seen->items);
+}
+
 /* Fetches and takes the page of `request`, and makes `request` that of the next one; its URL is
  * NULL after the last. */
 static sgc_status run_page(sgc_http *http, page_request *request, progress *seen,
@@ -338,6 +366,7 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     sgc_status status = count_bytes(seen, size, request->url, err);
     if (status == SGC_OK)
         status = take_page(page, request->url, seen, take, user, err);
+    count_items(page, seen);
     const cJSON *link = next_link(page);
     if (status == SGC_OK && link != NULL &&
         cJSON_GetArraySize(sgc_stac_member(page, "features")) > 0)
@@ -345,6 +374,8 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     cJSON_Delete(page);
     if (next.url != NULL && !is_new_request(seen, &next))
         clear_request(&next);
+    if (status == SGC_OK && next.url == NULL)
+        status = check_count(seen, request->url, err);
     clear_request(request);
     *request = next;
     return status;

@@ -258,6 +258,47 @@ static bool all_complete(const batch *b, const step_batch *s, sgc_rect chunks)
     return true;
 }
 
+/* The batch's flags of a time step, or NULL when it does not have those of all the chunks. */
+static const step_batch *flags_of(const batch *b, size_t step, sgc_rect chunks)
+{
+    const sgc_step_patches *patches = sgc_loading_patches(b->load, step);
+    const step_batch *s = patches != NULL ? &b->steps[patches - b->load->steps] : NULL;
+    return s != NULL && sgc_rect_contains(s->chunks, chunks) ? s : NULL;
+}
+
+static sgc_status is_step_loaded(const batch *b, size_t step, sgc_rect chunks, bool *loaded,
+                                 sgc_error *err)
+{
+    const size_t bands = sgc_loading_bands(b->load);
+    const step_batch *s = flags_of(b, step, chunks);
+    if (s != NULL) {
+        *loaded = all_complete(b, s, chunks);
+        return SGC_OK;
+    }
+    const step_batch stored = {.chunks = chunks,
+                               .flags = calloc(bands, (size_t)(chunks.width * chunks.height))};
+    if (stored.flags == NULL)
+        return sgc_fail_memory(err, bands, "a commit");
+    const sgc_status status = sgc_view_read_flags(b->base, b->load->level, (sgc_slice){0, step},
+                                                  bands, chunks, stored.flags, err);
+    *loaded = status == SGC_OK && all_complete(b, &stored, chunks);
+    free(stored.flags);
+    return status;
+}
+
+/* Whether all chunks of a patch are complete, in each time step that it is of. */
+static sgc_status is_loaded(const batch *b, const sgc_patch *patch, sgc_rect chunks, bool *loaded,
+                            sgc_error *err)
+{
+    const bool has_steps = patch->step_count > 0;
+    const size_t first = has_steps ? patch->first_step : patch->step;
+    const size_t end = first + (has_steps ? patch->step_count : 1);
+    *loaded = true;
+    for (size_t step = first; *loaded && step < end; step++)
+        SGC_TRY(is_step_loaded(b, step, chunks, loaded, err));
+    return SGC_OK;
+}
+
 static sgc_patch_cost cost_of(const batch *b, const step_batch *s, size_t patch)
 {
     pthread_mutex_lock(&b->load->mutex);
@@ -299,6 +340,22 @@ static sgc_status name_patch(batch *b, const sgc_patch *patch, const sgc_patch_c
     return sgc_print_patch(&b->metadata, patch, cost, cost->fetch.bytes, cost->seconds, err);
 }
 
+/* Adds a patch, which several steps may have, to those that are loaded. */
+static sgc_status list_patch(batch *b, const char *id, sgc_error *err)
+{
+    sgc_buffer quoted = {0};
+    sgc_status status = sgc_json_quote(&quoted, id, err);
+    const bool is_new = status == SGC_OK &&
+                        (b->loaded.size == 0 ||
+                         memmem(b->loaded.data, b->loaded.size, quoted.data, quoted.size) == NULL);
+    if (is_new && b->loaded.size > 0)
+        status = sgc_buffer_append(&b->loaded, ", ", 2, err);
+    if (is_new && status == SGC_OK)
+        status = sgc_buffer_append(&b->loaded, quoted.data, quoted.size, err);
+    sgc_buffer_free(&quoted);
+    return status;
+}
+
 /* Notes a patch: that it is loaded, if all of its chunks are complete now, and in the commit's
  * metadata that this batch used it. */
 static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const sgc_node *root,
@@ -316,12 +373,12 @@ static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const s
         SGC_TRY(name_patch(b, patch, &cost, err));
     *bytes += cost.fetch.bytes;
     b->patch_count++;
-    SGC_TRY(sgc_layout_is_loaded(root, patch->id, &loaded, err));
-    if (loaded || !all_complete(b, s, chunks))
+    bool listed;
+    SGC_TRY(sgc_layout_is_loaded(root, patch->id, &listed, err));
+    if (listed)
         return SGC_OK;
-    if (b->loaded.size > 0)
-        SGC_TRY(sgc_buffer_append(&b->loaded, ", ", 2, err));
-    return sgc_json_quote(&b->loaded, patch->id, err);
+    SGC_TRY(is_loaded(b, patch, chunks, &loaded, err));
+    return loaded ? list_patch(b, patch->id, err) : SGC_OK;
 }
 
 /* Adds the patches all of whose chunks are complete now to the list in the root attributes, and

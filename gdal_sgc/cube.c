@@ -224,13 +224,35 @@ static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position 
     return (uint64_t)bytes;
 }
 
-/* Whether a position, which lacks a flag, may be served without a request: because all its patches
- * are listed, or as it is stored if nobody can tell, which is counted (architecture 6.3). */
+/* Whether a position is complete as of when it was loaded, though its time step has ended since. */
+static sgc_status was_complete(const sgc_view *view, size_t level, sgc_position at, bool *complete,
+                               sgc_error *err)
+{
+    const sgc_slice unit = {(size_t)at.band, (size_t)at.step};
+    const size_t bands = sgc_cube_unit_bands(view->cube);
+    uint8_t *flags = calloc(bands, 1);
+    if (flags == NULL)
+        return sgc_fail_memory(err, bands, "a list of chunks");
+    const sgc_status status = sgc_view_read_flags(view, level, unit, bands,
+                                                  (sgc_rect){at.column, at.row, 1, 1}, flags, err);
+    *complete = true;
+    for (size_t b = 0; b < bands; b++)
+        *complete = *complete && sgc_flag_is_complete(flags[b]);
+    free(flags);
+    return status;
+}
+
+/* Whether a position that lacks a flag, or whose flag is out of date, may be served without a
+ * request: because it was complete once, because all its patches are listed, or as it is stored if
+ * nobody can tell, which is counted (architecture 6.3). */
 static sgc_status may_serve(const sgc_view *view, size_t level, sgc_position at, bool *serve,
                             uint64_t *unverified, sgc_error *err)
 {
     *serve = false;
-    if (view == NULL || level > 0)
+    if (view == NULL)
+        return SGC_OK;
+    SGC_TRY(was_complete(view, level, at, serve, err));
+    if (*serve || level > 0)
         return SGC_OK;
     if (view->cube->source->finds_alone)
         return sgc_view_is_listed(view, at, serve, err);
@@ -480,13 +502,15 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
                            sgc_ensured *out, sgc_error *err)
 {
     enum { ATTEMPTS = 3 }; /* somebody may reset the branch under our feet */
+    const bool can_load = sgc_cube_can_load(cube);
     sgc_ensured result = {0};
     sgc_missing missing;
     bool downloads = policy->download;
     for (int attempt = 0;; attempt++) {
         sgc_cube_view(cube, &result.view);
-        sgc_status status = view_missing(cube, result.view, window, &missing,
-                                         downloads ? NULL : &result.unverified_chunks, err);
+        sgc_status status =
+            view_missing(cube, result.view, window, &missing,
+                         downloads && can_load ? NULL : &result.unverified_chunks, err);
         if (status == SGC_OK && (missing.chunks == 0 || !downloads))
             break;
         sgc_view_unref(result.view);

@@ -109,10 +109,51 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
     return status;
 }
 
+/* Lists the factors of the levels that the cube has, and says how many they are. */
+static size_t list_begun(const sgc_snapshot *snapshot, int64_t factors[SGC_MOST_LEVELS])
+{
+    size_t count = 0;
+    for (int i = 1; i < SGC_MOST_LEVELS; i++) {
+        const sgc_level level = {.factor = INT64_C(1) << i};
+        char path[SGC_PATH_SIZE];
+        sgc_layout_complete_path(&level, path);
+        if (sgc_snapshot_find(snapshot, path) != NULL)
+            factors[count++] = level.factor;
+    }
+    return count;
+}
+
+/* Whether nobody has loaded anything, of full resolution or a level. */
+static bool holds_nothing(const sgc_snapshot *snapshot, const sgc_definition *definition)
+{
+    const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
+    const sgc_level full = {.factor = 1};
+    char path[SGC_PATH_SIZE];
+    for (size_t b = 0; b < definition->band_count; b++) {
+        sgc_layout_channel_path(definition, &full, b, path);
+        const sgc_node *channel = sgc_snapshot_find(snapshot, path);
+        if (channel != NULL && channel->manifest_count > 0)
+            return false;
+    }
+    for (size_t i = 0; i < data->node_count; i++)
+        if (strncmp(data->nodes[i].path, "/sgc/", 5) == 0 && data->nodes[i].manifest_count > 0)
+            return false;
+    return true;
+}
+
+/* Says why the cube is not loaded further, and what may be done about it. */
+static void refuse_loading(sgc_cube *cube, const sgc_snapshot *snapshot, const sgc_error *reason)
+{
+    const bool is_empty = holds_nothing(snapshot, cube->definition);
+    sgc_fail(&cube->no_load, SGC_INVALID, "%s%s%s", reason->message,
+             is_empty ? "; it holds nothing yet: to begin anew, remove " : "",
+             is_empty ? cube->place : "");
+}
+
 /* Uses what the user has installed or named; what the cube says about itself decides layout, never
  * where to connect (architecture 6.16). Takes `theirs`. */
-static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, const sgc_connection *c,
-                                    sgc_error *err)
+static sgc_status choose_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
+                                    sgc_definition *theirs, const sgc_connection *c, sgc_error *err)
 {
     sgc_definition *mine;
     const char *dataset = c->dataset;
@@ -138,7 +179,11 @@ static sgc_status choose_definition(sgc_cube *cube, sgc_definition *theirs, cons
         sgc_definition_free(mine);
         return status;
     }
-    if (sgc_definition_check_same(theirs, mine, &cube->no_load) != SGC_OK) {
+    int64_t begun[SGC_MOST_LEVELS];
+    const size_t begun_count = list_begun(snapshot, begun);
+    sgc_error different = {""};
+    if (sgc_definition_check_same(theirs, mine, begun, begun_count, &different) != SGC_OK) {
+        refuse_loading(cube, snapshot, &different);
         sgc_definition_free(mine);
         return SGC_OK;
     }
@@ -235,7 +280,7 @@ static sgc_status open_made(sgc_cube *cube, sgc_snapshot *snapshot, const sgc_co
     if (found == SGC_NOT_FOUND)
         SGC_TRY(use_named_definition(cube, snapshot, c, err));
     else if (found == SGC_OK)
-        SGC_TRY(choose_definition(cube, theirs, c, err));
+        SGC_TRY(choose_definition(cube, snapshot, theirs, c, err));
     else
         return found;
     SGC_TRY(stored_chunks(cube, snapshot, &width, &height, err));

@@ -17,8 +17,9 @@ SGC_BEGIN_C
 /* What `complete` says about a chunk besides 0, which is nothing (architecture 6.3). */
 enum {
     SGC_COMPLETE = 1,
-    SGC_COMPLETE_FOR_NOW = 2, /* a patch or an asset was missing that may come, or the step runs */
-    SGC_ASK_AGAIN = 3,        /* was for now; the user wants the source to be asked again */
+    SGC_COMPLETE_FOR_NOW = 2,   /* a patch or an asset was missing that may come */
+    SGC_ASK_AGAIN = 3,          /* was for now; the user wants the source to be asked again */
+    SGC_COMPLETE_UNTIL_END = 4, /* of the time step, which ran */
 };
 
 static inline bool sgc_flag_is_complete(uint8_t flag)
@@ -76,6 +77,9 @@ SGC_CHECKED sgc_status sgc_view_loaded(const sgc_view *view, const sgc_loaded_se
 
 /* The source that a level is loaded from; borrows. */
 sgc_source *sgc_cube_source(const sgc_cube *cube, size_t level);
+
+/* Whether a time step has not ended, so that more patches of it may come. */
+bool sgc_cube_step_runs(const sgc_cube *cube, size_t step);
 
 /* How many bands are loaded together: all or one. */
 size_t sgc_cube_unit_bands(const sgc_cube *cube);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "gdal_sgc/load.h"
-#include "store/clock.h"
 
 /* ---- memory ---- */
 
@@ -289,19 +288,11 @@ static sgc_status fill_bands(sgc_workspace *w, sgc_task *t, size_t first, size_t
     if (atomic_load(&l->stop))
         return sgc_fail(err, SGC_CANCELLED, "cancelled");
     for (size_t i = 0; i < count; i++) {
-        if (w->planes[i].absent)
+        if (w->planes[i].absent && *complete == SGC_COMPLETE)
             *complete = SGC_COMPLETE_FOR_NOW;
         SGC_TRY(write_plane(l, t, &w->planes[i], err));
     }
     return SGC_OK;
-}
-
-/* Whether more patches of a time step may come. */
-static bool step_runs(const sgc_loading *l, size_t step)
-{
-    const sgc_time_axis *axis = &l->cube->definition->time;
-    return step < axis->count && !axis->is_instant &&
-           axis->ends[step] > (int64_t)(sgc_clock_now() / 1000000);
 }
 
 sgc_status sgc_fill_chunk(sgc_workspace *w, sgc_task *t, sgc_error *err)
@@ -312,7 +303,9 @@ sgc_status sgc_fill_chunk(sgc_workspace *w, sgc_task *t, sgc_error *err)
     t->kept = calloc(bands, sizeof *t->kept);
     if (t->refs == NULL || t->inlined == NULL || t->kept == NULL)
         return sgc_fail_memory(err, bands * sizeof *t->refs, "a chunk");
-    uint8_t complete = step_runs(w->load, (size_t)t->at.step) ? SGC_COMPLETE_FOR_NOW : SGC_COMPLETE;
+    uint8_t complete = sgc_cube_step_runs(w->load->cube, (size_t)t->at.step)
+                           ? SGC_COMPLETE_UNTIL_END
+                           : SGC_COMPLETE;
     for (size_t b = 0; b < bands; b += at_once) {
         const size_t count = bands - b < at_once ? bands - b : at_once;
         SGC_TRY(fill_bands(w, t, (size_t)t->at.band + b, count, &complete, err));

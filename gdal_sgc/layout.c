@@ -248,16 +248,6 @@ static sgc_status put_level_group(sgc_session *session, const sgc_level *level, 
     return put_group(session, path, "{}", err);
 }
 
-sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
-                                const sgc_level *level, size_t steps, int compression_level,
-                                sgc_error *err)
-{
-    SGC_TRY(put_level_group(session, level, err));
-    for (size_t b = 0; b < definition->band_count; b++)
-        SGC_TRY(put_channel(session, definition, level, b, steps, compression_level, err));
-    return put_complete(session, definition, level, steps, err);
-}
-
 /* ---- coordinates ---- */
 
 /* Writes the whole of a small array. */
@@ -644,6 +634,56 @@ static sgc_status put_own_attribute(sgc_session *session, const sgc_definition *
     sgc_buffer_free(&document);
     cJSON_free(text);
     return status;
+}
+
+/* Appends what our attribute is when the definition in it has the sources of levels `mine`. */
+static sgc_status replace_levels(sgc_span ours, sgc_span mine, sgc_buffer *out, sgc_error *err)
+{
+    sgc_span kept;
+    sgc_buffer inner = {0};
+    SGC_TRY(sgc_json_find(ours, "definition", &kept, err));
+    sgc_status status = sgc_json_replace(kept, "levels", mine, &inner, err);
+    if (status == SGC_OK)
+        status = sgc_json_replace(ours, "definition",
+                                  (sgc_span){(const char *)inner.data, inner.size}, out, err);
+    sgc_buffer_free(&inner);
+    return status;
+}
+
+/* Notes where levels are loaded from: whoever loads more of them must have them from there too. */
+static sgc_status put_level_sources(sgc_session *session, const sgc_definition *definition,
+                                    sgc_error *err)
+{
+    sgc_node root;
+    sgc_span mine, document, attributes, ours;
+    sgc_buffer attribute = {0}, out = {0};
+    if (definition->level_count == 0)
+        return SGC_OK;
+    SGC_TRY(sgc_json_find((sgc_span){definition->text, strlen(definition->text)}, "levels", &mine,
+                          err));
+    SGC_TRY(sgc_session_get_node(session, "/", &root, err));
+    SGC_TRY(find_attribute(&root, "sgc", &document, &attributes, &ours, err));
+    sgc_status status = replace_levels(ours, mine, &attribute, err);
+    if (status == SGC_OK)
+        status = replace_attribute(
+            document, "sgc", (sgc_span){(const char *)attribute.data, attribute.size}, &out, err);
+    if (status == SGC_OK &&
+        (out.size != document.size || memcmp(out.data, document.text, out.size) != 0))
+        status = sgc_session_put_group(session, "/", out.data, out.size, err);
+    sgc_buffer_free(&attribute);
+    sgc_buffer_free(&out);
+    return status;
+}
+
+sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
+                                const sgc_level *level, size_t steps, int compression_level,
+                                sgc_error *err)
+{
+    SGC_TRY(put_level_sources(session, definition, err));
+    SGC_TRY(put_level_group(session, level, err));
+    for (size_t b = 0; b < definition->band_count; b++)
+        SGC_TRY(put_channel(session, definition, level, b, steps, compression_level, err));
+    return put_complete(session, definition, level, steps, err);
 }
 
 sgc_status sgc_layout_adopt(sgc_session *session, const sgc_definition *definition,

@@ -53,7 +53,8 @@ SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_defin
                                            const sgc_level *full, int compression_level,
                                            sgc_error *err);
 
-/* Puts the nodes of a further level, of so many time steps, into the session. */
+/* Puts the nodes of a further level, of so many time steps, into the session, and into the
+ * definition in the root group the sources of levels. */
 SGC_CHECKED sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
                                             const sgc_level *level, size_t steps,
                                             int compression_level, sgc_error *err);

@@ -30,7 +30,7 @@ static sgc_status recheck_region(recheck *r, const sgc_array *array, const char 
         items *= (size_t)size[d];
     SGC_TRY(sgc_array_read(array, start, size, flags, 1, err));
     for (size_t i = 0; i < items; i++) {
-        if (flags[i] != SGC_COMPLETE_FOR_NOW)
+        if (flags[i] != SGC_COMPLETE_FOR_NOW && flags[i] != SGC_COMPLETE_UNTIL_END)
             continue;
         flags[i] = SGC_ASK_AGAIN;
         changed++;

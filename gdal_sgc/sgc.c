@@ -195,7 +195,10 @@ static sgc_status list_datasets(context *c, sgc_error *err)
     size_t count;
     SGC_TRY(sgc_registry_list(&list, &count, err));
     for (size_t i = 0; i < count; i++)
-        printf("%-22s  %s\n", list[i].name, list[i].title != NULL ? list[i].title : "");
+        if (list[i].defect != NULL)
+            printf("%-22s  cannot be used: %s\n", list[i].name, list[i].defect);
+        else
+            printf("%-22s  %s\n", list[i].name, list[i].title != NULL ? list[i].title : "");
     sgc_registry_list_free(list, count);
     return SGC_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gdal_sgc/cube_private.h"
+#include "store/clock.h"
 
 static bool is_temporal(const sgc_cube *cube)
 {
@@ -242,6 +243,13 @@ sgc_status sgc_view_is_listed(const sgc_view *view, sgc_position at, bool *liste
     return status;
 }
 
+bool sgc_cube_step_runs(const sgc_cube *cube, size_t step)
+{
+    const sgc_time_axis *axis = &cube->definition->time;
+    return step < axis->count && !axis->is_instant &&
+           axis->ends[step] > (int64_t)(sgc_clock_now() / 1000000);
+}
+
 size_t sgc_cube_unit_bands(const sgc_cube *cube)
 {
     return cube->definition->fill_channels ? 1 : cube->definition->band_count;
@@ -331,13 +339,16 @@ static sgc_status add_incomplete(const sgc_cube *cube, const sgc_view *view, siz
 {
     const size_t bands = sgc_cube_unit_bands(cube);
     const size_t per_band = (size_t)(chunks.width * chunks.height);
+    const bool runs = sgc_cube_step_runs(cube, unit.step);
     const bool may_be_listed = level == 0 && view != NULL && cube->source->finds_alone;
     SGC_TRY(sgc_view_read_flags(view, level, unit, bands, chunks, flags, err));
     for (size_t i = 0; i < per_band; i++) {
         bool complete = true, is_ours = false;
         for (size_t b = 0; b < bands; b++) {
-            complete = complete && sgc_flag_is_complete(flags[b * per_band + i]);
-            is_ours = is_ours || flags[b * per_band + i] != 0;
+            const uint8_t flag = flags[b * per_band + i];
+            complete =
+                complete && sgc_flag_is_complete(flag) && (runs || flag != SGC_COMPLETE_UNTIL_END);
+            is_ours = is_ours || flag != 0;
         }
         const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
                                  (int32_t)(chunks.x + (int64_t)i % chunks.width),

@@ -349,6 +349,11 @@ def test_dataset_from_the_datasets_path(datasets_path, tmp_path, read, assert_pi
     assert (tmp_path / "cubes" / "Mine.icechunk" / "refs").is_dir()
 
 
+def test_dataset_from_a_file_of_another_name(datasets_path, tmp_path):
+    (datasets_path[1] / "terrain.json").write_text(json.dumps(definition(id="Mine")))
+    assert gdal.OpenEx("SGC:mine").GetMetadataItem("DATASET") == "Mine"
+
+
 def test_dataset_from_the_datasets_path_comes_before_ours(datasets_path):
     (datasets_path[0] / "demo.json").write_text(json.dumps(definition(id="Demo", title="Another")))
     assert gdal.OpenEx("SGC:Demo").GetMetadataItem("TITLE") == "Another"

@@ -1,4 +1,6 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+from pathlib import Path
+import shutil
 import time
 
 import numpy as np
@@ -339,7 +341,33 @@ def test_step_that_the_array_does_not_have(open_document, array, read):
     assert np.isnan(read(open_document(document, TIME="2020"), 0, 0, SIDE, SIDE)).all()
 
 
+@pytest.mark.parametrize("driver", ["netCDF", "Zarr"])
+def test_time_that_is_none(open_document, tmp_path, read, assert_pixels, driver):
+    """Of a step whose coordinate is NaN nobody knows the time: it is no step that is asked for."""
+    if gdal.GetDriverByName(driver) is None:
+        pytest.skip("this GDAL has no driver %s" % driver)
+    path = tmp_path / ("array." + driver)
+    values = write_array(driver, path, [np.nan, 365, 730])
+    document = definition(path, (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (SIDE, SIDE), "EPSG:4326", 16, dimension="time")
+    document["time"] = {"values": YEARS}
+    assert_pixels(read(open_document(document, TIME="2018"), 0, 0, SIDE, SIDE), values[1])
+    assert np.isnan(read(open_document(document, TIME="2017"), 0, 0, SIDE, SIDE)).all()
+
+
 # What cannot be
+
+def test_dataset_beside_its_definition(open_document, write, pixels, read, assert_pixels, tmp_path):
+    """A relative name is that of a file beside the definition; without one, of one here."""
+    write("beside.tif", pixels)
+    write("work/here.tif", pixels + 1)
+    write("work/beside.tif", pixels + 2)
+    assert Path("here.tif").exists()
+    for name, expected in [("beside.tif", pixels), ("here.tif", pixels + 1)]:
+        dataset = open_document({**definition(name), "id": name.replace(".tif", "")}, CREATE="YES")
+        assert_pixels(read(dataset, 0, 0, 50, 50), expected[:50, :50])
+        del dataset
+        shutil.rmtree(tmp_path / "cube")
+
 
 def test_dataset_that_is_not_there(open_document, tmp_path, read):
     with pytest.raises(RuntimeError, match="any: GDAL cannot open its dataset.*nothing.tif"):

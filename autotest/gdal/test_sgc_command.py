@@ -8,6 +8,7 @@ import numpy as np
 from osgeo import gdal
 import pytest
 
+from conftest import ROOT
 import demo_formula
 
 CHUNK = 256
@@ -198,8 +199,12 @@ def test_ages(filled, run):
 
 
 def test_datasets(run, tmp_path, monkeypatch):
-    mine = {"type": "CubeDataset", "title": "A title of mine"}
+    mine = json.loads((ROOT / "datasets" / "definitions" / "TCTrend2019.json").read_text())
+    mine["title"] = "A title of mine"
     (tmp_path / "TCTrend2019.json").write_text(json.dumps(mine))
+    (tmp_path / "incomplete.json").write_text(json.dumps({**mine, "bands": []}))
+    needs = {**mine, "parameters": {"v": {"values": ["a"]}, "w": {"pattern": "[0-9]"}}}
+    (tmp_path / "needs.json").write_text(json.dumps(needs))
     (tmp_path / "mine.json").write_text("no JSON")
     monkeypatch.setenv("SGC_DATASETS_PATH", str(tmp_path))
     lines = run(["sgc", "datasets"]).stdout.splitlines()
@@ -207,4 +212,8 @@ def test_datasets(run, tmp_path, monkeypatch):
     assert list(titles) == sorted(titles, key=str.lower)
     assert titles["ArcticDEM32m"] == "ArcticDEM mosaic v4.1, 32 m"
     assert titles["TCTrend2019"] == mine["title"]
-    assert titles["mine"] == ""
+    assert titles["mine"].startswith("cannot be used: ") and "mine.json:1: not valid JSON" in titles["mine"]
+    assert "/bands: must be a list" in titles["incomplete"]
+    assert titles["needs"] == mine["title"]
+    assert [title for title in titles.values() if "cannot be used" in title and "GDAL 3.7" not in title] == [
+        titles["incomplete"], titles["mine"]]

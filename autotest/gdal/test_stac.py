@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 from osgeo import gdal, osr
@@ -12,6 +13,7 @@ import pytest
 
 import arcticdem_tiles
 from conftest import FileServer, TILES
+from test_processes import root_attributes
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin
@@ -75,6 +77,32 @@ def requests_for(server, pattern):
 
 
 # Searches
+
+def of_instants(years):
+    """A cube of 67_33 alone, whose item is of 2011 to 2021."""
+    x, y, width, height = ALONE
+    return {
+        "proj:transform": [32, 0, -4000096 + 32 * (COLUMN + x), 0, -32, 4100096 - 32 * (ROW + y)],
+        "proj:shape": [height, width], "chunk_shape": [200, 200],
+        "time": {"values": ["%d-01-01" % year for year in years], "cell": "instant"}}
+
+
+def test_item_of_several_instants_is_loaded_when_all_its_steps_are(server, make_cube, read, tmp_path):
+    """The Python package takes a patch that is listed for loaded in every step."""
+    make_cube(api(server), **of_instants([2010, 2012, 2016, 2020, 2024]))
+    name = "SGC:%s,create=yes,dataset=%s" % (tmp_path / "cube-1", tmp_path / "definition-1.json")
+    listed = []
+    for year in 2012, 2020, 2016:
+        read(gdal.OpenEx(name, open_options=["TIME=%d" % year]), 0, 0, *ALONE[2:])
+        listed.append(root_attributes(tmp_path / "cube-1")["loaded_patches"])
+    assert listed == [[], [], ["67_33_32m_v4.1"]]
+
+
+def test_item_of_several_instants_is_listed_once(server, make_cube, read, tmp_path):
+    dataset = make_cube(api(server), ["TIME=2012/2020"], **of_instants([2012, 2016, 2020]))
+    read(dataset, 0, 0, *ALONE[2:])
+    assert root_attributes(tmp_path / "cube-1")["loaded_patches"] == ["67_33_32m_v4.1"]
+
 
 @pytest.mark.parametrize("paging", ["pgstac", "earth-search", "merge", "get"])
 def test_all_pages_in_every_style(start_stac_server, make_cube, read, assert_pixels, paging):
@@ -220,6 +248,37 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
     dataset = make_cube({**lattice(server, API_ITEMS), "buffer": 2})
     with pytest.raises(RuntimeError, match="67_33_32m_v4.1.*buffer"):
         read(dataset, *COAST)
+
+
+def test_assets_that_no_item_has(server, make_cube, read, assert_pixels, tmp_path):
+    def bands(*names):
+        return [{"name": name, "data_type": "float32"} for name in names]
+
+    with pytest.raises(RuntimeError, match='no item has an asset "dme".*they have "dem", "mad", "datamask"'):
+        read(make_cube(api(server), bands=bands("dme")), *ALONE)
+    with pytest.raises(RuntimeError, match="/bands/0/name differs.*holds nothing yet: to begin anew, remove .*cube-1$"):
+        file = tmp_path / "definition-1.json"
+        file.write_text(json.dumps(definition(api(server))))
+        read(gdal.Open("SGC:%s,dataset=%s" % (tmp_path / "cube-1", file)), *ALONE)
+    dem, slope = read(make_cube(api(server), bands=bands("dem", "slope")), *ALONE)  # which may come
+    assert_pixels(dem, expected_dem(ALONE))
+    assert np.isnan(slope).all()
+
+
+@pytest.mark.parametrize("overview", [None, 1])
+def test_item_that_promises_another_shape(server, make_cube, read, overview):
+    """Also where a read goes beyond what the item promises."""
+    path = API_ITEMS.format(id="67_33_32m_v4.1")
+    with urllib.request.urlopen(server.base + path) as answer:
+        item = json.load(answer)
+    item["properties"]["proj:shape"][1] -= 500
+    server.fault(path, status=200, body=json.dumps(item), content_type="application/geo+json")
+    dataset = make_cube(lattice(server, API_ITEMS))
+    band = dataset.GetRasterBand(1)
+    if overview is not None:
+        band = band.GetOverview(overview)
+    with pytest.raises(RuntimeError, match="67_33_32m_v4.1.*promises"):
+        read(band, 1900 * band.XSize // SHAPE[1], 3300 * band.YSize // SHAPE[0], 5, 5)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -521,6 +580,7 @@ def test_earth_search_playback(file_server, make_cube, tmp_path, shared, read, a
     """Ten real items of Copernicus DEM around the South Pole; the cube has their very pixels."""
     exchanges = recorded(shared, "earth-search/v1-search-cop-dem-glo-30-page1.json")
     features = exchanges[0]["response"]["body"]["features"]
+    exchanges[0]["response"]["body"]["numberMatched"] = len(features)  # the recording ends here
     bucket = features[0]["assets"]["data"]["href"]
     host = re.match(r"(s3|https)://[^/]+", bucket)[0]
     play(file_server, "/v1/search", exchanges, {"https://earth-search.aws.element84.com/v1": "/v1", host: "/dem"})

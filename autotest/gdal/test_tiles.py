@@ -90,7 +90,7 @@ def test_lost_part_of_a_tile_is_fetched_again(open_document, start_server, tmp_p
 
 
 def test_steps_do_not_share_what_is_loaded(open_document, start_server, tmp_path, read):
-    """Even if their tiles have the same names."""
+    """Even if their files have the same names, but for the directory."""
     for month in 1, 2, 3:
         directory = tmp_path / "months" / str(month)
         directory.mkdir(parents=True)
@@ -104,7 +104,7 @@ def test_steps_do_not_share_what_is_loaded(open_document, start_server, tmp_path
         "proj:transform": [10, 0, 0, 0, -10, 400], "proj:shape": [40, 40], "chunk_shape": [40, 40],
         "time": {"start": "2020-01-01", "end": "2020-03-01", "step": "P1M"},
         "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
-        "source": {"kind": "tiles", "href": server.url + "/{t_month}/{col}_{row}.tif", "id": "{t_year}_{col}_{row}",
+        "source": {"kind": "tiles", "href": server.url + "/{t_month}/{col}_{row}.tif", "id": "{t_year}-{t_month}_{col}_{row}",
                    "tile": {"origin": [0, 0], "size": [400, 400]}}}
     for month in 1, 2, 3:
         raster = open_document(document, TIME="2020-%02d" % month)

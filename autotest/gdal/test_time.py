@@ -256,6 +256,16 @@ def test_parameters_of_a_definition(define, cube, failure, read, assert_pixels, 
     gdal.Open("SGC:%s,zone=south" % cube)
 
 
+def test_parameters_in_the_configuration(define, cube, config, monkeypatch, tmp_path, failure):
+    path = define(id="years-{zone}", parameters={"zone": {"values": ["north", "south"], "default": "north"}})
+    config(SGC_ZONE="south")
+    assert gdal.Open("SGC:%s,dataset=%s,create=yes" % (cube, path)).GetMetadataItem("DATASET") == "years-south"
+    north = gdal.Open("SGC:%s-north,dataset=%s,create=yes,zone=north" % (cube, path))
+    assert north.GetMetadataItem("DATASET") == "years-north"
+    config(SGC_ZONE="west")
+    assert "west is not one of north, south" in failure(gdal.Open, "SGC:%s,dataset=%s,create=yes" % (cube, path))
+
+
 # What is loaded together
 
 def test_channels_loaded_alone(define, cube, read, assert_pixels, run):
@@ -328,6 +338,30 @@ def test_levels_of_their_own_sources(define, cube, read, assert_pixels):
         assert_pixels(read(band.GetOverview(overview), *window),
                       expected(1, 1, window, factor=factor, offset=offset))
     assert_pixels(read(band, X, Y, SIDE, SIDE), expected(1, 1))
+
+
+def test_sources_are_added_for_levels_that_are_not_begun(define, cube, read, assert_pixels, failure):
+    def open_with(offsets):
+        path = define(levels=[{"from": factor, "source": {"kind": "synthetic", "offset": offset}}
+                              for factor, offset in offsets.items()])
+        return gdal.Open("SGC:%s,dataset=%s,create=yes,time=2018" % (cube, path))
+
+    def level(dataset, factor):
+        return dataset.GetRasterBand(1).GetOverview(factor.bit_length() - 2)
+
+    def check(offsets, factor, x, offset):
+        window, dataset = (x // factor, Y // factor, 20, 30), open_with(offsets)
+        assert_pixels(read(level(dataset, factor), *window), expected(0, 1, window, factor=factor, offset=offset))
+
+    check({}, 8, X, 0)
+    check({8: 1000}, 8, X, 0)  # what is there is shown
+    changed = open_with({8: 1000})
+    assert "/levels/0/source/offset" in failure(level(changed, 8).ReadRaster, 0, 0, 20, 30)
+    del changed
+    check({16: 3000}, 16, X, 3000)
+    check({16: 3000}, 16, 0, 3000)  # also when it is begun
+    unaware = open_with({})
+    assert "/levels" in failure(level(unaware, 16).ReadRaster, 1000, 1000, 20, 30)
 
 
 def test_no_levels_without_a_source_of_them(define, cube):

@@ -183,6 +183,70 @@ static void test_reset_under_an_open_cube(void **state)
     sgc_connection_free(connection);
 }
 
+/* ---- time ---- */
+
+static uint64_t seconds_ahead;
+
+uint64_t __real_sgc_clock_now(void);
+uint64_t __wrap_sgc_clock_now(void);
+
+uint64_t __wrap_sgc_clock_now(void)
+{
+    return __real_sgc_clock_now() + seconds_ahead * 1000000;
+}
+
+static uint64_t missing_of(sgc_cube *cube, const sgc_window *window)
+{
+    sgc_missing missing = {0};
+    assert_int_equal(sgc_cube_missing(cube, window, &missing, NULL), SGC_OK);
+    return missing.chunks;
+}
+
+static void ensure(sgc_cube *cube, const sgc_window *window, bool download)
+{
+    sgc_error error = {""};
+    sgc_ensured ensured = {0};
+    const sgc_policy policy = {.download = download, .max_bytes = UINT64_MAX, .num_threads = 1};
+    if (sgc_cube_ensure(cube, window, &policy, &ensured, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    assert_int_equal(ensured.missing_chunks, 0);
+    sgc_view_unref(ensured.view);
+}
+
+/* What was loaded of a step that ran is asked for again once it has ended: not before, not where
+ * nothing may be downloaded, and not for ever. */
+static void test_step_that_ends(void **state)
+{
+    (void)state;
+    static const uint64_t millennium = UINT64_C(1000) * 366 * 86400;
+    static const char definition[] =
+        "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"running\", \"proj:code\": "
+        "\"EPSG:3413\", \"proj:transform\": [40, 0, -2000000, 0, -40, 2000000], \"proj:shape\": "
+        "[100000, 100000], \"chunk_shape\": [16, 16], \"time\": {\"values\": [\"2020-01-01\", "
+        "\"2900-01-01\"]}, \"bands\": [{\"name\": \"h\", \"data_type\": \"float32\"}], "
+        "\"source\": {\"kind\": \"synthetic\"}}";
+    char path[128], name[512];
+    sgc_connection *connection = NULL;
+    sgc_cube *cube = NULL;
+    const sgc_window window = {0, {48000, 43200, 16, 16}, &first_slice, 1};
+    snprintf(path, sizeof path, "%s/running.json", directory);
+    write_file(path, definition);
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=%s", directory, path);
+    assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
+    assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
+    ensure(cube, &window, true);
+    assert_int_equal(missing_of(cube, &window), 0);
+    seconds_ahead = millennium;
+    assert_int_equal(missing_of(cube, &window), 1);
+    ensure(cube, &window, false);
+    assert_int_equal(missing_of(cube, &window), 1);
+    ensure(cube, &window, true);
+    assert_int_equal(missing_of(cube, &window), 0);
+    seconds_ahead = 0;
+    sgc_cube_unref(cube);
+    sgc_connection_free(connection);
+}
+
 /* ---- layout ---- */
 
 static const char alphaearth[] =
@@ -273,6 +337,7 @@ int main(void)
                                         make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_reset_under_an_open_cube, make_directory,
                                         remove_directory),
+        cmocka_unit_test_setup_teardown(test_step_that_ends, make_directory, remove_directory),
         cmocka_unit_test(test_arrays_of_a_time_axis),
         cmocka_unit_test(test_levels),
         cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_directory,

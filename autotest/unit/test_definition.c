@@ -54,13 +54,16 @@ static void test_bad_documents(void **state)
 {
     (void)state;
     static const bad_case cases[] = {
-        {"{\"type\"", "{\n,\"type\"", "bad.json:2: not valid JSON"},
+        {"{\"type\"", "{\n,\"type\"", "bad.json:2: not valid JSON, near column 2"},
+        {"\"id\": \"x\"", "\"id\": \"x\", \"id\": \"y\"", "/id: is there twice"},
+        {"\"float32\"", "\"float32\", \"name\": \"b\"", "/bands/0/name: is there twice"},
+        {"\"id\": \"x\"", "\"id\": \"x\", \"title\": \"\xe9\"", "is not UTF-8"},
         {"\"type\": \"CubeDataset\", ", "", "/type: required"},
         {"\"CubeDataset\"", "\"Collection\"",
          "/type: \"Collection\" is not supported (this build reads \"CubeDataset\")"},
         {"\"version\": \"1\"", "\"version\": \"2\"",
          "/version: \"2\" is not supported (this build reads \"1\")"},
-        {"\"version\": \"1\"", "\"version\": 1", "/version: "},
+        {"\"version\": \"1\"", "\"version\": 1", "/version: must be the text \"1\""},
         {"\"chunk_shape\"", "\"chunk_size\"",
          "/chunk_size: unknown key (did you mean chunk_shape?)"},
         {"\"id\": \"x\"", "\"id\": \"x\", \"proj:epsg\": 3413", "/proj:epsg: unknown key"},
@@ -146,6 +149,10 @@ static void test_bad_bands(void **state)
         {"\"float32\"", "\"float32\", \"raster:bits\": 1", "/bands/0/raster:bits: unknown key"},
         {"\"float32\"", "\"float32\", \"statistics\": {\"minimum\": 1}",
          "/bands/0/statistics/maximum: required"},
+        {"\"float32\"",
+         "\"float32\", \"statistics\": {\"minimum\": 2, \"maximum\": 1, \"mean\": 1, \"stddev\": "
+         "1}",
+         "/bands/0/statistics: minimum must not be larger than maximum"},
         {"\"float32\"", "\"float32\", \"categories\": {\"1\": \"Sea\"}",
          "/bands/0/categories: only for integers"},
         {"\"float32\"", "\"uint8\", \"nodata\": 0, \"categories\": {\"256\": \"Sea\"}",
@@ -195,6 +202,7 @@ static void test_bad_sources(void **state)
          "/source/api: credentials belong in configuration options"},
         {IN_SOURCE("\"headers\": {\"Authorization\": \"Bearer abc\"}"),
          "/source/headers/Authorization: credentials belong in configuration options"},
+        {IN_SOURCE("\"limit\": 10001"), "/source/limit: must be a count from 1 to 10000"},
         {IN_SOURCE("\"headers\": {\"X-Note\": \"a\\nb\"}"), "/source/headers/X-Note: must be one"},
         {TILES("https://a.example/{y_min}.tif", ""), "/source/href: does not use x_min/x_max/col"},
         {TILES("https://a.example/{col}.tif", ""), "/source/href: does not use y_min/y_max/row"},
@@ -301,6 +309,42 @@ static void test_times_need_templates_that_use_them(void **state)
     assert_refused(text, NULL, "/source/href: does not use t_year/t_month/t_day");
     edit_definition(timed, TILES("https://a.example/{col}_{row}_{t_year}.tif", ""), text);
     sgc_definition_free(parsed_definition(text));
+}
+
+/* What has one name for two steps would be loaded for one of them and shown for both. */
+static void test_templates_as_fine_as_the_steps(void **state)
+{
+    (void)state;
+#define MONTHS(from, to) "\"start\": \"" from "\", \"end\": \"" to "\", \"step\": \"P1M\""
+    static const struct {
+        const char *axis, *source, *tiles, *refusal;
+    } cases[] = {
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_year}", ""),
+         "/source/href: does not tell the time step 2020-02-01T00:00:00Z from another"},
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_month}", ""),
+         "/source/href: does not tell the time step 2021-01-01T00:00:00Z from another"},
+        {MONTHS("2020-01", "2020-03"),
+         TILES("https://a.example/{col}_{row}_{t_month}", ", \"id\": \"{t_year}_{col}_{row}\""),
+         "/source/id: does not tell the time step 2020-02-01T00:00:00Z from another"},
+        {"\"values\": [\"2020-01-01\", \"2020-01-01T12:00:00Z\"]",
+         TILES("https://a.example/{col}_{row}_{t_year}-{t_month}-{t_day}", ""),
+         "/source/href: does not tell the time step 2020-01-01T12:00:00Z from another"},
+        {MONTHS("2020-01", "2021-03"), TILES("https://a.example/{col}_{row}_{t_year}{t_month}", ""),
+         NULL},
+        {MONTHS("2020-01", "2020-12"), TILES("https://a.example/{col}_{row}_{t_month}", ""), NULL},
+        {"\"start\": \"2020-02-20\", \"end\": \"2020-03-10\", \"step\": \"P1D\"",
+         TILES("https://a.example/{col}_{row}_{t_year}-{t_month}-{t_day}", ""), NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char time[256], timed[DOCUMENT_SIZE], text[DOCUMENT_SIZE];
+        snprintf(time, sizeof time, "\"id\": \"x\", \"time\": {%s}", cases[i].axis);
+        edit_definition(good_definition, "\"id\": \"x\"", time, timed);
+        edit_definition(timed, cases[i].source, cases[i].tiles, text);
+        if (cases[i].refusal != NULL)
+            assert_refused(text, NULL, cases[i].refusal);
+        else
+            sgc_definition_free(parsed_definition(text));
+    }
 }
 
 /* One tile for the whole grid needs no fields; one off the grid's lattice is a warning. */
@@ -505,7 +549,7 @@ static void test_grid_by_bbox(void **state)
     edit_definition(text, "8.98315284e-05", "0", other);
     assert_refused(other, NULL, "/resolution: must be positive");
     edit_definition(text, "[-180, -90, 180, 90]", "[180, -90, -180, 90]", other);
-    assert_refused(other, NULL, "/proj:bbox: ");
+    assert_refused(other, NULL, "/proj:bbox: must be [left, bottom, right, top]");
 }
 
 int main(void)
@@ -519,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_secrets_in_plain_text),
         cmocka_unit_test(test_no_secrets),
         cmocka_unit_test(test_times_need_templates_that_use_them),
+        cmocka_unit_test(test_templates_as_fine_as_the_steps),
         cmocka_unit_test(test_lattices),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_nodata_is_exact),

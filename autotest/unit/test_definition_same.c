@@ -35,13 +35,13 @@ typedef struct change {
     const char *document, *part, *by, *pointer;
 } change;
 
-static void check(const change *c)
+static void check_begun(const change *c, const int64_t *begun, size_t begun_count)
 {
     char text[DOCUMENT_SIZE], wanted[160];
     sgc_error error = {""};
     edit_definition(c->document, c->part, c->by, text);
     sgc_definition *theirs = parsed_definition(c->document), *mine = parsed_definition(text);
-    const sgc_status status = sgc_definition_check_same(theirs, mine, &error);
+    const sgc_status status = sgc_definition_check_same(theirs, mine, begun, begun_count, &error);
     snprintf(wanted, sizeof wanted, "(%s differs)", c->pointer != NULL ? c->pointer : "");
     if (c->pointer == NULL && status != SGC_OK)
         fail_msg("%s -> %s: %s", c->part, c->by, error.message);
@@ -49,6 +49,11 @@ static void check(const change *c)
         fail_msg("%s -> %s: \"%s\" does not name %s", c->part, c->by, error.message, c->pointer);
     sgc_definition_free(theirs);
     sgc_definition_free(mine);
+}
+
+static void check(const change *c)
+{
+    check_begun(c, NULL, 0);
 }
 
 static void check_all(const change *changes, size_t count)
@@ -168,6 +173,28 @@ static void test_catalogues_without_collection(void **state)
     CHECK_ALL(changes);
 }
 
+/* A level that the cube has begun stays with its source. */
+static void test_levels_that_are_begun(void **state)
+{
+    (void)state;
+    static const int64_t begun[] = {4, 16};
+    static const char by[] =
+        "\"levels\": [{\"from\": 2, \"source\": {\"kind\": \"gdal\", \"dataset\": \"b\"}}, ";
+    static const char finer[] = "\"dataset\": \"coarse\"}}, {\"from\": 16, \"source\": {\"kind\": "
+                                "\"gdal\", \"dataset\": \"b\"}}";
+    static const change changed = {gdal, "\"levels\": [", by, "/levels/0/source/dataset"};
+    static const change later = {gdal, "\"dataset\": \"coarse\"}}", finer,
+                                 "/levels/1/source/dataset"};
+    static const change added = {gdal, "\"levels\": [", by, NULL};
+    static const change of_the_same = {
+        gdal, "\"levels\": [",
+        "\"levels\": [{\"from\": 2, \"source\": {\"kind\": \"gdal\", \"dataset\": \"a\"}}, ", NULL};
+    check_begun(&changed, begun, 1);
+    check_begun(&later, begun, 2);
+    check_begun(&added, begun + 1, 1);
+    check_begun(&of_the_same, begun, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_what_mixes_products),
         cmocka_unit_test(test_axes_that_do_not_grow),
         cmocka_unit_test(test_catalogues_without_collection),
+        cmocka_unit_test(test_levels_that_are_begun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

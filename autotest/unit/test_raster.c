@@ -730,6 +730,36 @@ static void test_file_is_where_it_was_promised(void **state)
     GDALClose(tile);
 }
 
+/* Also where it has pixels of its own: in the cube's CRS, or in another. */
+static void test_file_with_its_own_grid_is_where_it_was_promised(void **state)
+{
+    (void)state;
+    static const double coarse[] = {-50000 + COLUMN * 10, 20, 0, 80000 - ROW * 10, 0, -20};
+    const char *const crss[] = {polar, "EPSG:3411"};
+    for (int i = 0; i < 2; i++) {
+        GDALDatasetH tile = new_raster(WIDTH / 2, HEIGHT / 2, 1, GDT_Float32, coarse, crss[i]);
+        fill(tile, 1, one);
+        patch.has_own_grid = patch.is_promised = true;
+        assert_int_equal(sgc_raster_extent(i == 0 ? NULL : crss[i], coarse, WIDTH / 2, HEIGHT / 2,
+                                           &definition.grid, &patch.rect, NULL),
+                         SGC_OK);
+        answer a = read_at(tile, patch.rect, 1, true);
+        assert_int_equal(a.status, SGC_OK);
+        free(a.values);
+        patch.rect.x += 20;
+        check_refused(tile, whole_tile, 1, true, SGC_CORRUPT, "promise");
+        check_refused(tile, (sgc_rect){COLUMN / 8, ROW / 8, 2, 2}, 8, true, SGC_CORRUPT, "promise");
+        patch.rect.x -= 20;
+        patch.rect.height /= 2;
+        check_refused(tile, whole_tile, 1, true, SGC_CORRUPT, "promise");
+        patch.is_promised = false; /* a footprint may be smaller */
+        a = read_at(tile, whole_tile, 1, true);
+        assert_int_equal(a.status, SGC_OK);
+        free(a.values);
+        GDALClose(tile);
+    }
+}
+
 /* A promised file need not say where it is, neither for its own pixels nor for a level. */
 static void test_promised_file_without_place(void **state)
 {
@@ -973,6 +1003,7 @@ int main(void)
         cmocka_unit_test_setup(test_raster_across_the_antimeridian, set_up),
         cmocka_unit_test_setup(test_rows_beyond_the_poles_have_no_value, set_up),
         cmocka_unit_test_setup(test_file_is_where_it_was_promised, set_up),
+        cmocka_unit_test_setup(test_file_with_its_own_grid_is_where_it_was_promised, set_up),
         cmocka_unit_test_setup(test_promised_file_without_place, set_up),
         cmocka_unit_test_setup(test_extents_in_the_cubes_crs, set_up),
         cmocka_unit_test_setup(test_extents_in_another_crs, set_up),

@@ -84,7 +84,7 @@ static void test_what_ships(void **state)
             fail_msg("%s", error.message);
         assert_string_equal(kept->id, d->id);
         assert_string_equal(kept->text, d->text);
-        if (sgc_definition_check_same(kept, d, &error) != SGC_OK)
+        if (sgc_definition_check_same(kept, d, NULL, 0, &error) != SGC_OK)
             fail_msg("%s", error.message);
         sgc_definition_free(d);
         sgc_definition_free(kept);

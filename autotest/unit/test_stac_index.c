@@ -66,36 +66,18 @@ static int renew(void **state)
 #define BOX(w, s, e, n) \
     "[" #w "," #s "],[" #e "," #s "],[" #e "," #n "],[" #w "," #n "],[" #w "," #s "]"
 
-/* Tiles a and b side by side, c far off; d in two pieces; rows without id or place. */
-static const char collection[] = "{\"type\": \"FeatureCollection\", \"features\": [" FEATURE(
-    "\"b\"",
-    BOX(5, 5, 10,
-        10)) "," FEATURE("\"a\"",
-                         BOX(0, 5, 5,
-                             10)) "," FEATURE("\"c\"",
-                                              BOX(120, -80, 130,
-                                                  -70)) ","
-                                                        "{\"type\": \"Feature\", \"properties\": "
-                                                        "{\"dem_id\": \"d\"}, \"geometry\": "
-                                                        "{\"type\": "
-                                                        "\"MultiPolygon\", \"coordinates\": "
-                                                        "[[[" BOX(0, 0, 2, 2) "]], [[" BOX(
-                                                            8, 0, 10,
-                                                            2) "]]]}}, " FEATURE("null",
-                                                                                 BOX(0, 0, 10,
-                                                                                     10)) ", "
-                                                                                          "{\"type"
-                                                                                          "\": "
-                                                                                          "\"Featur"
-                                                                                          "e\", "
-                                                                                          "\"proper"
-                                                                                          "ties\": "
-                                                                                          "{\"dem_"
-                                                                                          "id\": "
-                                                                                          "\"e\"}, "
-                                                                                          "\"geomet"
-                                                                                          "ry\": "
-                                                                                          "null}]}";
+#define ROW(id, more) "{\"type\": \"Feature\", \"properties\": {\"dem_id\": \"" id "\"" more "}"
+#define LIST(rows) "{\"type\": \"FeatureCollection\", \"features\": [" rows "]}"
+
+/* Tiles a and b side by side, c far off; d in two pieces; a row without id. */
+/* clang-format off */
+static const char collection[] = LIST(
+    FEATURE("\"b\"", BOX(5, 5, 10, 10)) ", " FEATURE("\"a\"", BOX(0, 5, 5, 10)) ", "
+    FEATURE("\"c\"", BOX(120, -80, 130, -70)) ", "
+    ROW("d", "") ", \"geometry\": {\"type\": \"MultiPolygon\", \"coordinates\": "
+    "[[[" BOX(0, 0, 2, 2) "]], [[" BOX(8, 0, 10, 2) "]]]}}, "
+    FEATURE("null", BOX(0, 0, 10, 10)));
+/* clang-format on */
 
 static sgc_status load(const char *path, const char *member, const char *column,
                        sgc_stac_index **index, sgc_error *err)
@@ -127,6 +109,47 @@ static void assert_loads(const char *path, const char *member)
     if (load(path, member, "dem_id", &index, &error) != SGC_OK)
         fail_msg("%s", error.message);
     assert_selects(index, (sgc_rect){0, 0, 100, 100}, "b a d d ");
+    sgc_stac_index_free(index);
+}
+
+/* What does not say where it is would never be found. */
+static void test_rows_without_place(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        LIST(FEATURE("\"a\"", BOX(0, 0, 1, 1)) ", " ROW("e", "") ", \"geometry\": null}"),
+        LIST(ROW("e", "") ", \"geometry\": {\"type\": \"Polygon\", \"coordinates\": []}}"),
+        LIST(ROW("e", "") ", \"geometry\": {\"type\": \"MultiPolygon\", \"coordinates\": []}}"),
+        LIST(ROW("e", ", \"bbox\": [0, 5, 2, 1]") ", \"geometry\": null}"),
+        LIST(FEATURE("\"e\"", "[NaN, 0], [1, 0], [1, 1], [NaN, 0]")),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        sgc_stac_index *index = NULL;
+        sgc_error error = {""};
+        renew(NULL);
+        http_server_write(&server, "index.geojson", bad[i], strlen(bad[i]));
+        assert_int_equal(load("/index.geojson", NULL, "dem_id", &index, &error), SGC_CORRUPT);
+        if (strstr(error.message, "index.geojson") == NULL ||
+            strstr(error.message, i == 0 ? "row 1, item e" : "row 0, item e") == NULL)
+            fail_msg("%s", error.message);
+    }
+}
+
+static void test_rows_with_a_bbox_alone(void **state)
+{
+    (void)state;
+    static const char boxes[] = LIST(
+        ROW("e", ", \"bbox\": [2, 0, 4, 8]") ", \"geometry\": null}, " /* the other crosses 180 */
+        ROW("f", ", \"bbox\": [170, 0, -170, 8]") ", \"geometry\": null}");
+    sgc_stac_index *index = NULL;
+    sgc_error error = {""};
+    http_server_write(&server, "index.geojson", boxes, strlen(boxes));
+    if (load("/index.geojson", NULL, "dem_id", &index, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    assert_selects(index, (sgc_rect){30, 50, 1, 1}, "e ");
+    assert_selects(index, (sgc_rect){60, 50, 1, 1}, "");
+    assert_selects(index, (sgc_rect){-1750, 50, 1, 1}, "f ");
+    assert_selects(index, (sgc_rect){1750, 50, 1, 1}, "f ");
     sgc_stac_index_free(index);
 }
 
@@ -353,6 +376,8 @@ static void test_directory_that_cannot_be_made(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_rows_without_place, renew),
+        cmocka_unit_test_setup(test_rows_with_a_bbox_alone, renew),
         cmocka_unit_test_setup(test_selection, renew),
         cmocka_unit_test_setup(test_etag, renew),
         cmocka_unit_test_setup(test_damaged_copies, renew),

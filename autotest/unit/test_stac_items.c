@@ -143,7 +143,7 @@ static void test_sentinel_2(void **state)
 
     d = stac_definition("EPSG:32613", utm, 50000, 50000, both);
     patch = read_item(d, item);
-    assert_true(patch.has_own_grid);
+    assert_true(patch.has_own_grid && patch.is_promised);
     assert_true(sgc_rect_contains(patch.rect, (sgc_rect){9996, 10002, 10980, 10980}));
     sgc_patch_clear(&patch, 2);
     cJSON_Delete(page);

@@ -414,6 +414,8 @@ static void test_answers_that_are_none(void **state)
         {"{\"features\": {\"a\": 1}}", 200, SGC_CORRUPT},
         {"[]", 200, SGC_CORRUPT},
         {"{\"features\": [", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"numberMatched\": 1}", 200, SGC_CORRUPT},
+        {"{\"features\": [{\"id\": \"a\"}], \"context\": {\"matched\": 2}}", 200, SGC_CORRUPT},
         {"{\"code\": \"NotFoundError\", \"description\": \"no such collection\"}", 404,
          SGC_NOT_FOUND},
         {"{\"description\": \"bad CQL2\"}", 400, SGC_NETWORK},
@@ -429,6 +431,42 @@ static void test_answers_that_are_none(void **state)
         assert_non_null(strstr(error.message, "/search"));
         assert_int_equal(http_server_count(&server), 1);
     }
+}
+
+/* The same number stands on each page. */
+static void test_items_that_a_service_keeps_to_itself(void **state)
+{
+    (void)state;
+    static const char counted[] = "{\"features\": [%s], \"numberMatched\": %d, \"links\": [%s]}";
+    for (int matched = 3; matched <= 4; matched++) {
+        char text[512];
+        ids found;
+        sgc_error error = {""};
+        http_server_reset(&server);
+        snprintf(text, sizeof text, counted, "{\"id\": \"a\"}, {\"id\": \"b\"}", matched,
+                 "{\"rel\": \"next\", \"href\": \"/2\"}");
+        answer("/search", text, 200, "application/geo+json");
+        snprintf(text, sizeof text, counted, "{\"id\": \"c\"}", matched, "");
+        answer("/2", text, 200, "application/geo+json");
+        cJSON *body = simple();
+        assert_int_equal(search(body, &found, &error), matched == 3 ? SGC_OK : SGC_CORRUPT);
+        cJSON_Delete(body);
+        assert_int_equal(found.count, 3);
+        assert_true(matched == 3 || strstr(error.message, "4 items match") != NULL);
+    }
+}
+
+static void test_error_document_says_why(void **state)
+{
+    (void)state;
+    ids found;
+    sgc_error error = {""};
+    answer("/search", "{\"code\": \"TooBusy\", \"description\": \"try later\"}", 200,
+           "application/json");
+    cJSON *body = simple();
+    assert_int_equal(search(body, &found, &error), SGC_CORRUPT);
+    cJSON_Delete(body);
+    assert_non_null(strstr(error.message, "no list of items: try later"));
 }
 
 static void test_links_of_wrong_types(void **state)
@@ -468,6 +506,8 @@ int main(void)
         cmocka_unit_test_teardown(test_many_pages_of_what_is_wanted, forget),
         cmocka_unit_test_teardown(test_bytes_of_all_pages_are_bounded, forget),
         cmocka_unit_test_teardown(test_answers_that_are_none, forget),
+        cmocka_unit_test_teardown(test_items_that_a_service_keeps_to_itself, forget),
+        cmocka_unit_test_teardown(test_error_document_says_why, forget),
         cmocka_unit_test_teardown(test_links_of_wrong_types, forget),
     };
     return cmocka_run_group_tests(tests, start, stop);
