@@ -37,6 +37,8 @@ import numpy as np  # noqa: E402
 from osgeo import gdal, gdal_array  # noqa: E402
 import pytest  # noqa: E402
 
+import patchwork  # noqa: E402
+
 gdal.UseExceptions()
 
 
@@ -172,6 +174,7 @@ class FileServer(LocalServer):
 
     def __init__(self, directory):
         super().__init__("http_server.py", directory)
+        self.directory = Path(directory)
 
     def paths(self):
         """What was asked for, each once."""
@@ -232,6 +235,24 @@ def start_stac_server(tmp_path):
 def stac_server(start_stac_server):
     """A server of all tiles over land."""
     return start_stac_server()
+
+
+@pytest.fixture
+def file_server(tmp_path, config):
+    """A server of the files in its `directory`, which is empty; failed requests are repeated at once."""
+    config(GDAL_HTTP_RETRY_DELAY="0.01")
+    directory = tmp_path / "served"
+    directory.mkdir()
+    server = FileServer(directory)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def patchwork_server(file_server):
+    """A server of the tiles, items and search of patchwork.py."""
+    patchwork.write(file_server.directory, file_server.url)
+    return file_server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from osgeo import gdal, osr
 import pytest
 
 import arcticdem_tiles
-from conftest import FileServer, TILES
+from conftest import TILES
 
 EXISTING = ["65_33", "66_33", "66_34", "67_33", "67_34", "68_34"]
 COLUMN, ROW = 100800, 43200  # of the 32 m grid, where the cubes of these tests begin
@@ -504,16 +504,6 @@ def write_tiff(path, code, transform, width, height, values, column=0, row=0, ba
     a, b, c, d, e, f = transform[:6]
     file.SetGeoTransform((c, a, b, f, d, e))
     file.GetRasterBand(1).WriteArray(values, column, row)
-
-
-@pytest.fixture
-def file_server(tmp_path):
-    """A server of files, which play() makes an API of."""
-    directory = tmp_path / "served"
-    directory.mkdir()
-    server = FileServer(directory)
-    yield server
-    server.close()
 
 
 def test_earth_search_playback(file_server, make_cube, tmp_path, shared, read, assert_pixels):
