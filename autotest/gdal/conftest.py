@@ -92,7 +92,7 @@ def failure():
         finally:
             gdal.PopErrorHandler()
             gdal.UseExceptions()
-        assert result is None, "did not fail: %r" % result
+        assert result is None, "did not fail: %.100r" % result
         assert len(failures) == 1, failures
         return failures[0]
 
