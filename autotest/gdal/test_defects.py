@@ -1,6 +1,7 @@
 """What the Python package does wrong and this driver does not (datasets guide 2.6; the numbers are its).
 
 Most of the 28 defects are tested where their subject is; here are those that need a source of their own."""
+from concurrent.futures import ThreadPoolExecutor
 import json
 import sys
 
@@ -84,6 +85,51 @@ def test_declared_nodata_of_bytes(open_document, file_server, read, assert_pixel
     raster = open_document(definition(file_server.url + "/{col}.tif", [300, 400], 400, [band]))
     assert raster.GetRasterBand(1).GetNoDataValue() == 255
     assert_pixels(read(raster, 0, 0, 400, 300), np.where(mask, value, np.uint8(255)))
+
+
+# 3: a channel that cannot be written
+
+FULL_DISK = """
+import resource, sys
+from osgeo import gdal
+gdal.UseExceptions()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100000, resource.RLIM_INFINITY))
+gdal.Open(sys.argv[1]).ReadRaster()
+"""
+
+
+def test_chunk_of_which_one_channel_cannot_be_written(file_server, tmp_path, cube, run, read, assert_pixels):
+    """Files end at 100 kB: room for a channel that compresses well, not for the other."""
+    noise = np.random.default_rng(1).integers(1, 256, (500, 500), np.uint8)
+    write_tiff(file_server.directory / "0.tif", (0, 10, 0, 5000, 0, -10), [np.full_like(noise, 7), noise])
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps(definition(file_server.url + "/{col}.tif", [500, 500], 500, [
+        {"name": "flat", "data_type": "uint8", "nodata": 0},
+        {"name": "noise", "data_type": "uint8", "nodata": 0, "band": 2}], chunk_shape=[500, 500])))
+    name = "SGC:%s,dataset=%s,create=yes" % (cube, path)
+    done = run([sys.executable, "-c", FULL_DISK, name], fails=True)
+    assert "File too large" in done.stderr
+    assert gdal.Open(name).GetMetadataItem("Window_0_0_500_500", "SGC").startswith("missing=1;")
+    pixels = read(gdal.Open(name), 0, 0, 500, 500)
+    assert_pixels(pixels[0], np.full_like(noise, 7))
+    assert_pixels(pixels[1], noise)
+
+
+# 4: whoever waits for what fails is told
+
+def test_error_reaches_every_waiter(file_server, tmp_path, cube):
+    file_server.fault("/0.tif", status=403, delay_ms=300)
+    path = tmp_path / "refused.json"
+    path.write_text(json.dumps(definition(file_server.url + "/{col}.tif", [500, 500], 500, [
+        {"name": "value", "data_type": "uint8", "nodata": 0}])))
+    raster = "SGC:%s,dataset=%s,create=yes" % (cube, path)
+
+    def read_one(i):
+        with pytest.raises(RuntimeError, match="403"):
+            gdal.OpenEx(raster, open_options=["MAX_REQUESTS=%d" % (1 + i % 2)]).ReadRaster(10 * i, 0, 5, 5)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(read_one, range(8)))) == 8
 
 
 # 18: no tile is a result
