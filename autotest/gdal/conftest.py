@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -248,10 +249,18 @@ def file_server(tmp_path, config):
     server.close()
 
 
+@pytest.fixture(scope="session")
+def patchwork_tiles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("patchwork")
+    patchwork.write_tiles(directory)
+    return directory
+
+
 @pytest.fixture
-def patchwork_server(file_server):
+def patchwork_server(file_server, patchwork_tiles):
     """A server of the tiles, items and search of patchwork.py."""
-    patchwork.write(file_server.directory, file_server.url)
+    shutil.copytree(patchwork_tiles, file_server.directory / "tiles")
+    patchwork.write_items(file_server.directory, file_server.url)
     return file_server
 
 

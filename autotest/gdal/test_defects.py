@@ -161,6 +161,18 @@ def test_cube_that_reaches_beyond_its_patches(open_document, patchwork_server, r
     assert_pixels(read(open_document(document), 0, 0, *window[2:]), patchwork.mosaic(window=window))
 
 
+# 22: patches on another grid
+
+@pytest.mark.parametrize("kind", patchwork.KINDS)
+def test_patches_between_whose_pixels_the_cubes_lie(open_document, patchwork_server, read, assert_pixels, kind):
+    """The centres of the cube's pixels are 0.3 and 0.4 pixels beside those of the patches: the nearest are the same."""
+    window = (400, 400, 400, 300)
+    document = patchwork.definition(patchwork.source(kind, patchwork_server.url), window)
+    for i, shift in ((2, 0.3), (5, -0.4)):
+        document["proj:transform"][i] += shift * patchwork.PIXEL
+    assert_pixels(read(open_document(document), 0, 0, *window[2:]), patchwork.mosaic(window=window))
+
+
 # 23: a patch larger than what is asked of it
 
 HUGE = 25100  # of ArcticDEM's tiles of 2 m: 2.5 GB

@@ -8,6 +8,7 @@ import pytest
 from conftest import FileServer
 import patchwork
 
+BOTH = [(0, 0), (0, 1)]
 CHUNK = 300
 CUBE = (50, 1150, 860, 300)  # chunks of tile 0_0, of both, and of 0_1
 TILE, ITEM, SEARCH = "/tiles/0_0.tif", "/items/0_0.json", "/api/search"
@@ -19,7 +20,9 @@ TARGETS = {"tiles: file": ("tiles", TILE), "items: file": ("items", TILE), "sear
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("served")
     server = FileServer(directory)
-    patchwork.write(directory, server.url, [(0, 0), (0, 1)])
+    (directory / "tiles").mkdir()
+    patchwork.write_tiles(directory / "tiles", BOTH)
+    patchwork.write_items(directory, server.url, BOTH)
     whole = (directory / TILE[1:]).read_bytes()
     (directory / "damaged.tif").write_bytes(whole[:20000] + b"\xff" * (len(whole) - 20000))
     (directory / "short.tif").write_bytes(whole[:len(whole) // 2])
@@ -57,7 +60,7 @@ def open_kind(open_document, server):
 
 def expected(window=(0, 0, *CUBE[2:])):
     x, y, width, height = window
-    return patchwork.mosaic(window=(CUBE[0] + x, CUBE[1] + y, width, height), which=[(0, 0), (0, 1)])
+    return patchwork.mosaic(window=(CUBE[0] + x, CUBE[1] + y, width, height), which=BOTH)
 
 
 def asked(server, path):

@@ -26,10 +26,6 @@ def tile_name(tile):
     return "%d_%d" % tile
 
 
-def tile_path(tile):
-    return "/tiles/%s.tif" % tile_name(tile)
-
-
 def tile_offset(tile):
     """Column and row of the whole at which the tile begins; rows of tiles are counted northward."""
     row, column = tile
@@ -50,17 +46,20 @@ def tile_pixels(tile):
     return pixels
 
 
-def write_tile(path, tile):
-    memory = gdal.GetDriverByName("MEM").Create("", SIDE, SIDE, 1, gdal.GDT_Int16)
+def write_tiles(directory, which=TILES):
+    """Writes them as COGs with overviews by average."""
     crs = osr.SpatialReference()
     crs.ImportFromEPSG(CRS_CODE)
-    memory.SetSpatialRef(crs)
-    memory.SetGeoTransform(tile_transform(tile))
-    memory.GetRasterBand(1).SetNoDataValue(NODATA)
-    memory.GetRasterBand(1).WriteArray(tile_pixels(tile))
-    cog = gdal.GetDriverByName("COG").CreateCopy(str(path), memory, options=[
-        "COMPRESS=DEFLATE", "LEVEL=1", "BLOCKSIZE=128", "OVERVIEW_RESAMPLING=AVERAGE"])
-    assert cog is not None, path
+    for tile in which:
+        memory = gdal.GetDriverByName("MEM").Create("", SIDE, SIDE, 1, gdal.GDT_Int16)
+        memory.SetSpatialRef(crs)
+        memory.SetGeoTransform(tile_transform(tile))
+        memory.GetRasterBand(1).SetNoDataValue(NODATA)
+        memory.GetRasterBand(1).WriteArray(tile_pixels(tile))
+        path = Path(directory) / (tile_name(tile) + ".tif")
+        cog = gdal.GetDriverByName("COG").CreateCopy(str(path), memory, options=[
+            "COMPRESS=DEFLATE", "LEVEL=1", "BLOCKSIZE=128", "OVERVIEW_RESAMPLING=AVERAGE"])
+        assert cog is not None, path
 
 
 def item(base, tile):
@@ -72,21 +71,19 @@ def item(base, tile):
             {"rel": "self", "href": "%s/items/%s.json" % (base, identifier)}],
         "properties": {"datetime": "2020-01-01T00:00:00Z", "proj:code": "EPSG:%d" % CRS_CODE,
                        "proj:shape": [SIDE, SIDE], "proj:transform": [b, c, a, e, f, d]},
-        "assets": {"height": {"href": base + tile_path(tile)}},
+        "assets": {"height": {"href": "%s/tiles/%s.tif" % (base, identifier)}},
     }
 
 
-def write(directory, base, which=TILES):
-    """Writes what is served at `base`."""
-    directory = Path(directory)
-    for folder in ("tiles", "items", "api"):
-        (directory / folder).mkdir()
+def write_items(directory, base, which=TILES):
+    """Writes what says that the tiles are served at `base`: each item, and all as the answer to a search."""
     items = [item(base, tile) for tile in which]
-    for tile, document in zip(which, items):
-        write_tile(str(directory) + tile_path(tile), tile)
-        (directory / "items" / (document["id"] + ".json")).write_text(json.dumps(document))
+    for folder in ("items", "api"):
+        (Path(directory) / folder).mkdir()
+    for document in items:
+        (Path(directory) / "items" / (document["id"] + ".json")).write_text(json.dumps(document))
     answer = {"type": "FeatureCollection", "links": [], "features": items}
-    (directory / "api" / "search").write_text(json.dumps(answer))
+    (Path(directory) / "api" / "search").write_text(json.dumps(answer))
 
 
 def source(kind, base):
