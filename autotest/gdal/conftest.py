@@ -175,7 +175,7 @@ class FileServer(LocalServer):
 
     def __init__(self, directory):
         super().__init__("http_server.py", directory)
-        self.directory = Path(directory)
+        self.directory = directory
 
     def paths(self):
         """What was asked for, each once."""
