@@ -45,6 +45,18 @@ static bool read_field(const char **text, const char *separators, int digits, in
     return true;
 }
 
+/* Reads how far a clock is ahead of UTC: hours and minutes. */
+static bool read_zone(const char **text, int64_t *seconds)
+{
+    const int sign = **text == '-' ? -1 : 1;
+    int hours, minutes;
+    if (!read_field(text, "+-", 2, &hours) || !read_field(text, ":", 2, &minutes) || hours > 23 ||
+        minutes > 59)
+        return false;
+    *seconds = sign * (3600 * hours + 60 * minutes);
+    return true;
+}
+
 /* The interval that an ISO date, or the beginning of one, means. */
 static bool parse_date(const char *text, span *out)
 {
@@ -54,8 +66,11 @@ static bool parse_date(const char *text, span *out)
     while (count < FIELDS &&
            read_field(&text, separators[count], count == YEAR_FIELD ? 4 : 2, &fields[count]))
         count++;
+    int64_t ahead = 0;
     if (*text == 'Z')
         text++;
+    else if (count > DAY_FIELD + 1 && *text != '\0' && !read_zone(&text, &ahead))
+        return false;
     if (count == 0 || *text != '\0')
         return false;
     struct tm date = {.tm_year = fields[YEAR_FIELD] - 1900,
@@ -65,14 +80,14 @@ static bool parse_date(const char *text, span *out)
                       .tm_min = fields[4],
                       .tm_sec = fields[5]};
     struct tm same = date;
-    out->start = timegm(&same);
+    out->start = timegm(&same) - ahead;
     if (same.tm_mon != date.tm_mon || same.tm_mday != date.tm_mday ||
         same.tm_hour != date.tm_hour || same.tm_min != date.tm_min || same.tm_sec != date.tm_sec)
         return false; /* there is no 30 February */
     int *const last[FIELDS] = {&date.tm_year, &date.tm_mon, &date.tm_mday,
                                &date.tm_hour, &date.tm_min, &date.tm_sec};
     ++*last[count - 1];
-    out->end = timegm(&date);
+    out->end = timegm(&date) - ahead;
     return true;
 }
 

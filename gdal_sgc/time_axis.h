@@ -15,7 +15,8 @@ void sgc_time_format(int64_t seconds, char text[SGC_TIME_SIZE]);
 
 /* Finds the consecutive steps that `text` names: by an ISO date or the beginning of one (2020 and
  * 2020-07 are all steps that start in them, or the one whose interval they lie in), by #index from
- * 0 on, or from/to, both included. SGC_INVALID names the nearest steps when there is none. */
+ * 0 on, or from/to, both included; a time of day may say its zone (+02:00), else it is UTC.
+ * SGC_INVALID names the nearest steps when there is none. */
 SGC_CHECKED sgc_status sgc_time_axis_find(const sgc_time_axis *axis, const char *text,
                                           size_t *first, size_t *count, sgc_error *err);
 

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ sys.path.insert(0, str(SERVERS))
 import numpy as np  # noqa: E402
 from osgeo import gdal, gdal_array  # noqa: E402
 import pytest  # noqa: E402
+
+import patchwork  # noqa: E402
 
 gdal.UseExceptions()
 
@@ -90,7 +93,7 @@ def failure():
         finally:
             gdal.PopErrorHandler()
             gdal.UseExceptions()
-        assert result is None, "did not fail: %r" % result
+        assert result is None, "did not fail: %.100r" % result
         assert len(failures) == 1, failures
         return failures[0]
 
@@ -233,6 +236,32 @@ def start_stac_server(tmp_path):
 def stac_server(start_stac_server):
     """A server of all tiles over land."""
     return start_stac_server()
+
+
+@pytest.fixture
+def file_server(tmp_path, config):
+    """A server of the files in its `directory`, which is empty; failed requests are repeated at once."""
+    config(GDAL_HTTP_RETRY_DELAY="0.01")
+    directory = tmp_path / "served"
+    directory.mkdir()
+    server = FileServer(directory)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def patchwork_tiles(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("patchwork")
+    patchwork.write_tiles(directory)
+    return directory
+
+
+@pytest.fixture
+def patchwork_server(file_server, patchwork_tiles):
+    """A server of the tiles, items and search of patchwork.py."""
+    shutil.copytree(patchwork_tiles, file_server.directory / "tiles")
+    patchwork.write_items(file_server.directory, file_server.url)
+    return file_server
 
 
 @pytest.fixture

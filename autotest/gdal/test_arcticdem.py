@@ -254,27 +254,6 @@ def test_max_download_is_checked_before_the_first_byte(translate, server):
 
 # Faults
 
-TRANSIENT = {
-    "503": {"status": 503},
-    "429 with Retry-After": {"status": 429, "retry_after": 0},
-    "reset connection": {"reset": True},
-    "truncated body": {"truncate": 100},
-}
-
-
-@pytest.mark.parametrize("rule", TRANSIENT.values(), ids=TRANSIENT.keys())
-@pytest.mark.parametrize("target", ["tile", "search"])
-def test_transient_failure_is_retried(open_cube, open_searching, server, config, read, assert_pixels, target, rule):
-    path = "/api/v1/search" if target == "search" else server.tile_path("67_33")
-    server.fault(path, times=3, **rule)
-    config(**QUICK)
-    dataset = open_searching() if target == "search" else open_cube()
-    assert_pixels(read(dataset, *MAIN_JOB), expected_dem(MAIN_JOB))
-    if "status" in rule:
-        spoilt = [e for e in server.log() if e["path"] == path and e["status"] == rule["status"]]
-        assert len(spoilt) == 3
-
-
 def assert_nothing_false(dataset, read, assert_pixels):
     """Each of the two chunks is either missing or as the source has it. True for the complete ones."""
     complete = []

@@ -371,16 +371,6 @@ def test_static_items_with_relative_addresses(server, make_cube, read, assert_pi
     assert set(server.tile_requests()) == {("67_33", "dem")}
 
 
-def test_stac_and_tiles_are_equal(server, make_cube, read, assert_pixels):
-    tiles = {"kind": "tiles", "buffer": 3, "tile": lattice(server)["tile"],
-             "href": server.base + ITEMS + "/{row|02}_{col|02}/{row|02}_{col|02}_32m_v4.1_dem.tif"}
-    window = (2000, 3000, 1500, 1500)
-    pixels = [read(make_cube(source), *window) for source in (tiles, api(server), lattice(server, API_ITEMS))]
-    assert_pixels(pixels[0], expected_dem(window))
-    assert_pixels(pixels[1], pixels[0])
-    assert_pixels(pixels[2], pixels[0])
-
-
 # Time
 
 MOMENTS = {"66_33": "2019-12-31T23:59:59Z", "67_33": "2020-01-01T00:00:00Z", "66_34": "2020-07-01T12:00:00Z",
@@ -564,16 +554,6 @@ def write_tiff(path, code, transform, width, height, values, column=0, row=0, ba
     a, b, c, d, e, f = transform[:6]
     file.SetGeoTransform((c, a, b, f, d, e))
     file.GetRasterBand(1).WriteArray(values, column, row)
-
-
-@pytest.fixture
-def file_server(tmp_path):
-    """A server of files, which play() makes an API of."""
-    directory = tmp_path / "served"
-    directory.mkdir()
-    server = FileServer(directory)
-    yield server
-    server.close()
 
 
 def test_earth_search_playback(file_server, make_cube, tmp_path, shared, read, assert_pixels):

@@ -127,6 +127,21 @@ static void test_instants(void **state)
     assert_refuses(axis, "2020-01-11T13", "the nearest are");
 }
 
+static void test_zones(void **state)
+{
+    (void)state;
+    axis_storage s;
+    const sgc_time_axis *axis = noons(&s);
+    assert_finds(axis, "2020-01-20T14:00:00+02:00", 3, 1);
+    assert_finds(axis, "2020-01-20T08:30-03:30", 3, 1);
+    assert_refuses(axis, "2020-01-20T12:00:00+02:00", "the nearest are");
+    assert_refuses(axis, "2020-01-20+02:00", "must be a date");
+    assert_refuses(axis, "2020-01-20T12+0200", "must be a date");
+    assert_refuses(axis, "2020-01-20T12+24:00", "must be a date");
+    assert_refuses(axis, "2020-01-20T12+02:00Z", "must be a date");
+    assert_finds(years(&s, false), "2020-01-01T00:30:00+01:00", 2, 1);
+}
+
 static void test_units(void **state)
 {
     (void)state;
@@ -160,7 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_years),         cmocka_unit_test(test_dates_within_intervals),
         cmocka_unit_test(test_dates_outside), cmocka_unit_test(test_what_is_no_time),
-        cmocka_unit_test(test_instants),      cmocka_unit_test(test_units),
+        cmocka_unit_test(test_instants),      cmocka_unit_test(test_zones),
+        cmocka_unit_test(test_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
