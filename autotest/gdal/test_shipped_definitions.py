@@ -398,3 +398,73 @@ def test_one_chunk(providers, open_cube, shared, read, assert_pixels, dataset):
     providers.reset()
     read_bands()
     assert providers.asked() == [], "what is in the cube was asked for again"
+
+
+# First views of whole empty cubes
+
+VIEW = 500  # pixels
+
+
+def slope(x, y):
+    """Heights in metres at projected coordinates in metres."""
+    return (x + 2 * y) / 1000
+
+
+def publish_coarse_mosaic(providers, product):
+    """PGC's mosaic of 1 km pixels, one file: a slope. Only overviews of 4 km and more are written."""
+    west, north, width, height = {"arcticdem": (-4000000, 4100000, 7400, 7500),
+                                  "rema": (-2700000, 2750000, 5500, 5500)}[product.name]
+    folder = "ArcticDEM/mosaic/latest" if product is ARCTICDEM else "REMA/mosaic/v2.0"
+    path = providers.file("https://data.pgc.umn.edu/elev/dem/setsm/%s/1km/%s_mosaic_1km_%s_dem.tif" % (
+        folder, product.name, product.version))
+    file = gdal.GetDriverByName("GTiff").Create(
+        str(path), width, height, 1, gdal.GDT_Float32,
+        ["TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "COMPRESS=LZW", "SPARSE_OK=TRUE"])
+    crs = osr.SpatialReference()
+    crs.ImportFromEPSG(product.code)
+    file.SetProjection(crs.ExportToWkt())
+    file.SetGeoTransform((west, 1000, 0, north, 0, -1000))
+    file.GetRasterBand(1).SetNoDataValue(-9999)
+    file.BuildOverviews("NONE", [2, 4, 8, 16])
+    for i in (1, 2, 3):
+        overview = file.GetRasterBand(1).GetOverview(i)
+        x = west + (np.arange(overview.XSize) + 0.5) * 1000 * width / overview.XSize
+        y = north - (np.arange(overview.YSize) + 0.5) * 1000 * height / overview.YSize
+        overview.WriteArray(slope(x[None, :], y[:, None]).astype(np.float32))
+    return west, north, width, height
+
+
+def whole_view(read, cube):
+    """A view of a whole cube, and the coordinates of its pixels' centres."""
+    left, pixel, _, top, _, _ = cube.GetGeoTransform()
+    rows = round(VIEW * cube.RasterYSize / cube.RasterXSize)
+    x = left + (np.arange(VIEW) + 0.5) * cube.RasterXSize * pixel / VIEW
+    y = top - (np.arange(rows) + 0.5) * cube.RasterYSize * pixel / rows
+    return read(cube, 0, 0, cube.RasterXSize, cube.RasterYSize, VIEW, rows), x[None, :], y[:, None]
+
+
+@pytest.mark.parametrize("product, resolution", [(p, r) for p in (ARCTICDEM, REMA) for r in (2, 10, 32)],
+                         ids=lambda value: getattr(value, "name", str(value)))
+def test_first_view_of_a_mosaic(providers, open_cube, read, product, resolution):
+    """It takes the provider's coarse product, not a tile."""
+    west, north, width, height = publish_coarse_mosaic(providers, product)
+    name = "ArcticDEM" if product is ARCTICDEM else "REMA"
+    view, x, y = whole_view(read, open_cube("%s%dm" % (name, resolution)))
+    edge = 30000  # a pixel of the view is 15 km
+    inside = ((x > west + edge) & (x < west + 1000 * width - edge)
+              & (y < north - edge) & (y > north - 1000 * height + edge))
+    difference = np.abs(view - slope(x, y))[inside]
+    assert difference.max() < 30 and difference.mean() < 10  # of 20 000; nearest pixels are 10 km off at most
+    outside = (x < west - edge) | (x > west + 1000 * width + edge)
+    assert np.isnan(view[np.broadcast_to(outside, view.shape)]).all()
+    assert 0 < len(providers.asked()) <= 10
+
+
+@pytest.mark.parametrize("dataset", ["CopernicusDEM30", "CopernicusDEM90"])
+def test_first_view_without_a_coarse_product_is_refused(providers, open_cube, failure, dataset):
+    """It would ask for 64 800 tiles."""
+    cube = open_cube(dataset)
+    message = failure(cube.ReadRaster, 0, 0, cube.RasterXSize, cube.RasterYSize, VIEW, VIEW // 2)
+    assert "MAX_DOWNLOAD leaves 10.0 GB: raise MAX_DOWNLOAD or read a smaller window" in message
+    assert "a part of every file below" in message
+    assert providers.asked() == []
