@@ -391,6 +391,22 @@ def test_one_chunk(providers, open_cube, shared, read, assert_pixels, dataset):
     assert providers.asked() == [], "what is in the cube was asked for again"
 
 
+def test_copernicus_dem_north_of_50_degrees(providers, open_cube, read):
+    """There tiles have 2400 columns: a plane stays a plane under bilinear resampling."""
+    x0, y0 = 900, 1500
+    values = (np.arange(x0, x0 + 700)[None, :] + 3 * np.arange(y0, y0 + 700)[:, None]).astype(np.float32)
+    tile = Raster(0, 0, (3600, 2400), values, x0, y0)
+    name = "Copernicus_DSM_COG_10_N53_00_W115_00_DEM"
+    tile.write(providers.file("https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com/%s/%s.tif" % (name, name)), 4326,
+               -115.00020833333333, 54.00013888888889, 1 / 2400, 1 / 3600)
+    x, y = chunk_of(65 * 3600 + 1800, 36 * 3600 + 1800)
+    found = read(open_cube("CopernicusDEM30", CHUNK_SIZE=str(SIDE)), x, y, SIDE, SIDE)
+    longitude = -180 - 1 / 7200 + (x + np.arange(SIDE) + 0.5) / 3600
+    column = (longitude + 115.00020833333333) * 2400 - 0.5
+    row = y - 36 * 3600 + np.arange(SIDE)
+    np.testing.assert_allclose(found, column[None, :] + 3 * row[:, None], atol=0.05)
+
+
 @pytest.mark.skipif(int(gdal.VersionInfo()) >= 3070000, reason="this GDAL has int8")
 def test_mosaic_of_embeddings_says_which_gdal_it_needs(open_cube, providers):
     with pytest.raises(RuntimeError, match="int8 needs GDAL 3.7 or later"):
