@@ -26,7 +26,7 @@ install_packages() {
 build_packages=(gcc g++ cmake ninja-build pkg-config gdal-bin libgdal-dev libproj-dev
     libcurl4-gnutls-dev libblosc-dev libzstd-dev zlib1g-dev libcjson-dev libyaml-dev libpcre2-dev
     libflatbuffers-dev flatbuffers-compiler)
-test_packages=(libcmocka-dev python3 python3-gdal python3-numpy python3-pytest
+test_packages=(libcmocka-dev openssl python3 python3-gdal python3-numpy python3-pytest
     python3-pytest-xdist python3-rasterio python3-venv zstd)
 
 # build PRESET [-DOPTION=VALUE...]

@@ -106,34 +106,6 @@ static void compare_extents(const sgc_raster_place *p, const sgc_raster_window *
                  : (double)width * (double)w->factor / (double)rect.width;
 }
 
-static int padding(double proportion_along, int size)
-{
-    enum { MOST = 1 << 28 };
-    const double wanted = ceil(2 * proportion_along) + 2;
-    const int pad = wanted < MOST ? (int)wanted : MOST;
-    return size < INT32_MAX - 2 * MOST ? pad : 0;
-}
-
-static proportion find_proportion(const sgc_raster_place *p, const sgc_raster_window *w)
-{
-    const double *t = p->transform, *g = w->definition->grid.transform, f = (double)w->factor;
-    OGRSpatialReferenceH crs = GDALGetSpatialRef(p->raster);
-    proportion out = {.x = 1, .y = 1};
-    if (!p->has_transform) {
-        out.x = out.y = f;
-    } else if (p->has_cube_crs) {
-        out.x = f * g[1] / hypot(t[1], t[4]);
-        out.y = f * -g[5] / hypot(t[2], t[5]);
-    } else {
-        compare_extents(p, w, crs, &out);
-    }
-    out.pad_y = padding(out.y, GDALGetRasterYSize(p->raster));
-    out.pad_x = !p->has_cube_crs && is_around_the_world(p, crs)
-                    ? 0
-                    : padding(out.x, GDALGetRasterXSize(p->raster));
-    return out;
-}
-
 /* The overview that is finer than the window, but no more than needed; -1: none is. */
 static int choose_overview(const sgc_raster_place *p, const proportion *of)
 {
@@ -149,6 +121,47 @@ static int choose_overview(const sgc_raster_place *p, const proportion *of)
         }
     }
     return chosen;
+}
+
+/* Pixels of the raster on a side of one of the overview that is read. */
+static int overview_factor(const sgc_raster_place *p, const proportion *of)
+{
+    const int overview = choose_overview(p, of);
+    if (overview < 0)
+        return 1;
+    return (int)lround((double)GDALGetRasterXSize(p->raster) /
+                       GDALGetRasterBandXSize(GDALGetOverview(p->band, overview)));
+}
+
+/* Room on both sides of an axis, of whole pixels of the overview: else GDAL moves what it reads of
+ * it by up to one. */
+static int padding(double proportion_along, int size, int whole)
+{
+    enum { MOST = 1 << 28 };
+    const double wanted = ceil(2 * proportion_along) + 2;
+    const int pad = wanted < MOST ? (int)wanted : MOST;
+    return size < INT32_MAX - 4 * MOST && whole <= pad ? (pad + whole - 1) / whole * whole : 0;
+}
+
+static proportion find_proportion(const sgc_raster_place *p, const sgc_raster_window *w)
+{
+    const double *t = p->transform, *g = w->definition->grid.transform, f = (double)w->factor;
+    OGRSpatialReferenceH crs = GDALGetSpatialRef(p->raster);
+    proportion out = {.x = 1, .y = 1};
+    if (!p->has_transform) {
+        out.x = out.y = f;
+    } else if (p->has_cube_crs) {
+        out.x = f * g[1] / hypot(t[1], t[4]);
+        out.y = f * -g[5] / hypot(t[2], t[5]);
+    } else {
+        compare_extents(p, w, crs, &out);
+    }
+    const int whole = overview_factor(p, &out);
+    out.pad_y = padding(out.y, GDALGetRasterYSize(p->raster), whole);
+    out.pad_x = !p->has_cube_crs && is_around_the_world(p, crs)
+                    ? 0
+                    : padding(out.x, GDALGetRasterXSize(p->raster), whole);
+    return out;
 }
 
 /* ---- views ---- */

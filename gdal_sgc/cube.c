@@ -2,6 +2,7 @@
 
 #include <cpl_string.h>
 #include <gdal.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,18 +209,48 @@ sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_erro
 
 /* ---- what is missing ---- */
 
+static double estimate_pixels(double pixels, double bytes_per_pixel)
+{
+    return fmax(pixels * bytes_per_pixel, SMALLEST_ESTIMATE);
+}
+
+/* What a chunk of a level costs because of the number of its patches: of each, the smallest
+ * overview of its file. 0 where patches cannot be known without a request. */
+static double estimate_patches(const sgc_level *level, sgc_rect chunk, sgc_source *source,
+                               size_t step, double bytes_per_pixel)
+{
+    enum { SMALLEST_OVERVIEW = 512 * 512 }; /* where the overviews of a COG end */
+    const int64_t f = level->factor;
+    const sgc_rect full = {chunk.x * f, chunk.y * f, chunk.width * f, chunk.height * f};
+    sgc_patch_list list = {0};
+    sgc_error ignored; /* it is said when patches are found to be loaded */
+    double bytes = 0;
+    if (f == 1 || !source->finds_alone ||
+        (source->find_level != NULL ? source->find_level : source->find)(source, full, step, NULL,
+                                                                         &list, &ignored) != SGC_OK)
+        return 0;
+    for (size_t i = 0; i < list.count; i++) {
+        const sgc_rect rect = list.patches[i].rect;
+        bytes += estimate_pixels(fmin((double)rect.width * (double)rect.height, SMALLEST_OVERVIEW),
+                                 bytes_per_pixel);
+    }
+    sgc_patch_list_free(&list);
+    return bytes;
+}
+
 static uint64_t estimate(const sgc_cube *cube, size_t level, const sgc_position *positions,
                          size_t count)
 {
     double bytes = 0;
+    sgc_source *source = sgc_cube_source(cube, level);
     for (size_t i = 0; i < count; i++) {
-        const sgc_rect chunk =
-            sgc_level_chunk_rect(&cube->levels[level], positions[i].row, positions[i].column);
-        const double one =
-            (double)chunk.width * (double)chunk.height *
-            sgc_definition_bytes_per_pixel(cube->definition, (size_t)positions[i].band,
-                                           sgc_cube_unit_bands(cube));
-        bytes += one > SMALLEST_ESTIMATE ? one : SMALLEST_ESTIMATE;
+        const sgc_position at = positions[i];
+        const sgc_rect chunk = sgc_level_chunk_rect(&cube->levels[level], at.row, at.column);
+        const double bytes_per_pixel = sgc_definition_bytes_per_pixel(
+            cube->definition, (size_t)at.band, sgc_cube_unit_bands(cube));
+        bytes += fmax(estimate_pixels((double)chunk.width * (double)chunk.height, bytes_per_pixel),
+                      estimate_patches(&cube->levels[level], chunk, source, (size_t)at.step,
+                                       bytes_per_pixel));
     }
     return (uint64_t)bytes;
 }
@@ -355,19 +386,22 @@ void sgc_format_bytes(uint64_t bytes, char text[32])
         CPLsnprintf(text, 32, "%.1f kB", (double)bytes / 1e3);
 }
 
-static sgc_status check_budget(const sgc_missing *missing, uint64_t allowed, sgc_error *err)
+static sgc_status check_budget(size_t level, const sgc_missing *missing, uint64_t allowed,
+                               sgc_error *err)
 {
     if (missing->bytes <= allowed)
         return SGC_OK;
     char needed[32], left[32];
     sgc_format_bytes(missing->bytes, needed);
     sgc_format_bytes(allowed, left);
+    const bool is_level = level > 0;
     return sgc_fail(err, SGC_BUDGET,
-                    "this read needs %llu chunk%s (about %s) that are not in the cube, and "
-                    "MAX_DOWNLOAD leaves %s: raise MAX_DOWNLOAD, read a smaller window, or read at "
-                    "a coarser resolution",
-                    (unsigned long long)missing->chunks, missing->chunks == 1 ? "" : "s", needed,
-                    left);
+                    "this read needs %llu chunk%s%s (about %s%s) that are not in the cube, and "
+                    "MAX_DOWNLOAD leaves %s: raise MAX_DOWNLOAD or read a smaller window%s",
+                    (unsigned long long)missing->chunks, missing->chunks == 1 ? "" : "s",
+                    is_level ? " of an overview" : "", needed,
+                    is_level ? ", a part of every file below" : "", left,
+                    is_level ? "" : ", or read at a coarser resolution");
 }
 
 /* The window to load for a read of `rect` in an announced window: `rect`, as wide as announced, and
@@ -414,7 +448,7 @@ static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_
     sgc_cube_view(cube, &view);
     sgc_status status = view_missing(cube, view, known ? announced : window, all, NULL, err);
     if (status == SGC_OK && !policy->in_part)
-        status = check_budget(all, policy->max_bytes, err);
+        status = check_budget(window->level, all, policy->max_bytes, err);
     if (status == SGC_OK)
         status = sgc_view_incomplete(cube, view, wider, positions, count, err);
     sgc_view_unref(view);
@@ -441,7 +475,7 @@ static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const s
     if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &left, NULL) != SGC_OK)
         left.bytes = 0;
     *bytes += estimated > left.bytes ? estimated - left.bytes : 0;
-    return status != SGC_OK ? status : check_budget(&all, policy->max_bytes, err);
+    return status != SGC_OK ? status : check_budget(window->level, &all, policy->max_bytes, err);
 }
 
 /* The deadline has passed; which is no failure when all of the window was finished by then. */
