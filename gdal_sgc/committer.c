@@ -266,12 +266,27 @@ static sgc_patch_cost cost_of(const batch *b, const step_batch *s, size_t patch)
     return cost;
 }
 
+/* Where a patch is, and of which time step, for those who cannot ask its source (patch_log.c). */
+static sgc_status describe_place(batch *b, const sgc_patch *patch, sgc_error *err)
+{
+    const sgc_time_axis *axis = &b->load->cube->definition->time;
+    char time[SGC_TIME_SIZE];
+    SGC_TRY(sgc_buffer_print(&b->metadata, err, ",\"rect\":[%lld,%lld,%lld,%lld]",
+                             (long long)patch->rect.x, (long long)patch->rect.y,
+                             (long long)patch->rect.width, (long long)patch->rect.height));
+    if (patch->step >= axis->count)
+        return SGC_OK;
+    sgc_time_format(axis->starts[patch->step], time);
+    return sgc_buffer_print(&b->metadata, err, ",\"time\":\"%s\"", time);
+}
+
 /* Names a patch in the commit's metadata. */
 static sgc_status describe_patch(batch *b, const sgc_patch *patch, const sgc_patch_cost *cost,
                                  sgc_error *err)
 {
     SGC_TRY(sgc_buffer_print(&b->metadata, err, "%s{\"id\":", b->patch_count > 0 ? "," : ""));
     SGC_TRY(sgc_json_quote(&b->metadata, patch->id, err));
+    SGC_TRY(describe_place(b, patch, err));
     char href[512] = ""; /* without what may be secret in it */
     if (patch->hrefs != NULL && patch->hrefs[0] != NULL)
         sgc_http_redact(patch->hrefs[0], href, sizeof href);

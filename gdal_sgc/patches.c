@@ -1,0 +1,285 @@
+#include "gdal_sgc/patches.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/http.h"
+#include "gdal_sgc/cube_private.h"
+#include "gdal_sgc/patch_log.h"
+
+const char *sgc_patch_state_name(sgc_patch_state state)
+{
+    static const char *const names[] = {"absent", "partial", "loaded", "empty"};
+    return names[state];
+}
+
+void sgc_known_patches_clear(sgc_known_patches *list)
+{
+    free(list->items);
+    sgc_arena_free(&list->arena);
+    *list = (sgc_known_patches){0};
+}
+
+/* What is asked, of one snapshot of a cube. */
+typedef struct question {
+    sgc_cube *cube;
+    sgc_view *view; /* counted; NULL while the cube is not made, like the rest */
+    const sgc_loaded_set *loaded;
+    sgc_patch_log *log; /* counted */
+    size_t level, step;
+    sgc_known_patches *out;
+} question;
+
+/* ---- the state of a patch ---- */
+
+/* The chunks of the level that the patch meets; empty when it meets none. */
+static sgc_rect chunks_of(const question *q, const sgc_patch *patch)
+{
+    const sgc_level *level = &q->cube->levels[q->level];
+    const sgc_rect whole = {0, 0, level->grid.width, level->grid.height};
+    const sgc_rect inside =
+        sgc_rect_intersect(whole, sgc_rect_at_level(patch->rect, level->factor));
+    return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
+}
+
+/* How many of the chunks, each channel counted, are complete, and how many have been touched. */
+static sgc_status count_complete(const question *q, sgc_rect chunks, size_t *complete,
+                                 size_t *total, sgc_error *err)
+{
+    const size_t bands = q->cube->definition->band_count;
+    *complete = 0;
+    *total = bands * (size_t)(chunks.width * chunks.height);
+    uint8_t *flags = malloc(*total);
+    if (flags == NULL)
+        return sgc_fail_memory(err, *total, "the state of a patch");
+    const sgc_status status =
+        sgc_view_read_flags(q->view, q->level, (sgc_slice){0, q->step}, bands, chunks, flags, err);
+    for (size_t i = 0; status == SGC_OK && i < *total; i++)
+        *complete += sgc_flag_is_complete(flags[i]);
+    free(flags);
+    return status;
+}
+
+/* Whether anything is stored under a patch, whoever has stored it. */
+static sgc_status has_any_chunk(const question *q, sgc_rect chunks, bool *stored, sgc_error *err)
+{
+    *stored = false;
+    for (int64_t r = chunks.y; !*stored && r < chunks.y + chunks.height; r++)
+        for (int64_t c = chunks.x; !*stored && c < chunks.x + chunks.width; c++) {
+            const sgc_position at = {(int32_t)r, (int32_t)c, (int32_t)q->step, 0};
+            SGC_TRY(sgc_view_has_chunk(q->view, q->level, at, stored, err));
+        }
+    return SGC_OK;
+}
+
+/* Patches that have no pixels are completed and not listed as loaded (committer.c). An id may serve
+ * several time steps: then the list does not tell which of them is loaded. */
+static sgc_status find_state(const question *q, const sgc_patch *patch, sgc_rect chunks,
+                             sgc_patch_state *state, sgc_error *err)
+{
+    bool listed = false;
+    size_t complete, total;
+    *state = SGC_PATCH_ABSENT;
+    if (q->view == NULL)
+        return SGC_OK;
+    if (q->level == 0)
+        SGC_TRY(sgc_loaded_set_find(q->loaded, patch->id, &listed, err));
+    SGC_TRY(count_complete(q, chunks, &complete, &total, err));
+    if (complete == total)
+        *state = listed || q->level > 0 ? SGC_PATCH_LOADED : SGC_PATCH_EMPTY;
+    else if (listed && q->cube->definition->time.count == 0)
+        *state = SGC_PATCH_LOADED;
+    else if (complete > 0)
+        *state = SGC_PATCH_PARTIAL;
+    else if (listed) {
+        bool stored;
+        SGC_TRY(has_any_chunk(q, chunks, &stored, err));
+        *state = stored ? SGC_PATCH_LOADED : SGC_PATCH_ABSENT;
+    }
+    return SGC_OK;
+}
+
+/* ---- the list ---- */
+
+static sgc_status keep_text(sgc_known_patches *list, const char *text, const char **out,
+                            sgc_error *err)
+{
+    *out = text != NULL ? sgc_arena_string(&list->arena, text, strlen(text)) : NULL;
+    return text == NULL || *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(text), "a patch");
+}
+
+/* Adds a copy. */
+static sgc_status add_known(sgc_known_patches *list, const sgc_known_patch *patch, sgc_error *err)
+{
+    sgc_known_patch *grown =
+        sgc_list_grow(list->items, list->count, &list->capacity, sizeof *list->items);
+    if (grown == NULL)
+        return sgc_fail_memory(err, list->count * sizeof *list->items, "a list of patches");
+    list->items = grown;
+    sgc_known_patch *copy = &list->items[list->count];
+    *copy = *patch;
+    SGC_TRY(keep_text(list, patch->id, &copy->id, err));
+    SGC_TRY(keep_text(list, patch->href, &copy->href, err));
+    SGC_TRY(keep_text(list, patch->etag, &copy->etag, err));
+    list->count++;
+    return SGC_OK;
+}
+
+/* Adds what the commits say about a patch. Those of levels name none. */
+static void take_record(const question *q, sgc_known_patch *known)
+{
+    const sgc_patch_record *record =
+        q->log != NULL && q->level == 0 && known->state != SGC_PATCH_ABSENT
+            ? sgc_patch_log_find(q->log, known->id, q->step)
+            : NULL;
+    if (record == NULL)
+        return;
+    known->has_commit = true;
+    known->snapshot = record->snapshot;
+    known->time = record->time;
+    known->bytes = record->bytes;
+    known->etag = record->etag;
+    if (record->href != NULL)
+        known->href = record->href;
+}
+
+static const char *first_href(const sgc_patch *patch, size_t band_count)
+{
+    for (size_t b = 0; patch->hrefs != NULL && b < band_count; b++)
+        if (patch->hrefs[b] != NULL)
+            return patch->hrefs[b];
+    return NULL;
+}
+
+static sgc_status add_patch(const question *q, const sgc_patch *patch, size_t band_count,
+                            sgc_error *err)
+{
+    char href[512];
+    const char *url = first_href(patch, band_count);
+    const sgc_rect chunks = chunks_of(q, patch);
+    if (sgc_rect_is_empty(chunks))
+        return SGC_OK;
+    if (url != NULL)
+        sgc_http_redact(url, href, sizeof href);
+    sgc_known_patch known = {
+        .id = patch->id,
+        .level = q->level,
+        .has_step = true,
+        .step = q->step,
+        .rect = patch->rect,
+        .href = url != NULL ? href : NULL,
+    };
+    SGC_TRY(find_state(q, patch, chunks, &known.state, err));
+    take_record(q, &known);
+    return add_known(q->out, &known, err);
+}
+
+/* ---- where patches are ---- */
+
+static bool is_of_step(const sgc_patch_record *record, size_t step)
+{
+    return record->step == SGC_ANY_STEP || (size_t)record->step == step;
+}
+
+/* Finds what the commits tell of a rectangle of full-resolution pixels. */
+static sgc_status find_in_log(const question *q, sgc_rect rect, sgc_patch_list *out, sgc_error *err)
+{
+    sgc_patch_list list = {.band_count = q->cube->definition->band_count};
+    sgc_status status = SGC_OK;
+    for (size_t i = 0; status == SGC_OK && q->log != NULL && i < sgc_patch_log_count(q->log); i++) {
+        const sgc_patch_record *record = sgc_patch_log_get(q->log, i);
+        const sgc_patch patch = {.id = (char *)record->id, .rect = record->rect, .step = q->step};
+        if (is_of_step(record, q->step) &&
+            !sgc_rect_is_empty(sgc_rect_intersect(record->rect, rect)))
+            status = sgc_patch_list_add(&list, &patch, err);
+    }
+    if (status != SGC_OK) {
+        sgc_patch_list_free(&list);
+        return status;
+    }
+    sgc_patch_list_sort(&list);
+    *out = list;
+    return SGC_OK;
+}
+
+static sgc_status find_places(const question *q, sgc_rect rect, sgc_patch_list *out, sgc_error *err)
+{
+    const int64_t f = q->cube->levels[q->level].factor;
+    const sgc_rect full = {rect.x * f, rect.y * f, rect.width * f, rect.height * f};
+    sgc_source *source = sgc_cube_source(q->cube, q->level);
+    if (source->finds_alone)
+        return (f > 1 && source->find_level != NULL ? source->find_level : source->find)(
+            source, full, q->step, NULL, out, err);
+    if (source == q->cube->source)
+        return find_in_log(q, full, out, err);
+    *out = (sgc_patch_list){0}; /* of another product nothing is noted */
+    return SGC_OK;
+}
+
+static sgc_status find_in_rect(const question *q, sgc_rect rect, sgc_error *err)
+{
+    sgc_patch_list list;
+    SGC_TRY(find_places(q, rect, &list, err));
+    sgc_status status = SGC_OK;
+    for (size_t i = 0; status == SGC_OK && i < list.count; i++)
+        status = add_patch(q, &list.patches[i], list.band_count, err);
+    sgc_patch_list_free(&list);
+    return status;
+}
+
+/* ---- asking ---- */
+
+/* Gives the log of the view's snapshot, which the cube keeps. */
+static sgc_status find_log(sgc_cube *cube, const sgc_view *view, sgc_patch_log **out,
+                           sgc_error *err)
+{
+    const sgc_object_id *tip = &sgc_snapshot_get(view->snapshot)->id;
+    sgc_status status = SGC_OK;
+    pthread_mutex_lock(&cube->patch_log_mutex);
+    sgc_patch_log *known = cube->patch_log, *log;
+    if (known == NULL || sgc_object_id_compare(sgc_patch_log_tip(known), tip) != 0) {
+        status =
+            sgc_patch_log_new(cube->repository, tip, &cube->definition->time, known, &log, err);
+        if (status == SGC_OK) {
+            cube->patch_log = log;
+            sgc_patch_log_unref(known);
+        }
+    }
+    if (status == SGC_OK)
+        *out = sgc_patch_log_ref(cube->patch_log);
+    pthread_mutex_unlock(&cube->patch_log_mutex);
+    return status;
+}
+
+/* Gives the current view of the cube and what belongs to it; to be ended in any case. */
+static sgc_status begin(question *q, sgc_error *err)
+{
+    sgc_cube_view(q->cube, &q->view);
+    if (q->view == NULL)
+        return SGC_OK;
+    SGC_TRY(sgc_view_loaded(q->view, &q->loaded, err));
+    return find_log(q->cube, q->view, &q->log, err);
+}
+
+static void end(question *q)
+{
+    sgc_patch_log_unref(q->log);
+    sgc_view_unref(q->view);
+}
+
+sgc_status sgc_cube_find_patches(sgc_cube *cube, size_t level, size_t step, sgc_rect rect,
+                                 sgc_known_patches *out, sgc_error *err)
+{
+    sgc_known_patches list = {0};
+    question q = {.cube = cube, .level = level, .step = step, .out = &list};
+    sgc_status status = begin(&q, err);
+    if (status == SGC_OK)
+        status = find_in_rect(&q, rect, err);
+    end(&q);
+    if (status != SGC_OK) {
+        sgc_known_patches_clear(&list);
+        return status;
+    }
+    *out = list;
+    return SGC_OK;
+}
