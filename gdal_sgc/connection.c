@@ -218,10 +218,18 @@ static sgc_status split_name(const char *text, options *o, char **place, sgc_err
     return SGC_OK;
 }
 
+/* What ogr2ogr gives to every driver is no wish of the user's. */
+static bool is_for_all_drivers(const char *pair)
+{
+    static const char native_data[] = "NATIVE_DATA=";
+    return EQUALN(pair, native_data, strlen(native_data));
+}
+
 static sgc_status take_open_options(const char *const *list, options *o, sgc_error *err)
 {
     for (; list != NULL && *list != NULL; list++)
-        SGC_TRY(take_pair(o, *list, strlen(*list), false, err));
+        if (!is_for_all_drivers(*list))
+            SGC_TRY(take_pair(o, *list, strlen(*list), false, err));
     return SGC_OK;
 }
 

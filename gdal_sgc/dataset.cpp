@@ -218,7 +218,7 @@ static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
 
 GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
 {
-    if (!Identify(info) || (info->nOpenFlags & GDAL_OF_RASTER) == 0)
+    if (!Identify(info) || (info->nOpenFlags & (GDAL_OF_RASTER | GDAL_OF_VECTOR)) == 0)
         return nullptr;
     if (info->eAccess == GA_Update) {
         CPLError(CE_Failure, CPLE_NotSupported,
@@ -228,10 +228,20 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     auto handle = SGCHandle::Open(info->pszFilename, info->papszOpenOptions);
     if (handle == nullptr)
         return nullptr;
+    const bool hasPatches = (info->nOpenFlags & GDAL_OF_VECTOR) != 0 && CanShowPatches();
     size_t first, count;
+    if (!ChooseSteps(*handle, &first, &count))
+        return nullptr;
+    if ((info->nOpenFlags & GDAL_OF_RASTER) == 0) {
+        auto patches = hasPatches ? new SGCDataset(handle, 0, {}) : nullptr;
+        if (patches != nullptr) {
+            patches->SetDescription(info->pszFilename);
+            patches->hasPatches_ = true;
+        }
+        return patches;
+    }
     const auto channels = ChooseChannels(*handle);
-    if (channels.empty() || !ChooseSteps(*handle, &first, &count) ||
-        !CheckBandCount(count, channels.size()))
+    if (channels.empty() || !CheckBandCount(count, channels.size()))
         return nullptr;
     std::vector<sgc_slice> slices;
     for (size_t step = first; step < first + count; step++)
@@ -241,6 +251,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     for (size_t level = 1; level < sgc_cube_level_count(handle->Cube()); level++)
         dataset->overviews_.emplace_back(new SGCDataset(handle, level, slices));
     dataset->SetDescription(info->pszFilename);
+    dataset->hasPatches_ = hasPatches;
     dataset->DescribeCube();
     if (slices.empty() && !dataset->AddSubdatasets(channels))
         return nullptr;

@@ -27,6 +27,7 @@ typedef struct question {
     const sgc_loaded_set *loaded;
     sgc_patch_log *log; /* counted */
     size_t level, step;
+    bool without_absent;
     sgc_known_patches *out;
 } question;
 
@@ -170,6 +171,8 @@ static sgc_status add_patch(const question *q, const sgc_patch *patch, size_t ba
         .href = url != NULL ? href : NULL,
     };
     SGC_TRY(find_state(q, patch, chunks, &known.state, err));
+    if (q->without_absent && known.state == SGC_PATCH_ABSENT)
+        return SGC_OK;
     take_record(q, &known);
     return add_known(q->out, &known, err);
 }
@@ -227,6 +230,219 @@ static sgc_status find_in_rect(const question *q, sgc_rect rect, sgc_error *err)
     return status;
 }
 
+/* ---- all that is in the cube ---- */
+
+/* Whether anything is noted as complete in a block of chunk positions, of any channel. */
+static sgc_status has_flags(const question *q, int64_t row, int64_t column, bool *found,
+                            sgc_error *err)
+{
+    const sgc_array *array = q->view->complete[q->level];
+    const sgc_position at = {(int32_t)row, (int32_t)column, (int32_t)q->step, 0};
+    const sgc_coordinates inner = sgc_cube_coordinates(q->cube, at);
+    uint32_t coordinates[5];
+    memcpy(coordinates + 1, inner.values, inner.count * sizeof *coordinates);
+    *found = false;
+    for (size_t b = 0; !*found && b < q->cube->definition->band_count; b++) {
+        coordinates[0] = (uint32_t)b;
+        SGC_TRY(sgc_array_has_chunk(array, coordinates, found, err));
+    }
+    return SGC_OK;
+}
+
+/* The positions around those of `block` of which something is noted; empty: of none. */
+static sgc_rect find_noted(const uint8_t *flags, size_t bands, sgc_rect block)
+{
+    const int64_t per_band = block.width * block.height;
+    sgc_rect noted = {0};
+    for (int64_t i = 0; i < (int64_t)bands * per_band; i++)
+        if (flags[i] != 0)
+            noted = sgc_rect_unite(noted, (sgc_rect){block.x + i % per_band % block.width,
+                                                     block.y + i % per_band / block.width, 1, 1});
+    return noted;
+}
+
+/* Adds the patches that meet what is noted in a block. */
+static sgc_status add_block(const question *q, sgc_rect block, sgc_error *err)
+{
+    const sgc_level *level = &q->cube->levels[q->level];
+    const size_t bands = q->cube->definition->band_count;
+    uint8_t *flags = calloc(bands, (size_t)(block.width * block.height));
+    if (flags == NULL)
+        return sgc_fail_memory(err, bands * (size_t)(block.width * block.height), "patches");
+    const sgc_slice first = {0, q->step};
+    const sgc_status status =
+        sgc_view_read_flags(q->view, q->level, first, bands, block, flags, err);
+    const sgc_rect noted = find_noted(flags, bands, block);
+    free(flags);
+    SGC_TRY(status);
+    if (sgc_rect_is_empty(noted))
+        return SGC_OK;
+    const sgc_rect top_left = sgc_level_chunk_rect(level, noted.y, noted.x);
+    const sgc_rect bottom_right =
+        sgc_level_chunk_rect(level, noted.y + noted.height - 1, noted.x + noted.width - 1);
+    return find_in_rect(q, sgc_rect_unite(top_left, bottom_right), err);
+}
+
+/* Adds what is in the cube of the question's level and step. */
+static sgc_status add_present(const question *q, sgc_error *err)
+{
+    const sgc_level *level = &q->cube->levels[q->level];
+    const sgc_array *array = q->view->complete[q->level];
+    if (array == NULL || q->step >= q->view->steps[q->level])
+        return SGC_OK;
+    const sgc_array_metadata *m = sgc_array_get_metadata(array);
+    const int64_t height = (int64_t)m->chunk_shape[m->dimension_count - 2];
+    const int64_t width = (int64_t)m->chunk_shape[m->dimension_count - 1];
+    const sgc_rect whole = {0, 0, sgc_level_columns(level), sgc_level_rows(level)};
+    for (int64_t r = 0; r * height < whole.height; r++) {
+        for (int64_t c = 0; c * width < whole.width; c++) {
+            const sgc_rect block = {c * width, r * height, width, height};
+            bool found;
+            SGC_TRY(has_flags(q, r, c, &found, err));
+            if (found)
+                SGC_TRY(add_block(q, sgc_rect_intersect(whole, block), err));
+        }
+    }
+    return SGC_OK;
+}
+
+/* ---- all that there are ---- */
+
+enum { STRIPS = 64 }; /* that a cube is searched in, so that no list becomes longer than it must */
+
+/* A strip of the cube at full resolution; may be empty. */
+static sgc_rect strip_of(const sgc_cube *cube, int64_t index)
+{
+    const sgc_grid *grid = &cube->definition->grid;
+    const int64_t height = (grid->height + STRIPS - 1) / STRIPS;
+    return sgc_rect_intersect((sgc_rect){0, 0, grid->width, grid->height},
+                              (sgc_rect){0, index * height, grid->width, height});
+}
+
+/* Each patch begins in one strip. */
+static bool begins_in(sgc_rect strip, const sgc_patch *patch)
+{
+    const int64_t top = patch->rect.y > 0 ? patch->rect.y : 0;
+    return top >= strip.y && top < strip.y + strip.height;
+}
+
+/* Goes through the patches of full resolution of a step. Counts, and adds them if `add`; ends when
+ * there are more than `most`. */
+static sgc_status walk_all(const question *q, size_t most, bool add, size_t *count, sgc_error *err)
+{
+    sgc_status status = SGC_OK;
+    for (int64_t i = 0; status == SGC_OK && i < STRIPS && *count <= most; i++) {
+        const sgc_rect strip = strip_of(q->cube, i);
+        sgc_patch_list list;
+        if (sgc_rect_is_empty(strip))
+            continue;
+        SGC_TRY(find_places(q, strip, &list, err));
+        for (size_t k = 0; status == SGC_OK && k < list.count; k++) {
+            if (!begins_in(strip, &list.patches[k]))
+                continue;
+            ++*count;
+            if (add)
+                status = add_patch(q, &list.patches[k], list.band_count, err);
+        }
+        sgc_patch_list_free(&list);
+    }
+    return status;
+}
+
+static sgc_status add_all(question *q, size_t first, size_t count, size_t most, sgc_error *err)
+{
+    size_t found = 0;
+    q->level = 0;
+    q->without_absent = false;
+    for (size_t step = first; step < first + count && found <= most; step++) {
+        q->step = step;
+        SGC_TRY(walk_all(q, most, false, &found, err));
+    }
+    q->out->lacks_absent = found > most;
+    for (size_t step = first; step < first + count && !q->out->lacks_absent; step++) {
+        q->step = step;
+        found = 0;
+        SGC_TRY(walk_all(q, most, true, &found, err));
+    }
+    return SGC_OK;
+}
+
+/* ---- what nobody knows a place of ---- */
+
+static bool has_id(const sgc_known_patches *list, size_t count, const char *id)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const int order = strcmp(list->items[middle].id, id);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+/* Adds what is listed as loaded and lies nowhere. The list is sorted. */
+static sgc_status add_unplaced(question *q, sgc_error *err)
+{
+    const size_t placed = q->out->count;
+    const bool is_static = q->cube->definition->time.count == 0;
+    sgc_buffer id = {0};
+    sgc_status status = SGC_OK;
+    q->level = q->step = 0;
+    for (size_t i = 0; status == SGC_OK && i < sgc_loaded_set_count(q->loaded); i++) {
+        id.size = 0;
+        status = sgc_loaded_set_id(q->loaded, i, &id, err);
+        if (status != SGC_OK || has_id(q->out, placed, (const char *)id.data))
+            continue;
+        sgc_known_patch known = {
+            .id = (const char *)id.data, .has_step = is_static, .state = SGC_PATCH_LOADED};
+        take_record(q, &known);
+        status = add_known(q->out, &known, err);
+    }
+    sgc_buffer_free(&id);
+    return status;
+}
+
+static int compare_patches(const void *a, const void *b)
+{
+    const sgc_known_patch *l = a, *r = b;
+    const int order = strcmp(l->id, r->id);
+    if (order != 0)
+        return order;
+    if (l->level != r->level)
+        return l->level < r->level ? -1 : 1;
+    return (l->step > r->step) - (l->step < r->step);
+}
+
+static void sort(sgc_known_patches *list)
+{
+    size_t n = 0;
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof *list->items, compare_patches);
+    for (size_t i = 0; i < list->count; i++)
+        if (n == 0 || compare_patches(&list->items[n - 1], &list->items[i]) != 0)
+            list->items[n++] = list->items[i];
+    list->count = n;
+}
+
+static sgc_status list_all(question *q, size_t first, size_t count, size_t most, sgc_error *err)
+{
+    q->without_absent = true;
+    for (q->level = 0; q->view != NULL && q->level < q->cube->level_count; q->level++)
+        for (q->step = first; q->step < first + count; q->step++)
+            SGC_TRY(add_present(q, err));
+    SGC_TRY(add_all(q, first, count, most, err));
+    sort(q->out);
+    if (q->view != NULL && count == sgc_layout_steps(q->cube->definition))
+        SGC_TRY(add_unplaced(q, err));
+    sort(q->out);
+    return SGC_OK;
+}
+
 /* ---- asking ---- */
 
 /* Gives the log of the view's snapshot, which the cube keeps. */
@@ -251,7 +467,7 @@ static sgc_status find_log(sgc_cube *cube, const sgc_view *view, sgc_patch_log *
     return status;
 }
 
-/* Gives the current view of the cube and what belongs to it; to be ended in any case. */
+/* Gives the current view of the cube and what belongs to it; to be finished in any case. */
 static sgc_status begin(question *q, sgc_error *err)
 {
     sgc_cube_view(q->cube, &q->view);
@@ -261,10 +477,16 @@ static sgc_status begin(question *q, sgc_error *err)
     return find_log(q->cube, q->view, &q->log, err);
 }
 
-static void end(question *q)
+/* Ends the question and gives its answer. */
+static sgc_status finish(question *q, sgc_status status, sgc_known_patches *out)
 {
     sgc_patch_log_unref(q->log);
     sgc_view_unref(q->view);
+    if (status == SGC_OK)
+        *out = *q->out;
+    else
+        sgc_known_patches_clear(q->out);
+    return status;
 }
 
 sgc_status sgc_cube_find_patches(sgc_cube *cube, size_t level, size_t step, sgc_rect rect,
@@ -275,11 +497,16 @@ sgc_status sgc_cube_find_patches(sgc_cube *cube, size_t level, size_t step, sgc_
     sgc_status status = begin(&q, err);
     if (status == SGC_OK)
         status = find_in_rect(&q, rect, err);
-    end(&q);
-    if (status != SGC_OK) {
-        sgc_known_patches_clear(&list);
-        return status;
-    }
-    *out = list;
-    return SGC_OK;
+    return finish(&q, status, out);
+}
+
+sgc_status sgc_cube_list_patches(sgc_cube *cube, size_t first, size_t count, size_t most,
+                                 sgc_known_patches *out, sgc_error *err)
+{
+    sgc_known_patches list = {0};
+    question q = {.cube = cube, .out = &list};
+    sgc_status status = begin(&q, err);
+    if (status == SGC_OK)
+        status = list_all(&q, first, count, most, err);
+    return finish(&q, status, out);
 }

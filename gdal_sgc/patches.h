@@ -22,8 +22,8 @@ const char *sgc_patch_state_name(sgc_patch_state state);
 /* Texts borrow from the list. */
 typedef struct sgc_known_patch {
     const char *id;
-    size_t level; /* whose chunks the state is about */
-    bool has_step;
+    size_t level;  /* whose chunks the state is about */
+    bool has_step; /* false: of which step it is is not known */
     size_t step;   /* of the time axis; 0 when the cube is static */
     sgc_rect rect; /* full-resolution pixels, may reach outside the cube; empty: not known */
     sgc_patch_state state;
@@ -40,7 +40,8 @@ typedef struct sgc_known_patch {
 typedef struct sgc_known_patches {
     sgc_known_patch *items; /* by id, level and step, each once */
     size_t count, capacity;
-    sgc_arena arena; /* of the texts */
+    bool lacks_absent; /* there are more absent ones than were asked for: none is listed */
+    sgc_arena arena;   /* of the texts */
 } sgc_known_patches;
 
 void sgc_known_patches_clear(sgc_known_patches *list);
@@ -51,6 +52,13 @@ void sgc_known_patches_clear(sgc_known_patches *list);
  * the last question. */
 SGC_CHECKED sgc_status sgc_cube_find_patches(sgc_cube *cube, size_t level, size_t step,
                                              sgc_rect rect, sgc_known_patches *out, sgc_error *err);
+
+/* Gives all patches of `count` time steps from `first` on (0 and 1 when the cube is static),
+ * likewise: of full resolution, and of other levels those that are not absent. Without rectangle
+ * come those of which only the id is known. Absent ones are left out when there are more than
+ * `most`. */
+SGC_CHECKED sgc_status sgc_cube_list_patches(sgc_cube *cube, size_t first, size_t count,
+                                             size_t most, sgc_known_patches *out, sgc_error *err);
 
 SGC_END_C
 
