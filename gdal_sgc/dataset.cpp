@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "gdal_sgc/descriptor.h"
 #include "gdal_sgc/time_axis.h"
 
 namespace
@@ -139,9 +141,17 @@ void SGCHandle::Warn(const sgc_ensured &ensured)
 
 // ---- SGCDataset ----
 
+// A name, or a file that is called as those that name cubes, and begins like JSON.
 int SGCDataset::Identify(GDALOpenInfo *info)
 {
-    return STARTS_WITH_CI(info->pszFilename, SGC_PREFIX);
+    if (STARTS_WITH_CI(info->pszFilename, SGC_PREFIX))
+        return TRUE;
+    if (info->nHeaderBytes == 0 || !sgc_descriptor_is_named(info->pszFilename))
+        return FALSE;
+    const char *text = reinterpret_cast<const char *>(info->pabyHeader); // with a NUL behind
+    if (STARTS_WITH(text, "\xef\xbb\xbf"))
+        text += 3;
+    return text[strspn(text, " \t\r\n")] == '{';
 }
 
 // The channels that become bands. Gives none, having reported why, when one is not known.
@@ -400,10 +410,14 @@ const OGRSpatialReference *SGCDataset::GetSpatialRef() const
     return &spatialRef_;
 }
 
-// A cube is no file; GDAL would look for sidecars named like the connection string.
+// A cube is no file, but one may name it; GDAL would look for sidecars named like the connection
+// string.
 char **SGCDataset::GetFileList()
 {
-    return nullptr;
+    const char *name = GetDescription();
+    return sgc_descriptor_is_named(name) && !STARTS_WITH_CI(name, SGC_PREFIX)
+               ? CSLAddString(nullptr, name)
+               : nullptr;
 }
 
 // "Window_x_y_w_h" in the domain "SGC" tells what a read of that window would have to download.
