@@ -307,11 +307,27 @@ static sgc_patch_cost cost_of(const batch *b, const step_batch *s, size_t patch)
     return cost;
 }
 
-sgc_status sgc_print_patch(sgc_buffer *out, const sgc_patch *patch, const sgc_patch_cost *cost,
-                           uint64_t bytes, double seconds, sgc_error *err)
+/* Where a patch is, and of which time step, for those who cannot ask its source (patch_log.c). */
+static sgc_status print_place(sgc_buffer *out, const sgc_time_axis *axis, const sgc_patch *patch,
+                              sgc_error *err)
+{
+    char time[SGC_TIME_SIZE];
+    SGC_TRY(sgc_buffer_print(out, err, ",\"rect\":[%lld,%lld,%lld,%lld]", (long long)patch->rect.x,
+                             (long long)patch->rect.y, (long long)patch->rect.width,
+                             (long long)patch->rect.height));
+    if (patch->step >= axis->count)
+        return SGC_OK;
+    sgc_time_format(axis->starts[patch->step], time);
+    return sgc_buffer_print(out, err, ",\"time\":\"%s\"", time);
+}
+
+sgc_status sgc_print_patch(sgc_buffer *out, const sgc_time_axis *axis, const sgc_patch *patch,
+                           const sgc_patch_cost *cost, uint64_t bytes, double seconds,
+                           sgc_error *err)
 {
     SGC_TRY(sgc_buffer_print(out, err, "{\"id\":"));
     SGC_TRY(sgc_json_quote(out, patch->id, err));
+    SGC_TRY(print_place(out, axis, patch, err));
     char href[512] = ""; /* without what may be secret in it */
     if (patch->hrefs != NULL && patch->hrefs[0] != NULL)
         sgc_http_redact(patch->hrefs[0], href, sizeof href);
@@ -337,7 +353,8 @@ static sgc_status name_patch(batch *b, const sgc_patch *patch, const sgc_patch_c
 {
     if (b->patch_count > 0)
         SGC_TRY(sgc_buffer_append(&b->metadata, ",", 1, err));
-    return sgc_print_patch(&b->metadata, patch, cost, cost->fetch.bytes, cost->seconds, err);
+    return sgc_print_patch(&b->metadata, &b->load->cube->definition->time, patch, cost,
+                           cost->fetch.bytes, cost->seconds, err);
 }
 
 /* Adds a patch, which several steps may have, to those that are loaded. */

@@ -12,6 +12,18 @@
 #define SGC_OPTIONS char **
 #endif
 
+#if SGC_GDAL_AT_LEAST(3, 12)
+#define SGC_CONST const // of what tells about layers
+#else
+#define SGC_CONST
+#endif
+
+#if SGC_GDAL_AT_LEAST(3, 11)
+#define SGC_MEMORY_DRIVER "MEM" // of vectors
+#else
+#define SGC_MEMORY_DRIVER "Memory"
+#endif
+
 #ifndef BANDMAP_TYPE
 #define BANDMAP_TYPE int *
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "datasets/registry.h"
+#include "gdal_sgc/descriptor.h"
 #include "gdal_sgc/time_text.h"
 #include "store/memory.h"
 
@@ -223,10 +224,18 @@ static sgc_status split_name(const char *text, options *o, char **place, sgc_err
     return SGC_OK;
 }
 
+/* What ogr2ogr gives to every driver is no wish of the user's. */
+static bool is_for_all_drivers(const char *pair)
+{
+    static const char native_data[] = "NATIVE_DATA=";
+    return EQUALN(pair, native_data, strlen(native_data));
+}
+
 static sgc_status take_open_options(const char *const *list, options *o, sgc_error *err)
 {
     for (; list != NULL && *list != NULL; list++)
-        SGC_TRY(take_pair(o, *list, strlen(*list), false, err));
+        if (!is_for_all_drivers(*list))
+            SGC_TRY(take_pair(o, *list, strlen(*list), false, err));
     return SGC_OK;
 }
 
@@ -556,8 +565,9 @@ static sgc_status parse(const char *text, const char *const *open_options, optio
     return parse_values(o->values, c, err);
 }
 
-sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
-                                sgc_connection **out, sgc_error *err)
+/* `name` begins with "SGC:". */
+static sgc_status parse_name(const char *name, const char *const *open_options,
+                             sgc_connection **out, sgc_error *err)
 {
     options o = {.values = {NULL}};
     char *place = NULL;
@@ -577,6 +587,22 @@ sgc_status sgc_connection_parse(const char *name, const char *const *open_option
     }
     *out = connection;
     return SGC_OK;
+}
+
+sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
+                                sgc_connection **out, sgc_error *err)
+{
+    if (STARTS_WITH_CI(name, SGC_PREFIX))
+        return parse_name(name, open_options, out, err);
+    sgc_buffer text = {0};
+    sgc_status status = sgc_descriptor_read(name, &text, err);
+    if (status == SGC_OK) {
+        status = parse_name((const char *)text.data, open_options, out, err);
+        if (status != SGC_OK)
+            sgc_fail_in(err, status, "%.300s", name);
+    }
+    sgc_buffer_free(&text);
+    return status;
 }
 
 /* ---- parameters ---- */
@@ -642,8 +668,7 @@ sgc_status sgc_connection_check_parameters(const sgc_connection *connection,
 
 /* ---- the string of a part of the cube ---- */
 
-/* Appends text so that it stands for itself in a connection string. */
-static sgc_status print_encoded(const char *text, sgc_buffer *out, sgc_error *err)
+sgc_status sgc_connection_encode(const char *text, sgc_buffer *out, sgc_error *err)
 {
     for (; *text != '\0'; text++) {
         const bool special = strchr("%?&,", *text) != NULL;
@@ -657,14 +682,14 @@ static sgc_status print_pair(const char *name, size_t length, const char *value,
                              sgc_error *err)
 {
     SGC_TRY(sgc_buffer_print(out, err, ",%.*s=", (int)length, name));
-    return print_encoded(value, out, err);
+    return sgc_connection_encode(value, out, err);
 }
 
 sgc_status sgc_connection_print(const sgc_connection *connection, const char *time,
                                 const char *channels, sgc_buffer *out, sgc_error *err)
 {
     SGC_TRY(sgc_buffer_print(out, err, SGC_PREFIX));
-    SGC_TRY(print_encoded(connection->name, out, err));
+    SGC_TRY(sgc_connection_encode(connection->name, out, err));
     for (char **pair = connection->given; pair != NULL && *pair != NULL; pair++) {
         const size_t length = word_length(*pair);
         SGC_TRY(print_pair(*pair, length, *pair + length + 1, out, err));

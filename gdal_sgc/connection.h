@@ -52,7 +52,8 @@ typedef struct sgc_connection {
     char **given; /* KEY=VALUE: what the string and the open options say but TIME and CHANNELS */
 } sgc_connection;
 
-/* Gives the connection in `name`, which begins with "SGC:". `open_options` is a GDAL string list of
+/* Gives the connection in `name`, which begins with "SGC:" or is the path of a file that names a
+ * cube (descriptor.h). `open_options` is a GDAL string list of
  * KEY=VALUE, or NULL. An open option wins over the string, the string over SGC_<KEY> in the
  * configuration. Free with sgc_connection_free(). */
 SGC_CHECKED sgc_status sgc_connection_parse(const char *name, const char *const *open_options,
@@ -73,6 +74,9 @@ SGC_CHECKED sgc_status sgc_connection_check_parameters(const sgc_connection *con
 /* Appends the string that opens the same cube with these TIME and CHANNELS (NULL: without). */
 SGC_CHECKED sgc_status sgc_connection_print(const sgc_connection *connection, const char *time,
                                             const char *channels, sgc_buffer *out, sgc_error *err);
+
+/* Appends text so that it stands for itself in a connection string. */
+SGC_CHECKED sgc_status sgc_connection_encode(const char *text, sgc_buffer *out, sgc_error *err);
 
 /* Gives (free with free()) GDAL's description of the open options, as XML. */
 char *sgc_connection_option_list(void);

@@ -9,6 +9,7 @@
 
 #include "datasets/registry.h"
 #include "gdal_sgc/cube_private.h"
+#include "gdal_sgc/patch_log.h"
 
 static struct {
     pthread_mutex_t mutex;
@@ -22,6 +23,7 @@ static void renew_in_child(void *object)
     pthread_mutex_init(&registry.mutex, NULL);
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
+    pthread_mutex_init(&cube->patch_log_mutex, NULL);
     sgc_condition_init(&cube->loaded);
     cube->loading = false;
 }
@@ -32,6 +34,7 @@ static void free_cube(sgc_cube *cube)
         return;
     sgc_fork_watch_end(&cube->forks);
     sgc_view_unref(cube->view);
+    sgc_patch_log_unref(cube->patch_log);
     sgc_source_free(cube->source);
     for (size_t i = 0; cube->level_sources != NULL && i < cube->definition->level_count; i++)
         sgc_source_free(cube->level_sources[i]);
@@ -41,6 +44,7 @@ static void free_cube(sgc_cube *cube)
     sgc_definition_free(cube->definition);
     pthread_mutex_destroy(&cube->mutex);
     pthread_mutex_destroy(&cube->refreshing);
+    pthread_mutex_destroy(&cube->patch_log_mutex);
     pthread_cond_destroy(&cube->loaded);
     free(cube->key);
     free(cube->place);
@@ -401,6 +405,7 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
         return sgc_fail_memory(err, sizeof *cube, "a cube");
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
+    pthread_mutex_init(&cube->patch_log_mutex, NULL);
     sgc_condition_init(&cube->loaded);
     sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;

@@ -57,6 +57,9 @@ struct sgc_cube {
     sgc_repository *repository;
     sgc_view *view; /* NULL until the cube is made */
     sgc_fork_watch forks;
+
+    pthread_mutex_t patch_log_mutex; /* guards the last; taken before `mutex` */
+    struct sgc_patch_log *patch_log; /* NULL until somebody asks for patches */
 };
 
 struct sgc_view {

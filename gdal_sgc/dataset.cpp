@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
 
 #include "datasets/condition.h"
+#include "gdal_sgc/descriptor.h"
 #include "gdal_sgc/time_axis.h"
 
 namespace
@@ -156,9 +158,17 @@ void SGCHandle::Warn(const sgc_ensured &ensured)
 
 // ---- SGCDataset ----
 
+// A name, or a file that is called as those that name cubes, and begins like JSON.
 int SGCDataset::Identify(GDALOpenInfo *info)
 {
-    return STARTS_WITH_CI(info->pszFilename, SGC_PREFIX);
+    if (STARTS_WITH_CI(info->pszFilename, SGC_PREFIX))
+        return TRUE;
+    if (info->nHeaderBytes == 0 || !sgc_descriptor_is_named(info->pszFilename))
+        return FALSE;
+    const char *text = reinterpret_cast<const char *>(info->pabyHeader); // with a NUL behind
+    if (STARTS_WITH(text, "\xef\xbb\xbf"))
+        text += 3;
+    return text[strspn(text, " \t\r\n")] == '{';
 }
 
 // The channels that become bands. Gives none, having reported why, when one is not known.
@@ -235,7 +245,7 @@ static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
 
 GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
 {
-    if (!Identify(info) || (info->nOpenFlags & GDAL_OF_RASTER) == 0)
+    if (!Identify(info) || (info->nOpenFlags & (GDAL_OF_RASTER | GDAL_OF_VECTOR)) == 0)
         return nullptr;
     if (info->eAccess == GA_Update) {
         CPLError(CE_Failure, CPLE_NotSupported,
@@ -245,10 +255,20 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     auto handle = SGCHandle::Open(info->pszFilename, info->papszOpenOptions);
     if (handle == nullptr)
         return nullptr;
+    const bool hasPatches = (info->nOpenFlags & GDAL_OF_VECTOR) != 0 && CanShowPatches();
     size_t first, count;
+    if (!ChooseSteps(*handle, &first, &count))
+        return nullptr;
+    if ((info->nOpenFlags & GDAL_OF_RASTER) == 0) {
+        auto patches = hasPatches ? new SGCDataset(handle, 0, {}) : nullptr;
+        if (patches != nullptr) {
+            patches->SetDescription(info->pszFilename);
+            patches->hasPatches_ = true;
+        }
+        return patches;
+    }
     const auto channels = ChooseChannels(*handle);
-    if (channels.empty() || !ChooseSteps(*handle, &first, &count) ||
-        !CheckBandCount(count, channels.size()))
+    if (channels.empty() || !CheckBandCount(count, channels.size()))
         return nullptr;
     std::vector<sgc_slice> slices;
     for (size_t step = first; step < first + count; step++)
@@ -258,6 +278,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     for (size_t level = 1; level < sgc_cube_level_count(handle->Cube()); level++)
         dataset->overviews_.emplace_back(new SGCDataset(handle, level, slices));
     dataset->SetDescription(info->pszFilename);
+    dataset->hasPatches_ = hasPatches;
     dataset->DescribeCube();
     if (slices.empty() && !dataset->AddSubdatasets(channels))
         return nullptr;
@@ -406,10 +427,14 @@ const OGRSpatialReference *SGCDataset::GetSpatialRef() const
     return &spatialRef_;
 }
 
-// A cube is no file; GDAL would look for sidecars named like the connection string.
+// A cube is no file, but one may name it; GDAL would look for sidecars named like the connection
+// string.
 char **SGCDataset::GetFileList()
 {
-    return nullptr;
+    const char *name = GetDescription();
+    return sgc_descriptor_is_named(name) && !STARTS_WITH_CI(name, SGC_PREFIX)
+               ? CSLAddString(nullptr, name)
+               : nullptr;
 }
 
 // "Window_x_y_w_h" in the domain "SGC" tells what a read of that window would have to download.

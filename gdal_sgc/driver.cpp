@@ -3,6 +3,7 @@
 
 #include "datasets/remote_file.h"
 #include "gdal_sgc/dataset.h"
+#include "gdal_sgc/descriptor.h"
 
 // GDAL 3.7 renamed CPLE_AWSObjectNotFound and its like; these codes are the same in all versions.
 static CPLErrorNum ErrorNumber(sgc_status status)
@@ -53,10 +54,14 @@ void GDALRegister_SGC()
     auto driver = new GDALDriver();
     driver->SetDescription("SGC");
     driver->SetMetadataItem(GDAL_DCAP_RASTER, "YES");
+    driver->SetMetadataItem(GDAL_DCAP_VECTOR, "YES");
+    driver->SetMetadataItem(GDAL_DMD_SUPPORTED_SQL_DIALECTS, "OGRSQL SQLITE");
     driver->SetMetadataItem(GDAL_DCAP_OPEN, "YES");
     driver->SetMetadataItem(GDAL_DMD_SUBDATASETS, "YES");
     driver->SetMetadataItem(GDAL_DMD_LONGNAME, "Smart geocubes that fill themselves");
     driver->SetMetadataItem(GDAL_DMD_CONNECTION_PREFIX, SGC_PREFIX);
+    driver->SetMetadataItem(GDAL_DMD_EXTENSION, SGC_DESCRIPTOR_EXTENSION);
+    driver->SetMetadataItem(GDAL_DMD_EXTENSIONS, SGC_DESCRIPTOR_EXTENSION);
     char *options = sgc_connection_option_list();
     if (options != nullptr)
         driver->SetMetadataItem(GDAL_DMD_OPENOPTIONLIST, options);

@@ -153,10 +153,10 @@ size_t sgc_count_finished(sgc_loading *l);
 /* Commits what is finished and gives up its claims. The caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err);
 
-/* Appends a patch as a JSON object, not closed yet, of its id, where it comes from, and cost. */
-SGC_CHECKED sgc_status sgc_print_patch(sgc_buffer *out, const sgc_patch *patch,
-                                       const sgc_patch_cost *cost, uint64_t bytes, double seconds,
-                                       sgc_error *err);
+/* Appends a patch as a JSON object: its id, where it lies, where it comes from, and its cost. */
+SGC_CHECKED sgc_status sgc_print_patch(sgc_buffer *out, const sgc_time_axis *axis,
+                                       const sgc_patch *patch, const sgc_patch_cost *cost,
+                                       uint64_t bytes, double seconds, sgc_error *err);
 
 /* ---- load_report.c ---- */
 

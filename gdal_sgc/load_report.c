@@ -74,7 +74,7 @@ static sgc_status print_line(const sgc_loading *l, const sgc_step_patches *step,
         SGC_TRY(sgc_buffer_print(line, NULL, "\"time_step\":\"%s\",", start));
     }
     SGC_TRY(sgc_buffer_print(line, NULL, "\"state\":\"%s\",\"patch\":", state));
-    SGC_TRY(sgc_print_patch(line, &step->list.patches[patch], cost, cost->all_bytes,
+    SGC_TRY(sgc_print_patch(line, axis, &step->list.patches[patch], cost, cost->all_bytes,
                             cost->all_seconds, NULL));
     return sgc_buffer_print(line, NULL, "}\n");
 }

@@ -3,6 +3,7 @@
 #define SGC_LOADED_SET_H
 
 #include "store/icechunk/snapshot.h"
+#include "store/memory.h"
 
 #include "store/error.h"
 
@@ -17,6 +18,11 @@ SGC_CHECKED sgc_status sgc_loaded_set_new(const sgc_node *root, sgc_loaded_set *
 void sgc_loaded_set_free(sgc_loaded_set *set);
 
 bool sgc_loaded_set_is_empty(const sgc_loaded_set *set);
+size_t sgc_loaded_set_count(const sgc_loaded_set *set);
+
+/* Appends the id at `index`; a NUL that the buffer's size does not count follows it. */
+SGC_CHECKED sgc_status sgc_loaded_set_id(const sgc_loaded_set *set, size_t index, sgc_buffer *out,
+                                         sgc_error *err);
 SGC_CHECKED sgc_status sgc_loaded_set_find(const sgc_loaded_set *set, const char *id, bool *found,
                                            sgc_error *err);
 

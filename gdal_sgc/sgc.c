@@ -7,6 +7,7 @@
 
 #include "datasets/registry.h"
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/descriptor.h"
 #include "gdal_sgc/time_text.h"
 #include "store/clock.h"
 #include "store/icechunk/maintenance.h"
@@ -30,12 +31,12 @@ static const char usage[] =
     "                                             there when it was loaded\n"
     "       sgc datasets                          what can be asked for by name\n"
     "       sgc --version\n"
-    "NAME is what GDAL programs take, like SGC:Demo or SGC:./cube; WHEN is a time like 2026-03-01\n"
-    "or an age like 30d, 12h or 10m. With --dry-run, expire and gc only count. gc refuses a WHEN "
-    "of\n"
-    "the last ten minutes without --force. Exit status: 0, 1 after a failure or with damage found, "
-    "2\n"
-    "for wrong usage.\n";
+    "NAME is what GDAL programs take, like SGC:Demo, SGC:./cube or cube.sgc; WHEN is a time like\n"
+    "2026-03-01 or an age like 30d, 12h or 10m. With --dry-run, expire and gc only count. gc "
+    "refuses\n"
+    "a WHEN of the last ten minutes without --force. Exit status: 0, 1 after a failure or with "
+    "damage\n"
+    "found, 2 for wrong usage.\n";
 
 /* What the command line says. */
 typedef struct arguments {
@@ -265,7 +266,7 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
     context c = {.arguments = a};
     if (command->values == 1)
         return command->run(&c, err);
-    if (strncmp(name, SGC_PREFIX, strlen(SGC_PREFIX)) != 0)
+    if (strncmp(name, SGC_PREFIX, strlen(SGC_PREFIX)) != 0 && !sgc_descriptor_is_named(name))
         return sgc_fail(err, SGC_INVALID, "\"%s\" does not begin with \"%s\": write it %s%s", name,
                         SGC_PREFIX, SGC_PREFIX, name);
     SGC_TRY(sgc_connection_parse(name, NULL, &c.connection, err));
