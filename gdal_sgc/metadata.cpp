@@ -199,7 +199,7 @@ bool SGCDataset::DescribeState()
 
 char **SGCDataset::GetMetadataDomainList()
 {
-    return BuildMetadataDomainList(GDALDataset::GetMetadataDomainList(), TRUE, STATE_DOMAIN,
+    return BuildMetadataDomainList(GDALDataset::GetMetadataDomainList(), FALSE, STATE_DOMAIN,
                                    nullptr);
 }
 
@@ -259,7 +259,7 @@ const char *SGCBand::PatchesAt(int x, int y)
 
 char **SGCBand::GetMetadataDomainList()
 {
-    return BuildMetadataDomainList(GDALRasterBand::GetMetadataDomainList(), TRUE, LOCATION_DOMAIN,
+    return BuildMetadataDomainList(GDALRasterBand::GetMetadataDomainList(), FALSE, LOCATION_DOMAIN,
                                    nullptr);
 }
 
