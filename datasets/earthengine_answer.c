@@ -168,7 +168,7 @@ static sgc_status open_and_read(const sgc_ee_product *product, const sgc_ee_wind
     snprintf(name, sizeof name, "/vsimem/sgc-earthengine-%p.tif", (void *)data);
     VSILFILE *file = VSIFileFromMemBuffer(name, data, size, FALSE);
     if (file == NULL)
-        return sgc_fail_memory(err, sizeof *file, "an answer");
+        return sgc_fail_memory(err, size, "an answer");
     VSIFCloseL(file);
     GDALDatasetH raster =
         GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/dataset.h"
 #include "gdal_sgc/time_axis.h"
 
@@ -26,29 +27,6 @@ int BlockSide(int64_t chunk)
                     best = static_cast<int>(side);
     return best;
 }
-
-// A buffer of the band's own type; GDAL's allocator reports a failure.
-class Scratch
-{
-  public:
-    explicit Scratch(size_t rows, size_t bytesPerRow)
-        : data_(VSI_MALLOC2_VERBOSE(rows, bytesPerRow))
-    {
-    }
-    ~Scratch()
-    {
-        VSIFree(data_);
-    }
-    Scratch(const Scratch &) = delete;
-    Scratch &operator=(const Scratch &) = delete;
-    GByte *Get() const
-    {
-        return static_cast<GByte *>(data_);
-    }
-
-  private:
-    void *data_;
-};
 
 } // namespace
 
@@ -112,6 +90,23 @@ double SGCBand::GetNoDataValue(int *success)
     return has ? Definition().nodata : GDALRasterBand::GetNoDataValue(nullptr);
 }
 
+int64_t SGCBand::GetNoDataValueAsInt64(int *success)
+{
+    const bool has = eDataType == GDT_Int64;
+    if (success != nullptr)
+        *success = has;
+    return has ? static_cast<int64_t>(Definition().nodata_bits)
+               : GDALRasterBand::GetNoDataValueAsInt64(nullptr);
+}
+
+uint64_t SGCBand::GetNoDataValueAsUInt64(int *success)
+{
+    const bool has = eDataType == GDT_UInt64;
+    if (success != nullptr)
+        *success = has;
+    return has ? Definition().nodata_bits : GDALRasterBand::GetNoDataValueAsUInt64(nullptr);
+}
+
 const char *SGCBand::GetUnitType()
 {
     return Definition().unit != nullptr ? Definition().unit : "";
@@ -165,7 +160,7 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
     } else {
         const int64_t rows =
             std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, rect.height);
-        const Scratch strip(static_cast<size_t>(rows), rowBytes);
+        const SGCScratch strip(static_cast<size_t>(rows), rowBytes);
         if (strip.Get() == nullptr)
             return CE_Failure;
         for (int64_t y = 0; y < rect.height && status == SGC_OK; y += rows) {
@@ -279,15 +274,46 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
         incomplete_.emplace_back(xBlock, yBlock);
     const int size = GDALGetDataTypeSizeBytes(eDataType);
     if (rect.width < nBlockXSize || rect.height < nBlockYSize) {
-        const double outside = Definition().nodata;
-        GDALCopyWords64(&outside, GDT_Float64, 0, image, eDataType, size,
-                        static_cast<GPtrDiff_t>(nBlockXSize) * nBlockYSize);
+        sgc_band_fill_nodata(&Definition(), image,
+                             static_cast<size_t>(nBlockXSize) * static_cast<size_t>(nBlockYSize));
     }
     const GSpacing line = static_cast<GSpacing>(size) * nBlockXSize;
     const CPLErr result = computed ? Compute(rect, image, eDataType, size, line)
                                    : ReadView(view, rect, image, eDataType, size, line);
     sgc_view_unref(view);
     return result;
+}
+
+// What is complete is known; what a read would have to load may turn out to be anything.
+int SGCBand::IGetDataCoverageStatus(int xOff, int yOff, int xSize, int ySize, int maskFlagStop,
+                                    double *percent)
+{
+    sgc_cube *cube = dataset_->Handle()->Cube();
+    const sgc_level *level = sgc_cube_level(cube, dataset_->Level());
+    const sgc_rect rect = {xOff, yOff, xSize, ySize}, chunks = sgc_level_chunks(level, rect);
+    std::vector<uint8_t> states(static_cast<size_t>(chunks.width * chunks.height));
+    const SGCView view(cube);
+    int status = 0;
+    double data = 0;
+    bool known = sgc_view_chunk_states(view.Get(), dataset_->Level(), slice_, chunks, states.data(),
+                                       nullptr) == SGC_OK;
+    for (size_t i = 0; i < states.size() && known; i++) {
+        const auto at = static_cast<int64_t>(i);
+        const sgc_rect part =
+            sgc_rect_intersect(rect, sgc_level_chunk_rect(level, chunks.y + at / chunks.width,
+                                                          chunks.x + at % chunks.width));
+        known = states[i] != SGC_CHUNK_MISSING;
+        if (states[i] == SGC_CHUNK_HAS_DATA)
+            data += static_cast<double>(part.width) * static_cast<double>(part.height);
+        status |= states[i] == SGC_CHUNK_HAS_DATA ? GDAL_DATA_COVERAGE_STATUS_DATA
+                                                  : GDAL_DATA_COVERAGE_STATUS_EMPTY;
+    }
+    if (!known)
+        return GDALRasterBand::IGetDataCoverageStatus(xOff, yOff, xSize, ySize, maskFlagStop,
+                                                      percent);
+    if (percent != nullptr)
+        *percent = 100 * data / (static_cast<double>(xSize) * static_cast<double>(ySize));
+    return status;
 }
 
 // Picks the pixels that GDAL's own nearest neighbour picks.
@@ -319,8 +345,8 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
                                    &view) != CE_None)
         return CE_Failure;
     const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
-    const Scratch line(1, static_cast<size_t>(rect.width * size));
-    const Scratch picked(1, static_cast<size_t>(bufXSize * size));
+    const SGCScratch line(1, static_cast<size_t>(rect.width * size));
+    const SGCScratch picked(1, static_cast<size_t>(bufXSize * size));
     CPLErr result = line.Get() != nullptr && picked.Get() != nullptr ? CE_None : CE_Failure;
     for (int j = 0; j < bufYSize && result == CE_None; j++) {
         const int64_t row = pick((j + 0.5) * height / bufYSize + y0, rect.y, rect.height);

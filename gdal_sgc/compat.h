@@ -7,9 +7,20 @@
 #define SGC_GDAL_AT_LEAST(major, minor) (GDAL_VERSION_NUM >= GDAL_COMPUTE_VERSION(major, minor, 0))
 
 #if SGC_GDAL_AT_LEAST(3, 13)
-#define SGC_OPTIONS CSLConstList // of AdviseRead()
+#define SGC_OPTIONS CSLConstList  // of AdviseRead()
+#define SGC_METADATA CSLConstList // of GetMetadata()
 #else
 #define SGC_OPTIONS char **
+#define SGC_METADATA char **
+#endif
+
+// ComputeStatistics() has further options: what declares them, and what hands them on.
+#if SGC_GDAL_AT_LEAST(3, 14)
+#define SGC_STATISTICS_OPTIONS , CSLConstList statisticsOptions
+#define SGC_GIVEN_STATISTICS_OPTIONS , statisticsOptions
+#else
+#define SGC_STATISTICS_OPTIONS
+#define SGC_GIVEN_STATISTICS_OPTIONS
 #endif
 
 #if SGC_GDAL_AT_LEAST(3, 12)

@@ -207,12 +207,18 @@ static sgc_status take_pair(options *o, const char *pair, size_t length, bool pe
     return status;
 }
 
-/* Splits "place,key=value&…" and gives the place. */
-static sgc_status split_name(const char *text, options *o, char **place, sgc_error *err)
+size_t sgc_connection_place_length(const char *text)
 {
     const char *end = text;
     while (*end != '\0' && *end != '?' && !(*end == ',' && separates(end)))
         end++;
+    return (size_t)(end - text);
+}
+
+/* Splits "place,key=value&…" and gives the place. */
+static sgc_status split_name(const char *text, options *o, char **place, sgc_error *err)
+{
+    const char *end = text + sgc_connection_place_length(text);
     SGC_TRY(decode(text, (size_t)(end - text), place, err));
     while (*end != '\0') {
         const char *pair = end + 1;

@@ -71,6 +71,9 @@ SGC_CHECKED sgc_status sgc_connection_check_parameters(const sgc_connection *con
                                                        const sgc_definition *definition,
                                                        sgc_error *err);
 
+/* How much of `text`, a connection string after "SGC:", names the cube, before any options. */
+size_t sgc_connection_place_length(const char *text);
+
 /* Appends the string that opens the same cube with these TIME and CHANNELS (NULL: without). */
 SGC_CHECKED sgc_status sgc_connection_print(const sgc_connection *connection, const char *time,
                                             const char *channels, sgc_buffer *out, sgc_error *err);

@@ -109,6 +109,10 @@ SGC_CHECKED sgc_status sgc_cube_fill_gaps(const sgc_cube *cube, const sgc_view *
                                           unsigned num_threads, sgc_error *err);
 void sgc_view_unref(sgc_view *view);
 
+/* Gives what the cube shows now, as the last look-up of its reference has found it; NULL while the
+ * cube is not made. Release with sgc_view_unref(). */
+void sgc_cube_view(sgc_cube *cube, sgc_view **out);
+
 /* The id of the snapshot the cube shows now, or "" while the cube is not made yet. */
 void sgc_cube_snapshot(sgc_cube *cube, char text[SGC_OBJECT_ID_TEXT + 1]);
 

@@ -108,9 +108,6 @@ SGC_CHECKED sgc_status sgc_ref_choice_resolve(sgc_ref_choice choice, const char 
 SGC_CHECKED sgc_status sgc_cube_resolve(const sgc_cube *cube, sgc_repository *repository,
                                         sgc_object_id *id, sgc_error *err);
 
-/* Gives the current view; *out is NULL while the cube is not made. */
-void sgc_cube_view(sgc_cube *cube, sgc_view **out);
-
 /* Looks the reference up and adopts its snapshot. */
 SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
 

@@ -75,6 +75,13 @@ void SGCHandle::Announce(size_t level, const sgc_rect &rect, const sgc_slice &sl
         slices.insert(at, slice);
 }
 
+void SGCHandle::Withdraw(size_t level)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (level < announced_.size())
+        announced_[level] = {};
+}
+
 CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
                          void *progressData, sgc_view **view, bool *missing)
 {
@@ -303,74 +310,7 @@ SGCDataset::SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
         SetBand(nBands + 1, band);
         band->Describe(byChannel, byTime);
     }
-    GDALDataset::SetMetadataItem("INTERLEAVE", "BAND", "IMAGE_STRUCTURE");
-    GDALDataset::SetMetadataItem("COMPRESSION", "ZSTD", "IMAGE_STRUCTURE");
-}
-
-// ---- the parts of a cube with a time axis ----
-
-bool SGCDataset::AddSubdataset(const char *time, const char *channels,
-                               const std::string &description)
-{
-    sgc_buffer name = {};
-    sgc_error error = {""};
-    const sgc_status status =
-        sgc_connection_print(&handle_->Connection(), time, channels, &name, &error);
-    if (status == SGC_OK) {
-        subdatasets_++;
-        GDALDataset::SetMetadataItem(CPLSPrintf("SUBDATASET_%d_NAME", subdatasets_),
-                                     reinterpret_cast<const char *>(name.data), "SUBDATASETS");
-        GDALDataset::SetMetadataItem(CPLSPrintf("SUBDATASET_%d_DESC", subdatasets_),
-                                     description.c_str(), "SUBDATASETS");
-    } else {
-        SGCReport(status, error);
-    }
-    sgc_buffer_free(&name);
-    return status == SGC_OK;
-}
-
-// One for each time step, those with data first, and one for each channel.
-bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
-{
-    constexpr int MOST_STEPS = 100;
-    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
-    const sgc_time_axis &axis = definition->time;
-    std::string names;
-    for (const size_t channel : channels)
-        names += std::string(names.empty() ? "" : ",") + definition->bands[channel].name;
-    const char *chosen = handle_->Connection().channels != nullptr ? names.c_str() : nullptr;
-    const size_t steps = sgc_cube_steps(handle_->Cube());
-    const std::unique_ptr<bool[]> hasData(new bool[axis.count]);
-    sgc_cube_find_steps_with_data(handle_->Cube(), hasData.get());
-    char time[SGC_TIME_SIZE], last[SGC_TIME_SIZE];
-    const std::string plural = channels.size() == 1 ? " channel" : " channels";
-    for (const bool withData : {true, false}) {
-        for (size_t step = 0; step < steps && subdatasets_ < MOST_STEPS; step++) {
-            if (hasData[step] != withData)
-                continue;
-            sgc_time_format(axis.starts[step], time);
-            if (!AddSubdataset(time, chosen,
-                               std::string(time) + ": " + std::to_string(channels.size()) + plural +
-                                   (withData ? "" : ", nothing stored yet")))
-                return false;
-        }
-    }
-    sgc_time_format(axis.starts[0], time);
-    sgc_time_format(axis.starts[steps - 1], last);
-    const std::string range = std::string(time) + "/" + last;
-    std::vector<size_t> each = channels; // of whatever type
-    if (chosen == nullptr) {
-        each.resize(definition->band_count);
-        std::iota(each.begin(), each.end(), size_t{0});
-    }
-    for (const size_t channel : each) {
-        const char *name = definition->bands[channel].name;
-        if (!AddSubdataset(range.c_str(), name,
-                           std::string(name) + ": " + std::to_string(steps) +
-                               (steps == 1 ? " time step" : " time steps")))
-            return false;
-    }
-    return true;
+    DescribePixels();
 }
 
 SGCDataset::~SGCDataset()
@@ -386,25 +326,6 @@ int SGCDataset::CloseDependentDatasets()
         dropped = TRUE;
     }
     return dropped;
-}
-
-// Where the pixels come from, for the metadata of whatever is made of them.
-void SGCDataset::DescribeCube()
-{
-    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
-    char snapshot[SGC_OBJECT_ID_TEXT + 1];
-    sgc_cube_snapshot(handle_->Cube(), snapshot);
-    const std::pair<const char *, const char *> items[] = {
-        {"DATASET", definition->id},
-        {"TITLE", definition->title},
-        {"LICENSE", definition->license},
-        {"ATTRIBUTION", definition->attribution},
-        {"SNAPSHOT", snapshot[0] ? snapshot : nullptr},
-    };
-    for (const auto &item : items)
-        if (item.second != nullptr)
-            GDALDataset::SetMetadataItem(item.first, item.second);
-    GDALDataset::SetMetadataItem(GDALMD_AREA_OR_POINT, GDALMD_AOP_AREA);
 }
 
 #if SGC_GDAL_AT_LEAST(3, 12)
@@ -435,29 +356,6 @@ char **SGCDataset::GetFileList()
     return sgc_descriptor_is_named(name) && !STARTS_WITH_CI(name, SGC_PREFIX)
                ? CSLAddString(nullptr, name)
                : nullptr;
-}
-
-// "Window_x_y_w_h" in the domain "SGC" tells what a read of that window would have to download.
-const char *SGCDataset::GetMetadataItem(const char *name, const char *domain)
-{
-    if (domain == nullptr || !EQUAL(domain, "SGC"))
-        return GDALDataset::GetMetadataItem(name, domain);
-    int x, y, width, height, end = 0;
-    if (sscanf(name, "Window_%d_%d_%d_%d%n", &x, &y, &width, &height, &end) != 4 ||
-        name[end] != '\0' || x < 0 || y < 0 || width < 1 || height < 1 ||
-        x > nRasterXSize - width || y > nRasterYSize - height)
-        return nullptr;
-    sgc_missing missing = {};
-    sgc_error error = {""};
-    const auto slices = Slices(nBands, nullptr);
-    const sgc_window window = {level_, {x, y, width, height}, slices.data(), slices.size()};
-    const sgc_status status = sgc_cube_missing(handle_->Cube(), &window, &missing, &error);
-    if (status != SGC_OK) {
-        SGCReport(status, error);
-        return nullptr;
-    }
-    windowState_.Printf("missing=%" PRIu64 ";bytes=%" PRIu64, missing.chunks, missing.bytes);
-    return windowState_.c_str();
 }
 
 int SGCDataset::OverviewCount() const

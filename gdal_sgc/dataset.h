@@ -2,9 +2,12 @@
 #ifndef SGC_DATASET_H
 #define SGC_DATASET_H
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
+
+#include <gdal_rat.h>
 
 #include "gdal_sgc/compat.h"
 #include "gdal_sgc/cube.h"
@@ -34,6 +37,8 @@ class SGCHandle
 
     // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
     void Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice);
+    // Forgets what was announced of the level.
+    void Withdraw(size_t level);
 
     // Ensures the window and gives the view to read it from. Failures are reported. A level's
     // pixels count as decimated in any case. *missing, if not nullptr, tells whether some of the
@@ -65,6 +70,51 @@ class SGCHandle
     std::vector<Announcement> announced_{}; // by level
 };
 
+// What a cube shows now, for as long as this lives.
+class SGCView
+{
+  public:
+    explicit SGCView(sgc_cube *cube)
+    {
+        sgc_cube_view(cube, &view_);
+    }
+    ~SGCView()
+    {
+        sgc_view_unref(view_);
+    }
+    SGCView(const SGCView &) = delete;
+    SGCView &operator=(const SGCView &) = delete;
+    const sgc_view *Get() const
+    {
+        return view_;
+    }
+
+  private:
+    sgc_view *view_ = nullptr;
+};
+
+// A buffer of pixels; GDAL's allocator reports a failure.
+class SGCScratch
+{
+  public:
+    SGCScratch(size_t rows, size_t bytesPerRow) : data_(VSI_MALLOC2_VERBOSE(rows, bytesPerRow))
+    {
+    }
+    ~SGCScratch()
+    {
+        VSIFree(data_);
+    }
+    SGCScratch(const SGCScratch &) = delete;
+    SGCScratch &operator=(const SGCScratch &) = delete;
+    GByte *Get() const
+    {
+        return static_cast<GByte *>(data_);
+    }
+
+  private:
+    void *data_;
+};
+
 class SGCBand;
 
 class SGCDataset final : public GDALDataset
@@ -80,6 +130,8 @@ class SGCDataset final : public GDALDataset
     CPLErr GetGeoTransform(double *transform) override;
 #endif
     const OGRSpatialReference *GetSpatialRef() const override;
+    char **GetMetadataDomainList() override;
+    SGC_METADATA GetMetadata(const char *domain) override;
     const char *GetMetadataItem(const char *name, const char *domain) override;
     char **GetFileList() override;
     // The layer of patches, where it was opened for vectors (patch_layer.cpp).
@@ -95,6 +147,9 @@ class SGCDataset final : public GDALDataset
     {
         return level_;
     }
+#if SGC_GDAL_AT_LEAST(3, 8)
+    static GDALSubdatasetInfo *GetSubdatasetInfo(const char *name);
+#endif
     // Overviews of this dataset: those of the coarser levels.
     int OverviewCount() const;
     SGCDataset *Overview(int index);
@@ -112,7 +167,10 @@ class SGCDataset final : public GDALDataset
     SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
                const std::vector<sgc_slice> &slices);
     std::vector<sgc_slice> Slices(int bandCount, const int *bandMap);
+    void DescribePixels();
     void DescribeCube();
+    void ShowSnapshot();
+    bool DescribeState();
     bool AddSubdatasets(const std::vector<size_t> &channels);
     static bool CanShowPatches();
     bool AddSubdataset(const char *time, const char *channels, const std::string &description);
@@ -122,6 +180,7 @@ class SGCDataset final : public GDALDataset
     OGRSpatialReference spatialRef_{};
     std::vector<std::unique_ptr<SGCDataset>> overviews_{};
     std::unique_ptr<SGCDataset> fullResolution_{}; // made when a level needs it
+    CPLStringList state_{}; // the domain "SGC", as it was when it was last asked for
     CPLString windowState_{};
     int subdatasets_ = 0;
     bool hasPatches_ = false;
@@ -141,9 +200,33 @@ class SGCBand final : public GDALRasterBand
     void Describe(bool byChannel, bool byTime);
 
     double GetNoDataValue(int *success) override;
+    int64_t GetNoDataValueAsInt64(int *success) override;
+    uint64_t GetNoDataValueAsUInt64(int *success) override;
     const char *GetUnitType() override;
     double GetScale(int *success) override;
     double GetOffset(int *success) override;
+
+    char **GetMetadataDomainList() override;
+    const char *GetMetadataItem(const char *name, const char *domain) override;
+
+    // What values mean (categories.cpp). Made when they are asked for.
+    char **GetCategoryNames() override;
+    GDALColorTable *GetColorTable() override;
+    GDALColorInterp GetColorInterpretation() override;
+    GDALRasterAttributeTable *GetDefaultRAT() override;
+
+    // Approximate ones are of what is complete, and download nothing: CE_Warning, without a
+    // message, where that is nothing. Exact ones read every pixel (statistics.cpp).
+    CPLErr ComputeStatistics(int approxOK, double *minimum, double *maximum, double *mean,
+                             double *stddev, GDALProgressFunc progress,
+                             void *progressData SGC_STATISTICS_OPTIONS) override;
+    CPLErr ComputeRasterMinMax(int approxOK, double *minmax) override;
+    CPLErr GetHistogram(double from, double to, int buckets, GUIntBig *histogram,
+                        int includeOutOfRange, int approxOK, GDALProgressFunc progress,
+                        void *progressData) override;
+    CPLErr GetDefaultHistogram(double *minimum, double *maximum, int *buckets, GUIntBig **histogram,
+                               int force, GDALProgressFunc progress, void *progressData) override;
+
     int GetOverviewCount() override;
     GDALRasterBand *GetOverview(int index) override;
     CPLErr AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSize, int bufYSize,
@@ -162,8 +245,14 @@ class SGCBand final : public GDALRasterBand
     CPLErr IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
                      int bufXSize, int bufYSize, GDALDataType bufType, GSpacing pixelSpace,
                      GSpacing lineSpace, GDALRasterIOExtraArg *extra) override;
+    int IGetDataCoverageStatus(int xOff, int yOff, int xSize, int ySize, int maskFlagStop,
+                               double *percent) override;
 
   private:
+    using Visitor = std::function<void(double)>;
+    CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);
+    const char *PatchesAt(int x, int y);
+
     bool MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
                          const GDALRasterIOExtraArg &extra);
     CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
@@ -180,6 +269,10 @@ class SGCBand final : public GDALRasterBand
     sgc_slice slice_;
     std::vector<std::pair<int, int>> incomplete_{}; // blocks that GDAL may keep with nodata in them
     bool isDecimating_ = false;                     // GDAL reads native windows for a decimated one
+    CPLString answer_{};                            // the last live metadata item
+    CPLStringList categoryNames_{};
+    std::unique_ptr<GDALColorTable> colors_{};
+    std::unique_ptr<GDALRasterAttributeTable> attributes_{};
 };
 
 #endif

@@ -68,5 +68,8 @@ void GDALRegister_SGC()
     free(options);
     driver->pfnIdentify = SGCDataset::Identify;
     driver->pfnOpen = SGCDataset::Open;
+#if SGC_GDAL_AT_LEAST(3, 8)
+    driver->pfnGetSubdatasetInfoFunc = SGCDataset::GetSubdatasetInfo;
+#endif
     GetGDALDriverManager()->RegisterDriver(driver);
 }

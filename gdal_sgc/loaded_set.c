@@ -53,6 +53,11 @@ void sgc_loaded_set_free(sgc_loaded_set *set)
     free(set);
 }
 
+size_t sgc_loaded_set_count(const sgc_loaded_set *set)
+{
+    return set->count;
+}
+
 bool sgc_loaded_set_is_empty(const sgc_loaded_set *set)
 {
     return set->count == 0;

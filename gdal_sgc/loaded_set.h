@@ -17,6 +17,7 @@ SGC_CHECKED sgc_status sgc_loaded_set_new(const sgc_node *root, sgc_loaded_set *
                                           sgc_error *err);
 void sgc_loaded_set_free(sgc_loaded_set *set);
 
+size_t sgc_loaded_set_count(const sgc_loaded_set *set);
 bool sgc_loaded_set_is_empty(const sgc_loaded_set *set);
 size_t sgc_loaded_set_count(const sgc_loaded_set *set);
 

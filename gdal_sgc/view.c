@@ -143,15 +143,6 @@ sgc_status sgc_view_new(sgc_cube *cube, sgc_repository *repository, sgc_snapshot
     return SGC_OK;
 }
 
-/* What a level or a cube holds that nobody has loaded yet. */
-static void fill_nodata(const sgc_band *band, sgc_rect rect, void *buffer)
-{
-    const int size = GDALGetDataTypeSizeBytes(band->type);
-    for (int64_t row = 0; row < rect.height; row++)
-        GDALCopyWords(&band->nodata, GDT_Float64, 0, (char *)buffer + row * rect.width * size,
-                      band->type, size, (int)rect.width);
-}
-
 sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
                          sgc_rect rect, void *buffer, unsigned num_threads, sgc_error *err)
 {
@@ -161,7 +152,8 @@ sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view, size_t leve
     if (view != NULL && view->channels[level] != NULL && slice.step < view->steps[level])
         return sgc_array_read(view->channels[level][slice.band], start + first, count + first,
                               buffer, num_threads, err);
-    fill_nodata(&cube->definition->bands[slice.band], rect, buffer);
+    sgc_band_fill_nodata(&cube->definition->bands[slice.band], buffer,
+                         (size_t)rect.width * (size_t)rect.height);
     return SGC_OK;
 }
 

@@ -82,7 +82,7 @@ class BoundedAllocator final : public fb::Allocator
 class Builder final : public fb::FlatBufferBuilder
 {
   public:
-    Builder() : FlatBufferBuilder(1 << 16, new BoundedAllocator, true)
+    Builder() : fb::FlatBufferBuilder(1 << 16, new BoundedAllocator, true)
     {
     }
 };

@@ -186,7 +186,7 @@ sgc_status sgc_json_count(sgc_span collection, size_t *count, sgc_error *err)
 sgc_status sgc_json_find(sgc_span object, const char *key, sgc_span *value, sgc_error *err)
 {
     size_t position = 0;
-    sgc_span name, found;
+    sgc_span name = {NULL, 0}, found;
     sgc_status status;
     while ((status = sgc_json_next_pair(object, &position, &name, &found, err)) == SGC_OK) {
         if (sgc_span_is((sgc_span){name.text + 1, name.size - 2}, key)) {

@@ -1,0 +1,85 @@
+#include "gdal_sgc/cube_state.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "gdal_sgc/cube_private.h"
+
+/* The state of a chunk whose flag is `flag`. */
+static sgc_status find_state(const sgc_view *view, size_t level, size_t band, sgc_position at,
+                             uint8_t flag, uint8_t *state, sgc_error *err)
+{
+    sgc_chunk_ref ref;
+    sgc_manifest *keep;
+    const bool may_be_listed = flag == 0 && level == 0 && view->cube->source->finds_alone;
+    bool complete = sgc_flag_is_complete(flag);
+    *state = SGC_CHUNK_MISSING;
+    if (!complete && !may_be_listed)
+        return SGC_OK;
+    SGC_TRY(sgc_view_find_chunk(view, level, band, at, &ref, &keep, err));
+    const bool stored = ref.kind != SGC_CHUNK_NONE;
+    sgc_manifest_unref(keep);
+    if (!complete && stored) /* Python has not noted anywhere else what it has filled */
+        SGC_TRY(sgc_view_is_listed(view, at, &complete, err));
+    if (complete)
+        *state = stored ? SGC_CHUNK_HAS_DATA : SGC_CHUNK_HAS_NO_DATA;
+    return SGC_OK;
+}
+
+sgc_status sgc_view_chunk_states(const sgc_view *view, size_t level, sgc_slice slice,
+                                 sgc_rect chunks, uint8_t *states, sgc_error *err)
+{
+    const size_t count = (size_t)(chunks.width * chunks.height);
+    SGC_TRY(sgc_view_read_flags(view, level, slice, 1, chunks, states, err));
+    for (size_t i = 0; view != NULL && i < count; i++) {
+        const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
+                                 (int32_t)(chunks.x + (int64_t)i % chunks.width),
+                                 (int32_t)slice.step, (int32_t)slice.band};
+        SGC_TRY(find_state(view, level, slice.band, at, states[i], &states[i], err));
+    }
+    return SGC_OK;
+}
+
+bool sgc_view_has_level(const sgc_view *view, size_t level)
+{
+    return view != NULL && view->channels[level] != NULL;
+}
+
+sgc_status sgc_view_count_loaded(const sgc_view *view, size_t *count, sgc_error *err)
+{
+    const sgc_loaded_set *set;
+    *count = 0;
+    if (view == NULL)
+        return SGC_OK;
+    SGC_TRY(sgc_view_loaded(view, &set, err));
+    *count = sgc_loaded_set_count(set);
+    return SGC_OK;
+}
+
+static const char *compressor_of(const sgc_codec *codec)
+{
+    switch (codec->kind) {
+    case SGC_BLOSC:
+        return codec->level > 0 ? codec->compressor : NULL;
+    case SGC_ZSTD:
+        return "zstd";
+    case SGC_GZIP:
+        return "gzip";
+    case SGC_CRC32C:
+        return NULL;
+    }
+    return NULL;
+}
+
+void sgc_view_compression(const sgc_view *view, size_t band, char text[SGC_COMPRESSION_SIZE])
+{
+    const char *name = view == NULL ? "zstd" : NULL;
+    if (sgc_view_has_level(view, 0)) {
+        const sgc_codecs *codecs = &sgc_array_get_metadata(view->channels[0][band])->codecs;
+        for (size_t i = 0; name == NULL && i < codecs->count; i++)
+            name = compressor_of(&codecs->list[i]);
+    }
+    snprintf(text, SGC_COMPRESSION_SIZE, "%s", name != NULL ? name : "");
+    for (char *c = text; *c != '\0'; c++)
+        *c = (char)toupper((unsigned char)*c);
+}

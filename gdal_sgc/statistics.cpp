@@ -1,0 +1,239 @@
+// Statistics and histograms: exact ones of every pixel, approximate ones of what is complete.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "gdal_sgc/cube_state.h"
+#include "gdal_sgc/dataset.h"
+
+namespace
+{
+
+constexpr size_t MOST_STRIPS = 64;
+constexpr int64_t MOST_PIXELS = int64_t{4} << 20;
+constexpr int64_t ENOUGH_PIXELS = 2500; // of a level, as GDAL has it
+
+int64_t Area(const sgc_rect &rect)
+{
+    return rect.width * rect.height;
+}
+
+// What is complete of a level.
+struct Complete {
+    size_t level = 0;
+    double share = 0;               // of the level's pixels
+    std::vector<sgc_rect> chunks{}; // those with data
+};
+
+sgc_status FindComplete(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
+                        Complete &found, sgc_error *err)
+{
+    const sgc_level *l = sgc_cube_level(cube, level);
+    const sgc_rect all = {0, 0, sgc_level_columns(l), sgc_level_rows(l)};
+    std::vector<uint8_t> states(static_cast<size_t>(Area(all)));
+    SGC_TRY(sgc_view_chunk_states(view, level, slice, all, states.data(), err));
+    found.level = level;
+    for (int64_t i = 0; i < Area(all); i++) {
+        const sgc_rect rect = sgc_level_chunk_rect(l, i / all.width, i % all.width);
+        const uint8_t state = states[static_cast<size_t>(i)];
+        if (state != SGC_CHUNK_MISSING)
+            found.share += static_cast<double>(Area(rect));
+        if (state == SGC_CHUNK_HAS_DATA)
+            found.chunks.push_back(rect);
+    }
+    found.share /= static_cast<double>(l->grid.width) * static_cast<double>(l->grid.height);
+    return SGC_OK;
+}
+
+// The level, from `level` on, of which the largest share is complete; the coarsest of equals.
+sgc_status ChooseComplete(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
+                          Complete &best, sgc_error *err)
+{
+    for (size_t l = level; l < sgc_cube_level_count(cube); l++) {
+        const sgc_grid &grid = sgc_cube_level(cube, l)->grid;
+        if (l > level && grid.width * grid.height < ENOUGH_PIXELS)
+            break;
+        Complete found;
+        SGC_TRY(FindComplete(cube, view, l, slice, found, err));
+        if (!found.chunks.empty() && found.share >= best.share)
+            best = std::move(found);
+    }
+    return SGC_OK;
+}
+
+// Some rows of some of the chunks, evenly: a bounded number of pixels, whatever there is.
+std::vector<sgc_rect> ChooseStrips(const std::vector<sgc_rect> &chunks)
+{
+    std::vector<sgc_rect> strips;
+    const size_t count = std::min(chunks.size(), MOST_STRIPS);
+    for (size_t i = 0; i < count; i++) {
+        const sgc_rect &chunk = chunks[i * chunks.size() / count];
+        const int64_t rows = std::clamp<int64_t>(
+            MOST_PIXELS / (static_cast<int64_t>(count) * chunk.width), 1, chunk.height);
+        strips.push_back({chunk.x, chunk.y + (chunk.height - rows) / 2, chunk.width, rows});
+    }
+    return strips;
+}
+
+// A whole level as announced: then the budget is checked before the first byte, and loading goes
+// ahead.
+class Announced
+{
+  public:
+    Announced(SGCDataset *dataset, const sgc_slice &slice) : dataset_(dataset)
+    {
+        const sgc_rect all = {0, 0, dataset->GetRasterXSize(), dataset->GetRasterYSize()};
+        dataset->Handle()->Announce(dataset->Level(), all, slice);
+    }
+    ~Announced()
+    {
+        dataset_->Handle()->Withdraw(dataset_->Level());
+    }
+    Announced(const Announced &) = delete;
+    Announced &operator=(const Announced &) = delete;
+
+  private:
+    SGCDataset *dataset_;
+};
+
+bool Goes(GDALProgressFunc progress, void *data, double fraction)
+{
+    if (progress == nullptr || progress(fraction, "", data))
+        return true;
+    CPLError(CE_Failure, CPLE_UserInterrupt, "SGC: cancelled");
+    return false;
+}
+
+} // namespace
+
+// Visits the valid pixels of a part of what is complete.
+CPLErr SGCBand::Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData)
+{
+    sgc_cube *cube = dataset_->Handle()->Cube();
+    const unsigned threads = dataset_->Handle()->Connection().num_threads;
+    const SGCView view(cube);
+    const sgc_band &band = Definition();
+    Complete complete;
+    sgc_error error = {""};
+    sgc_status status =
+        ChooseComplete(cube, view.Get(), dataset_->Level(), slice_, complete, &error);
+    bool found = false;
+    const auto strips = ChooseStrips(complete.chunks);
+    for (size_t i = 0; i < strips.size() && status == SGC_OK; i++) {
+        const sgc_rect &strip = strips[i];
+        const size_t size = static_cast<size_t>(GDALGetDataTypeSizeBytes(eDataType));
+        const size_t width = static_cast<size_t>(strip.width);
+        const size_t height = static_cast<size_t>(strip.height);
+        const SGCScratch pixels(height, width * size), row(width, sizeof(double));
+        const auto values = reinterpret_cast<double *>(row.Get());
+        if (pixels.Get() == nullptr || values == nullptr)
+            return CE_Failure;
+        status = sgc_cube_read(cube, view.Get(), complete.level, slice_, strip, pixels.Get(),
+                               threads, &error);
+        for (size_t y = 0; y < height && status == SGC_OK; y++) {
+            GDALCopyWords64(pixels.Get() + y * width * size, eDataType, static_cast<int>(size),
+                            values, GDT_Float64, sizeof(double), strip.width);
+            for (size_t x = 0; x < width; x++)
+                if (!std::isnan(values[x]) && (band.is_bool || values[x] != band.nodata)) {
+                    visit(values[x]);
+                    found = true;
+                }
+        }
+        if (status == SGC_OK &&
+            !Goes(progress, progressData,
+                  static_cast<double>(i + 1) / static_cast<double>(strips.size())))
+            return CE_Failure;
+    }
+    if (status != SGC_OK) {
+        SGCReport(status, error);
+        return CE_Failure;
+    }
+    if (!found)
+        CPLDebug("SGC", "%s: nothing is complete yet that has a value", GetDescription());
+    return found ? CE_None : CE_Warning;
+}
+
+CPLErr SGCBand::ComputeStatistics(int approxOK, double *minimum, double *maximum, double *mean,
+                                  double *stddev, GDALProgressFunc progress,
+                                  void *progressData SGC_STATISTICS_OPTIONS)
+{
+    if (!approxOK) {
+        const Announced announced(dataset_, slice_);
+        return GDALRasterBand::ComputeStatistics(approxOK, minimum, maximum, mean, stddev, progress,
+                                                 progressData SGC_GIVEN_STATISTICS_OPTIONS);
+    }
+    const sgc_band &band = Definition();
+    double low = std::numeric_limits<double>::infinity(), high = -low, average = 0, squares = 0;
+    double count = 0;
+    CPLErr result = Sample(
+        [&](double value) {
+            low = std::min(low, value);
+            high = std::max(high, value);
+            const double before = value - average;
+            average += before / ++count;
+            squares += before * (value - average);
+        },
+        progress, progressData);
+    double deviation = std::sqrt(squares / count);
+    if (result == CE_Warning && band.has_statistics) {
+        low = band.minimum;
+        high = band.maximum;
+        average = band.mean;
+        deviation = band.stddev;
+        result = CE_None;
+    }
+    const bool known = result == CE_None;
+    const std::pair<double *, double> answers[] = {
+        {minimum, low}, {maximum, high}, {mean, average}, {stddev, deviation}};
+    for (const auto &answer : answers)
+        if (answer.first != nullptr)
+            *answer.first = known ? answer.second : std::numeric_limits<double>::quiet_NaN();
+    return result;
+}
+
+CPLErr SGCBand::ComputeRasterMinMax(int approxOK, double *minmax)
+{
+    if (approxOK)
+        return ComputeStatistics(TRUE, &minmax[0], &minmax[1], nullptr, nullptr, nullptr, nullptr);
+    const Announced announced(dataset_, slice_);
+    return GDALRasterBand::ComputeRasterMinMax(approxOK, minmax);
+}
+
+CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *histogram,
+                             int includeOutOfRange, int approxOK, GDALProgressFunc progress,
+                             void *progressData)
+{
+    if (!approxOK) {
+        const Announced announced(dataset_, slice_);
+        return GDALRasterBand::GetHistogram(from, to, buckets, histogram, includeOutOfRange,
+                                            approxOK, progress, progressData);
+    }
+    std::fill_n(histogram, buckets, 0);
+    const double scale = to > from ? buckets / (to - from) : 0;
+    return Sample(
+        [&](double value) {
+            const double at = std::floor((value - from) * scale);
+            const bool inside = at >= 0 && at < buckets;
+            if (inside || includeOutOfRange)
+                histogram[static_cast<int>(std::clamp(at, 0.0, buckets - 1.0))]++;
+        },
+        progress, progressData);
+}
+
+// The counts are exact, but GDAL takes approximate bounds for them, which may not be known.
+CPLErr SGCBand::GetDefaultHistogram(double *minimum, double *maximum, int *buckets,
+                                    GUIntBig **histogram, int force, GDALProgressFunc progress,
+                                    void *progressData)
+{
+    double low, high;
+    if (force && eDataType != GDT_Byte &&
+        GetStatistics(TRUE, TRUE, &low, &high, nullptr, nullptr) == CE_Warning) {
+        const CPLErr result =
+            ComputeStatistics(FALSE, &low, &high, nullptr, nullptr, GDALDummyProgress, nullptr);
+        if (result != CE_None)
+            return result;
+    }
+    return GDALRasterBand::GetDefaultHistogram(minimum, maximum, buckets, histogram, force,
+                                               progress, progressData);
+}
