@@ -53,6 +53,7 @@ void GDALRegister_SGC()
     auto driver = new GDALDriver();
     driver->SetDescription("SGC");
     driver->SetMetadataItem(GDAL_DCAP_RASTER, "YES");
+    driver->SetMetadataItem(GDAL_DCAP_MULTIDIM_RASTER, "YES");
     driver->SetMetadataItem(GDAL_DCAP_OPEN, "YES");
     driver->SetMetadataItem(GDAL_DMD_SUBDATASETS, "YES");
     driver->SetMetadataItem(GDAL_DMD_LONGNAME, "Smart geocubes that fill themselves");
