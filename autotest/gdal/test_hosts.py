@@ -1,9 +1,14 @@
-"""GDAL's programs, its Python bindings and rasterio: on an empty cube each gives what it gives on a GeoTIFF of
-the same pixels, whose overviews numpy has computed from full resolution.
+"""GDAL's programs, its Python bindings, rasterio, QGIS and R: on an empty cube each gives what it gives on a
+GeoTIFF of the same pixels, whose overviews numpy has computed from full resolution.
 
-The cubes are filled from that GeoTIFF's pixels, without the overviews."""
+The cubes are filled from that GeoTIFF's pixels, without the overviews. QGIS and R run when SGC_TEST_QGIS and
+SGC_TEST_R are 1."""
 from concurrent.futures import ThreadPoolExecutor
+import importlib.util
 import json
+import os
+import shutil
+import sys
 
 import numpy as np
 from osgeo import gdal
@@ -21,6 +26,75 @@ DEFINITION = {
               for i, name in enumerate(("height", "noise"))]}
 CUTLINE = {"type": "Polygon", "coordinates": [[[-620000, -1215000], [-570000, -1207000], [-565000, -1262000],
                                                [-590000, -1250000], [-620000, -1215000]]]}
+
+
+# Renders a raster far away, near, in another CRS and far again, and prints what it finds at three places.
+QGIS = """
+import gc, sys
+from qgis.core import (QgsApplication, QgsContrastEnhancement, QgsCoordinateReferenceSystem, QgsCoordinateTransform,
+                       QgsMapRendererParallelJob, QgsMapSettings, QgsPointXY, QgsProject, QgsRaster, QgsRasterLayer,
+                       QgsRectangle, QgsSingleBandGrayRenderer)
+from qgis.PyQt.QtCore import QSize
+
+name, prefix = sys.argv[1:]
+application = QgsApplication([], False)
+application.initQgis()
+layer = QgsRasterLayer(name, "layer", "gdal")
+assert layer.isValid(), layer.error().summary()
+provider = layer.dataProvider()
+assert (layer.bandCount(), layer.crs().authid()) == (2, "EPSG:3413")
+renderer = QgsSingleBandGrayRenderer(provider, 1)
+contrast = QgsContrastEnhancement(provider.dataType(1))
+contrast.setMinimumValue(150)
+contrast.setMaximumValue(850)
+contrast.setContrastEnhancementAlgorithm(QgsContrastEnhancement.StretchToMinimumMaximum)
+renderer.setContrastEnhancement(contrast)
+layer.setRenderer(renderer)
+
+def render(step, extent, crs=layer.crs()):
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setDestinationCrs(crs)
+    transform = QgsCoordinateTransform(layer.crs(), crs, QgsProject.instance())
+    settings.setExtent(transform.transformBoundingBox(extent))
+    settings.setOutputSize(QSize(400, 300))
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    assert not job.errors(), [error.message for error in job.errors()]
+    assert job.renderedImage().save("%s-%s.png" % (prefix, step))
+
+whole, middle = layer.extent(), layer.extent().center()
+near = QgsRectangle(middle.x() - 10000, middle.y() - 7500, middle.x() + 10000, middle.y() + 7500)
+render("far", whole)
+render("nearer", QgsRectangle(middle.x() - 20000, middle.y() - 15000, middle.x() + 20000, middle.y() + 15000))
+render("near", near)
+render("turned", near, QgsCoordinateReferenceSystem("EPSG:3995"))
+render("far-again", whole)
+for x, y in ((0, 0), (-9000, 4000), (15000, -20000)):
+    place = QgsPointXY(middle.x() + x, middle.y() + y)
+    print(provider.identify(place, QgsRaster.IdentifyFormatValue).results())
+del layer, provider, renderer, contrast
+gc.collect()
+application.exitQgis()
+"""
+
+# Reads a raster with terra and stars: all of it, a window, coarsely and at places.
+R = """
+suppressMessages({library(terra); library(stars)})
+name <- commandArgs(TRUE)
+raster <- rast(name)
+stopifnot(nlyr(raster) == 2, grepl("3413", crs(raster, describe = TRUE)$code))
+show <- function(...) cat(sprintf("%.6g", unlist(list(...))), sep = "\\n")
+show(ext(raster)[1:4], global(raster, "range", na.rm = TRUE), global(raster, "mean", na.rm = TRUE))
+part <- crop(raster, ext(-610000, -600000, -1240000, -1230000))
+show(values(part)[1:500, ], values(aggregate(part, 10)))
+show(values(spatSample(raster, 400, method = "regular", as.raster = TRUE)))
+show(extract(raster, cbind(c(-600050, -580050), c(-1220050, -1250050))))
+coarse <- read_stars(name, RasterIO = list(nXOff = 101, nYOff = 51, nXSize = 400, nYSize = 300,
+                                           nBufXSize = 40, nBufYSize = 30, resample = "bilinear"))
+show(as.vector(coarse[[1]]))
+"""
 
 
 def make_pixels():
@@ -339,3 +413,31 @@ def test_rasterio_says_what_failed(rasterio, name):
         with pytest.raises(rasterio.errors.RasterioIOError) as error:
             cube.read(1, window=rasterio.windows.Window(0, 0, 10, 10))
     assert "DOWNLOAD=NO" in str(error.value) or "DOWNLOAD=NO" in str(error.value.__cause__)
+
+
+# Programs that are not always there
+
+def test_qgis(name, geotiff, run):
+    if os.environ.get("SGC_TEST_QGIS") != "1":
+        pytest.skip("QGIS is not tested unless SGC_TEST_QGIS is 1")
+    if importlib.util.find_spec("qgis") is None:
+        pytest.skip("there is no qgis: install python3-qgis and qgis-providers")
+    os.mkdir("runtime", mode=0o700)
+    options = {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": os.path.abspath("runtime"), "HOME": os.getcwd()}
+    found = [run([sys.executable, "-c", QGIS, source, target], **options).stdout
+             for source, target in ((name, "ours"), (geotiff, "theirs"))]
+    assert found[0] == found[1] != ""
+    for step in ("far", "nearer", "near", "turned", "far-again"):
+        ours, theirs = (gdal.Open("%s-%s.png" % (target, step)).ReadAsArray() for target in ("ours", "theirs"))
+        assert len(np.unique(theirs[0])) > 50
+        assert np.abs(ours.astype(int) - theirs).max() <= 1, step  # a mean that was rounded the other way
+
+
+def test_r(name, geotiff, run):
+    if os.environ.get("SGC_TEST_R") != "1":
+        pytest.skip("R is not tested unless SGC_TEST_R is 1")
+    if shutil.which("Rscript") is None:
+        pytest.skip("there is no R: install r-cran-terra and r-cran-stars")
+    found = [np.array(run(["Rscript", "-e", R, source]).stdout.split(), float) for source in (name, geotiff)]
+    assert len(found[1]) > 2000
+    np.testing.assert_allclose(*found, rtol=2e-6)
