@@ -316,14 +316,14 @@ def test_one_load_for_all_steps(group, run, cube):
     assert len(re.findall("Load 12 chunks from", log)) == 1
 
 
-@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 19, 3 * 19), (-200, 19, 3 * 19)])
+@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 19, 2 * 19), (-200, 19, 2 * 19)])
 def test_chunks_between_samples_are_not_loaded(noise, name, loaded_chunks, assert_pixels, step, columns, chunks):
     definition, pixels = noise
     definition["chunk_shape"] = [CHUNK, CHUNK]
     array = open_group(name(definition)).OpenMDArray("b0")
-    rows = 20 + abs(step) * np.arange(3)
+    rows = 40 + abs(step) * np.arange(2)
     across = 30 + abs(step) * np.arange(columns)[::np.sign(step)]
-    values = array.ReadAsArray([int(rows[-1]), int(across[0])], [3, columns], [-abs(step), step])
+    values = array.ReadAsArray([int(rows[-1]), int(across[0])], [2, columns], [-abs(step), step])
     assert_pixels(values, pixels[np.ix_(rows[::-1], across)])
     assert loaded_chunks(definition, (0, 0, 59 * CHUNK, 18 * CHUNK)) == chunks
 
@@ -398,7 +398,7 @@ def test_offline(group, name, failure, assert_pixels):
         gdal.PopErrorHandler()
     assert_pixels(values[0], expected(0, 1))
     assert np.isnan(values[1]).all()
-    assert warnings == ["SGC: 4 chunks of the window are not in the cube and read as nodata"]
+    assert len(warnings) == 1 and "4 chunks of the window are not in the cube" in warnings[0]
 
 
 def test_source_that_fails(name, failure, tmp_path):
