@@ -11,6 +11,7 @@
 
 #include "datasets/condition.h"
 #include "gdal_sgc/descriptor.h"
+#include "gdal_sgc/multidim.h"
 #include "gdal_sgc/time_axis.h"
 
 namespace
@@ -178,8 +179,7 @@ int SGCDataset::Identify(GDALOpenInfo *info)
     return text[strspn(text, " \t\r\n")] == '{';
 }
 
-// The channels that become bands. Gives none, having reported why, when one is not known.
-static std::vector<size_t> ChooseChannels(const SGCHandle &handle)
+std::vector<size_t> SGCChooseChannels(const SGCHandle &handle)
 {
     const sgc_definition *definition = sgc_cube_definition(handle.Cube());
     std::vector<size_t> result;
@@ -228,9 +228,7 @@ static bool CheckBandCount(size_t steps, size_t channels)
     return false;
 }
 
-// The time steps that become bands: *count is 0 where the cube is to be shown as a container.
-// False, having reported why, when TIME names none.
-static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
+bool SGCChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
 {
     const sgc_definition *definition = sgc_cube_definition(handle.Cube());
     const char *time = handle.Connection().time;
@@ -252,7 +250,8 @@ static bool ChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
 
 GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
 {
-    if (!Identify(info) || (info->nOpenFlags & (GDAL_OF_RASTER | GDAL_OF_VECTOR)) == 0)
+    constexpr int KINDS = GDAL_OF_RASTER | GDAL_OF_VECTOR | GDAL_OF_MULTIDIM_RASTER;
+    if (!Identify(info) || (info->nOpenFlags & KINDS) == 0)
         return nullptr;
     if (info->eAccess == GA_Update) {
         CPLError(CE_Failure, CPLE_NotSupported,
@@ -262,9 +261,11 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     auto handle = SGCHandle::Open(info->pszFilename, info->papszOpenOptions);
     if (handle == nullptr)
         return nullptr;
+    if ((info->nOpenFlags & GDAL_OF_MULTIDIM_RASTER) != 0) // gdalmdimtranslate would take either
+        return SGCOpenMultidim(handle);
     const bool hasPatches = (info->nOpenFlags & GDAL_OF_VECTOR) != 0 && CanShowPatches();
     size_t first, count;
-    if (!ChooseSteps(*handle, &first, &count))
+    if (!SGCChooseSteps(*handle, &first, &count))
         return nullptr;
     if ((info->nOpenFlags & GDAL_OF_RASTER) == 0) {
         auto patches = hasPatches ? new SGCDataset(handle, 0, {}) : nullptr;
@@ -274,7 +275,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
         }
         return patches;
     }
-    const auto channels = ChooseChannels(*handle);
+    const auto channels = SGCChooseChannels(*handle);
     if (channels.empty() || !CheckBandCount(count, channels.size()))
         return nullptr;
     std::vector<sgc_slice> slices;

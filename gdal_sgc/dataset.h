@@ -115,6 +115,14 @@ class SGCScratch
     void *data_;
 };
 
+// The channels that CHANNELS names; without it, those that fit into one raster with the first one.
+// Gives none, having reported why, when one is not known.
+std::vector<size_t> SGCChooseChannels(const SGCHandle &handle);
+
+// The consecutive steps that TIME names; without it one, or, where there is a time axis, none:
+// *count is 0. False, having reported why, when TIME names none.
+bool SGCChooseSteps(const SGCHandle &handle, size_t *first, size_t *count);
+
 class SGCBand;
 
 class SGCDataset final : public GDALDataset

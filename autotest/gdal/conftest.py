@@ -25,8 +25,8 @@ TILES = Path(os.environ.get("SGC_TEST_CACHE")
 SHARED = Path(os.environ.get("SGC_SHARED", ROOT.parent / "shared")).resolve()
 
 for name in [n for n in os.environ if n.startswith("SGC_")]:
-    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE", "SGC_SHARED", "SGC_TEST_QGIS", "SGC_INTEROP_PYTHON",
-                    "SGC_SMART_GEOCUBES_PYTHON"):
+    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE", "SGC_SHARED", "SGC_TEST_QGIS", "SGC_TEST_R",
+                    "SGC_INTEROP_PYTHON", "SGC_SMART_GEOCUBES_PYTHON"):
         del os.environ[name]
 os.environ["GDAL_DRIVER_PATH"] = str(BUILD_DIR)  # GDAL looks for plugins once, when it is imported
 os.environ["PATH"] = "%s%s%s" % (BUILD_DIR, os.pathsep, os.environ.get("PATH", os.defpath))

@@ -160,6 +160,16 @@ def test_temporal_cube_shows_every_step(copy, define, read, warnings):
     assert seen == {0, 1, 2}
 
 
+def test_temporal_cube_is_an_array(copy, define, warnings):
+    name = "SGC:%s,dataset=%s" % (copy("temporal.icechunk"), define(**YEARS))
+    group = gdal.OpenEx(name, gdal.OF_MULTIDIM_RASTER, open_options=OFFLINE).GetRootGroup()
+    dem, time = group.OpenMDArray("dem"), group.OpenMDArray("time")
+    assert sha256(dem.ReadAsArray()) == TEMPORAL["dem"]["sha256_f32le"]
+    assert time.GetUnit() == "days since 2020-01-01 00:00:00"
+    days = np.datetime64("2020-01-01") + time.ReadAsArray().astype("timedelta64[D]")
+    assert [str(day) for day in days] == TEMPORAL["time"]
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"proj:transform": [32, 0, 419872, 0, -32, 1920000]}, 'its "x" goes from 419856 to 442224, not from 419888'),
     ({"proj:transform": [32, 0, 419840, 0, -32, 1920016]}, 'its "y" goes from'),
