@@ -63,11 +63,6 @@ bool sgc_loaded_set_is_empty(const sgc_loaded_set *set)
     return set->count == 0;
 }
 
-size_t sgc_loaded_set_count(const sgc_loaded_set *set)
-{
-    return set->count;
-}
-
 sgc_status sgc_loaded_set_id(const sgc_loaded_set *set, size_t index, sgc_buffer *out,
                              sgc_error *err)
 {

@@ -19,7 +19,6 @@ void sgc_loaded_set_free(sgc_loaded_set *set);
 
 size_t sgc_loaded_set_count(const sgc_loaded_set *set);
 bool sgc_loaded_set_is_empty(const sgc_loaded_set *set);
-size_t sgc_loaded_set_count(const sgc_loaded_set *set);
 
 /* Appends the id at `index`; a NUL that the buffer's size does not count follows it. */
 SGC_CHECKED sgc_status sgc_loaded_set_id(const sgc_loaded_set *set, size_t index, sgc_buffer *out,
