@@ -215,7 +215,8 @@ static double estimate_pixels(double pixels, double bytes_per_pixel)
 }
 
 /* What a chunk of a level costs because of the number of its patches: of each, the smallest
- * overview of its file. 0 where patches cannot be known without a request. */
+ * overview of its file. 0 where levels have patches of their own, or patches cannot be known
+ * without a request. */
 static double estimate_patches(const sgc_level *level, sgc_rect chunk, sgc_source *source,
                                size_t step, double bytes_per_pixel)
 {
@@ -225,9 +226,8 @@ static double estimate_patches(const sgc_level *level, sgc_rect chunk, sgc_sourc
     sgc_patch_list list = {0};
     sgc_error ignored; /* it is said when patches are found to be loaded */
     double bytes = 0;
-    if (f == 1 || !source->finds_alone ||
-        (source->find_level != NULL ? source->find_level : source->find)(source, full, step, NULL,
-                                                                         &list, &ignored) != SGC_OK)
+    if (f == 1 || !source->finds_alone || source->find_level != NULL ||
+        source->find(source, full, step, NULL, &list, &ignored) != SGC_OK)
         return 0;
     for (size_t i = 0; i < list.count; i++) {
         const sgc_rect rect = list.patches[i].rect;

@@ -397,8 +397,8 @@ def test_copernicus_dem_north_of_50_degrees(providers, open_cube, read):
     values = (np.arange(x0, x0 + 700)[None, :] + 3 * np.arange(y0, y0 + 700)[:, None]).astype(np.float32)
     tile = Raster(0, 0, (3600, 2400), values, x0, y0)
     name = "Copernicus_DSM_COG_10_N53_00_W115_00_DEM"
-    tile.write(providers.file("https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com/%s/%s.tif" % (name, name)), 4326,
-               -115.00020833333333, 54.00013888888889, 1 / 2400, 1 / 3600)
+    url = "https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com/%s/%s.tif" % (name, name)
+    tile.write(providers.file(url), 4326, -115.00020833333333, 54.00013888888889, 1 / 2400, 1 / 3600)
     x, y = chunk_of(65 * 3600 + 1800, 36 * 3600 + 1800)
     found = read(open_cube("CopernicusDEM30", CHUNK_SIZE=str(SIDE)), x, y, SIDE, SIDE)
     longitude = -180 - 1 / 7200 + (x + np.arange(SIDE) + 0.5) / 3600
