@@ -2,6 +2,7 @@
 #include <cpl_conv.h>
 #include <cpl_error.h>
 #include <cpl_string.h>
+#include <cpl_vsi.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -363,6 +364,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
     sgc_status status = read_raster(s, band, step, &window, pixels[0], valid[0], err);
+    if (status != SGC_OK)
+        VSICurlClearCache(); /* which would remember that a server was busy as "no such file" */
     status = end_call(s, &call, status, fetch, err);
     CPLPopErrorHandler();
     end_defaults(defaults);

@@ -128,5 +128,4 @@ def test_what_lasts(open_kind, server, failure, read, assert_pixels, what, kind,
         assert_pixels(there[:, 2 * CHUNK:], expected((2 * CHUNK, 0, CUBE[2] - 2 * CHUNK, CUBE[3])))
 
     server.reset()
-    gdal.VSICurlClearCache()
     assert_pixels(read(open_kind(kind), 0, 0, *CUBE[2:]), expected())
