@@ -3,6 +3,7 @@
 #include <numeric>
 #include <string>
 
+#include "datasets/registry.h"
 #include "gdal_sgc/dataset.h"
 #include "gdal_sgc/time_axis.h"
 
@@ -100,17 +101,21 @@ struct PartOfCube final : public GDALSubdatasetInfo {
 
 } // namespace
 
-// Of names of datasets, and of places that are written in another way than the path they are,
-// nothing is a path that may be replaced.
+// A known dataset has no path, and a place that is written in another way than the path that it is
+// cannot be replaced by another.
 GDALSubdatasetInfo *SGCDataset::GetSubdatasetInfo(const char *name)
 {
     if (!STARTS_WITH_CI(name, SGC_PREFIX))
         return nullptr;
     const char *rest = name + strlen(SGC_PREFIX);
     const std::string place(rest, sgc_connection_place_length(rest));
-    const bool isPath = place.find_first_of("/\\") != std::string::npos &&
-                        place.find_first_of("%\"") == std::string::npos;
-    return isPath ? new PartOfCube(name) : nullptr;
+    sgc_definition *definition = nullptr;
+    const bool isDataset =
+        place.find_first_of("/\\") == std::string::npos &&
+        sgc_registry_find(place.c_str(), nullptr, &definition, nullptr) != SGC_NOT_FOUND;
+    sgc_definition_free(definition);
+    const bool isEncoded = place.find_first_of("%\"") != std::string::npos;
+    return isDataset || isEncoded ? nullptr : new PartOfCube(name);
 }
 
 #endif

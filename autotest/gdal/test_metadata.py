@@ -318,3 +318,18 @@ def test_nothing_is_left_beside(open_cube, read, tmp_path, failure):
     del band, dataset
     assert [path.name for path in tmp_path.rglob("*.aux.xml")] == []
     assert "read-only" in failure(gdal.OpenEx, "SGC:%s" % (tmp_path / "cube"), gdal.OF_RASTER | gdal.OF_UPDATE)
+
+
+@pytest.mark.skipif(int(gdal.VersionInfo()) < 3080000, reason="GDAL knows no parts of names before 3.8")
+def test_a_vrt_and_its_cube_move_together(open_cube, cube, tmp_path, assert_pixels):
+    pixels = open_cube().ReadAsArray()
+    name = "SGC:%s,channels=b0" % cube
+    assert (gdal.GetSubdatasetInfo(name).GetPathComponent(), gdal.GetSubdatasetInfo(name).GetSubdatasetComponent()) == (
+        str(cube), "channels=b0")
+    assert gdal.GetSubdatasetInfo("SGC:Demo") is None
+    gdal.Translate(str(tmp_path / "beside.vrt"), name, format="VRT")
+    there = tmp_path / "there"
+    there.mkdir()
+    for moved in ("cube", "beside.vrt"):
+        (tmp_path / moved).rename(there / moved)
+    assert_pixels(gdal.Open(str(there / "beside.vrt")).ReadAsArray(), pixels)

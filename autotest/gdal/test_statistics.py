@@ -62,8 +62,9 @@ def test_of_nothing_approximate_statistics_say_nothing(open_cube, cube):
     gdal.PushErrorHandler(lambda *error: messages.append(error))
     try:
         band = open_cube().GetRasterBand(1)
-        assert all(math.isnan(value) for value in band.ComputeStatistics(True))
-        assert all(math.isnan(value) for value in band.ComputeRasterMinMax(True))
+        # GDAL 3.6 gives what we leave in its variables, later ones None.
+        assert all(math.isnan(value) for value in band.ComputeStatistics(True) or [])
+        assert all(math.isnan(value) for value in band.ComputeRasterMinMax(True) or [])
         assert not any(band.GetHistogram(-500, 3000, 250000, approx_ok=True) or [])
     finally:
         gdal.PopErrorHandler()

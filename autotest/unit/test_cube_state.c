@@ -1,0 +1,197 @@
+/* What is in a cube, asked without a request. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <gdal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autotest/unit/store_testing.h"
+#include "gdal_sgc/cube_state.h"
+
+static char *directory;
+
+static int make_directory(void **state)
+{
+    (void)state;
+    directory = temporary_directory_new();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    temporary_directory_free(directory);
+    return 0;
+}
+
+/* The imaginary terrain in chunks of such a side. */
+static sgc_cube *open_cube(int chunk)
+{
+    char name[512];
+    sgc_connection *connection = NULL;
+    sgc_cube *cube = NULL;
+    sgc_error error = {""};
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=%d", directory,
+             chunk);
+    if (sgc_connection_parse(name, NULL, &connection, &error) != SGC_OK ||
+        sgc_cube_open(connection, &cube, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    sgc_connection_free(connection);
+    return cube;
+}
+
+static void load(sgc_cube *cube, size_t level, sgc_rect rect)
+{
+    const sgc_slice slice = {0, 0};
+    const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
+    const sgc_window window = {level, rect, &slice, 1};
+    sgc_ensured ensured = {0};
+    sgc_error error = {""};
+    if (sgc_cube_ensure(cube, &window, &policy, &ensured, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    sgc_view_unref(ensured.view);
+}
+
+/* The states of the chunks of `rect`, columns and rows, a character each: '?' missing, '.' without
+ * data, '#' with. */
+static const char *states_of(sgc_cube *cube, size_t level, sgc_rect chunks)
+{
+    static char text[64];
+    uint8_t states[sizeof text - 1];
+    const size_t count = (size_t)(chunks.width * chunks.height);
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    assert_true(count < sizeof text);
+    assert_int_equal(sgc_view_chunk_states(view, level, (sgc_slice){0, 0}, chunks, states, NULL),
+                     SGC_OK);
+    for (size_t i = 0; i < count; i++)
+        text[i] = "?.#"[states[i]];
+    text[count] = '\0';
+    sgc_view_unref(view);
+    return text;
+}
+
+/* The terrain has a patch every 2500 pixels; that of (26000, 16000) is not there. */
+static void test_states(void **state)
+{
+    (void)state;
+    sgc_cube *cube = open_cube(100);
+    sgc_view *view;
+    assert_string_equal(states_of(cube, 0, (sgc_rect){259, 159, 3, 2}), "??????");
+    load(cube, 0, (sgc_rect){26000, 16000, 100, 100});
+    load(cube, 0, (sgc_rect){48000, 43200, 150, 100});
+    assert_string_equal(states_of(cube, 0, (sgc_rect){259, 159, 3, 2}), "????.?");
+    assert_string_equal(states_of(cube, 0, (sgc_rect){479, 432, 4, 2}), "?##?????");
+    sgc_cube_view(cube, &view);
+    assert_true(sgc_view_has_level(view, 0));
+    assert_false(sgc_view_has_level(view, 1));
+    sgc_view_unref(view);
+    load(cube, 1, (sgc_rect){24000, 21600, 10, 10});
+    sgc_cube_view(cube, &view);
+    assert_true(sgc_view_has_level(view, 1));
+    sgc_view_unref(view);
+    sgc_cube_unref(cube);
+}
+
+/* One patch that meets 3 x 3 chunks. */
+static void test_count_of_loaded_patches(void **state)
+{
+    (void)state;
+    size_t count = 1;
+    sgc_view *view;
+    sgc_cube *cube = open_cube(900);
+    assert_int_equal(sgc_view_count_loaded(NULL, &count, NULL), SGC_OK);
+    assert_int_equal(count, 0);
+    load(cube, 0, (sgc_rect){47400, 42400, 2700, 2700});
+    sgc_cube_view(cube, &view);
+    assert_int_equal(sgc_view_count_loaded(view, &count, NULL), SGC_OK);
+    assert_int_equal(count, 1);
+    sgc_view_unref(view);
+    sgc_cube_unref(cube);
+}
+
+/* Gives the channel's chunks those codecs, as another program may have made them. */
+static void set_codecs(const sgc_codecs *codecs)
+{
+    char path[128];
+    sgc_object_store *store = NULL;
+    sgc_repository *repository = NULL;
+    sgc_session *session = NULL;
+    sgc_node node;
+    sgc_array_metadata metadata;
+    sgc_buffer document = {0};
+    snprintf(path, sizeof path, "%s/cube", directory);
+    assert_int_equal(sgc_object_store_local_new(path, NULL, &store, NULL), SGC_OK);
+    assert_int_equal(sgc_repository_open(store, NULL, &repository, NULL), SGC_OK);
+    assert_int_equal(sgc_session_new(repository, "main", &session, NULL), SGC_OK);
+    assert_int_equal(sgc_session_get_node(session, "/elevation", &node, NULL), SGC_OK);
+    assert_int_equal(sgc_array_metadata_read(&node, &metadata, NULL), SGC_OK);
+    metadata.codecs = *codecs;
+    assert_int_equal(sgc_session_delete(session, "/elevation", NULL), SGC_OK);
+    assert_int_equal(sgc_array_metadata_print(&metadata, "\"NaN\"", "{}", &document, NULL), SGC_OK);
+    sgc_error error = {""};
+    if (sgc_session_put_array(session, "/elevation", document.data, document.size, &error) !=
+        SGC_OK)
+        fail_msg("%s", error.message);
+    assert_int_equal(sgc_session_commit(session, "codecs", NULL, NULL, NULL), SGC_OK);
+    sgc_buffer_free(&document);
+    sgc_array_metadata_clear(&metadata);
+    sgc_session_free(session);
+    sgc_repository_free(repository);
+}
+
+static void expect_compression(const char *expected)
+{
+    char text[SGC_COMPRESSION_SIZE];
+    sgc_cube *cube = open_cube(100);
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    sgc_view_compression(view, 0, text);
+    assert_string_equal(text, expected);
+    sgc_view_unref(view);
+    sgc_cube_unref(cube);
+}
+
+static void test_compression(void **state)
+{
+    (void)state;
+    expect_compression("ZSTD"); /* as it will be made */
+    sgc_cube *cube = open_cube(100);
+    load(cube, 1, (sgc_rect){24000, 21600, 10, 10});
+    sgc_cube_unref(cube);
+    expect_compression("ZSTD");
+    static const struct {
+        const char *expected;
+        sgc_codecs codecs;
+    } cases[] = {
+        {"LZ4",
+         {.count = 2,
+          .list = {{.kind = SGC_CRC32C},
+                   {.kind = SGC_BLOSC, .level = 5, .compressor = "lz4", .type_size = 4}}}},
+        {"", {.count = 1, .list = {{.kind = SGC_BLOSC, .compressor = "zstd", .type_size = 4}}}},
+        {"ZSTD", {.count = 1, .list = {{.kind = SGC_ZSTD, .level = 3}}}},
+        {"GZIP", {.count = 1, .list = {{.kind = SGC_GZIP, .level = 3}}}},
+        {"", {.count = 0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set_codecs(&cases[i].codecs);
+        expect_compression(cases[i].expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_states, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_count_of_loaded_patches, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_compression, make_directory, remove_directory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
