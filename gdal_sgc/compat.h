@@ -3,6 +3,7 @@
 #define SGC_COMPAT_H
 
 #include <gdal_priv.h>
+#include <ogrsf_frmts.h>
 
 #define SGC_GDAL_AT_LEAST(major, minor) (GDAL_VERSION_NUM >= GDAL_COMPUTE_VERSION(major, minor, 0))
 
@@ -24,15 +25,9 @@
 #endif
 
 #if SGC_GDAL_AT_LEAST(3, 12)
-#define SGC_CONST const // of what tells about layers
+#define SGC_CONST_LAYER const // of what tells about layers, and what it gives
 #else
-#define SGC_CONST
-#endif
-
-#if SGC_GDAL_AT_LEAST(3, 11)
-#define SGC_MEMORY_DRIVER "MEM" // of vectors
-#else
-#define SGC_MEMORY_DRIVER "Memory"
+#define SGC_CONST_LAYER
 #endif
 
 #ifndef BANDMAP_TYPE

@@ -263,16 +263,14 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
         return nullptr;
     if ((info->nOpenFlags & GDAL_OF_MULTIDIM_RASTER) != 0) // gdalmdimtranslate would take either
         return SGCOpenMultidim(handle);
-    const bool hasPatches = (info->nOpenFlags & GDAL_OF_VECTOR) != 0 && CanShowPatches();
+    const bool hasPatches = (info->nOpenFlags & GDAL_OF_VECTOR) != 0;
     size_t first, count;
     if (!SGCChooseSteps(*handle, &first, &count))
         return nullptr;
     if ((info->nOpenFlags & GDAL_OF_RASTER) == 0) {
-        auto patches = hasPatches ? new SGCDataset(handle, 0, {}) : nullptr;
-        if (patches != nullptr) {
-            patches->SetDescription(info->pszFilename);
-            patches->hasPatches_ = true;
-        }
+        auto patches = new SGCDataset(handle, 0, {});
+        patches->SetDescription(info->pszFilename);
+        patches->AddPatches();
         return patches;
     }
     const auto channels = SGCChooseChannels(*handle);
@@ -286,7 +284,8 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     for (size_t level = 1; level < sgc_cube_level_count(handle->Cube()); level++)
         dataset->overviews_.emplace_back(new SGCDataset(handle, level, slices));
     dataset->SetDescription(info->pszFilename);
-    dataset->hasPatches_ = hasPatches;
+    if (hasPatches)
+        dataset->AddPatches();
     dataset->DescribeCube();
     if (slices.empty() && !dataset->AddSubdatasets(channels))
         return nullptr;

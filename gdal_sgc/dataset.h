@@ -143,8 +143,8 @@ class SGCDataset final : public GDALDataset
     const char *GetMetadataItem(const char *name, const char *domain) override;
     char **GetFileList() override;
     // The layer of patches, where it was opened for vectors (patch_layer.cpp).
-    int GetLayerCount() SGC_CONST override;
-    SGC_CONST OGRLayer *GetLayer(int index) SGC_CONST override;
+    int GetLayerCount() SGC_CONST_LAYER override;
+    SGC_CONST_LAYER OGRLayer *GetLayer(int index) SGC_CONST_LAYER override;
     int CloseDependentDatasets() override;
 
     const std::shared_ptr<SGCHandle> &Handle() const
@@ -180,7 +180,7 @@ class SGCDataset final : public GDALDataset
     void ShowSnapshot();
     bool DescribeState();
     bool AddSubdatasets(const std::vector<size_t> &channels);
-    static bool CanShowPatches();
+    void AddPatches();
     bool AddSubdataset(const char *time, const char *channels, const std::string &description);
 
     std::shared_ptr<SGCHandle> handle_;
@@ -191,8 +191,7 @@ class SGCDataset final : public GDALDataset
     CPLStringList state_{}; // the domain "SGC", as it was when it was last asked for
     CPLString windowState_{};
     int subdatasets_ = 0;
-    bool hasPatches_ = false;
-    mutable GDALDatasetUniquePtr patches_{}; // made when somebody asks for the layer
+    std::unique_ptr<OGRLayer> patches_{};
 };
 
 class SGCBand final : public GDALRasterBand

@@ -1,13 +1,11 @@
-// The vector layer "patches": one feature for each patch, level and time step that is known without
-// a request. It is made in memory when somebody asks for it.
+#include "gdal_sgc/patch_layer.h"
+
 #include <cpl_time.h>
-#include <ogr_api.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
-#include "gdal_sgc/dataset.h"
-#include "gdal_sgc/patches.h"
 #include "gdal_sgc/time_axis.h"
 
 namespace
@@ -26,46 +24,36 @@ constexpr struct {
 
 constexpr const char *MOST_KEY = "SGC_MAX_ABSENT_PATCHES", *MOST_DEFAULT = "100000";
 
-OGRLayerH NewLayer(GDALDatasetH dataset, OGRSpatialReferenceH crs)
-{
-    OGRLayerH layer = GDALDatasetCreateLayer(dataset, "patches", crs, wkbPolygon, nullptr);
-    for (const auto &field : fields) {
-        OGRFieldDefnH definition = OGR_Fld_Create(field.name, field.type);
-        CPL_IGNORE_RET_VAL(
-            OGR_L_CreateField(layer, definition, FALSE)); // in memory, it cannot fail
-        OGR_Fld_Destroy(definition);
-    }
-    return layer;
-}
-
-void SetText(OGRFeatureH feature, Field field, const char *text)
+void SetText(OGRFeature &feature, Field field, const char *text)
 {
     if (text != nullptr)
-        OGR_F_SetFieldString(feature, field, text);
+        feature.SetField(field, text);
+    else
+        feature.SetFieldNull(field);
 }
 
 // Seconds since 1970, UTC.
-void SetTime(OGRFeatureH feature, Field field, int64_t seconds)
+void SetTime(OGRFeature &feature, Field field, int64_t seconds)
 {
     constexpr int UTC = 100;
     struct tm parts;
     CPLUnixTimeToYMDHMS(seconds, &parts);
-    OGR_F_SetFieldDateTime(feature, field, parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                           parts.tm_hour, parts.tm_min, parts.tm_sec, UTC);
+    feature.SetField(field, parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                     parts.tm_min, static_cast<float>(parts.tm_sec), UTC);
 }
 
-void SetCommit(OGRFeatureH feature, const sgc_known_patch &patch)
+void SetCommit(OGRFeature &feature, const sgc_known_patch &patch)
 {
     char snapshot[SGC_OBJECT_ID_TEXT + 1];
     sgc_object_id_format(&patch.snapshot, snapshot);
     SetText(feature, SNAPSHOT, snapshot);
     SetTime(feature, COMMIT_TIME, static_cast<int64_t>(patch.time / 1000000));
-    OGR_F_SetFieldInteger64(feature, BYTES, static_cast<GIntBig>(patch.bytes));
+    feature.SetField(BYTES, static_cast<GIntBig>(patch.bytes));
     SetText(feature, ETAG, patch.etag);
 }
 
 // The part of the patch that lies in the cube.
-void SetFootprint(OGRFeatureH feature, const sgc_grid &grid, const sgc_rect &patch)
+void SetFootprint(OGRFeature &feature, const sgc_grid &grid, const sgc_rect &patch)
 {
     const sgc_rect rect = sgc_rect_intersect({0, 0, grid.width, grid.height}, patch);
     if (sgc_rect_is_empty(rect))
@@ -75,94 +63,133 @@ void SetFootprint(OGRFeatureH feature, const sgc_grid &grid, const sgc_rect &pat
                  right = t[0] + static_cast<double>(rect.x + rect.width) * t[1],
                  top = t[3] + static_cast<double>(rect.y) * t[5],
                  bottom = t[3] + static_cast<double>(rect.y + rect.height) * t[5];
-    OGRGeometryH ring = OGR_G_CreateGeometry(wkbLinearRing);
-    OGR_G_AddPoint_2D(ring, left, top);
-    OGR_G_AddPoint_2D(ring, right, top);
-    OGR_G_AddPoint_2D(ring, right, bottom);
-    OGR_G_AddPoint_2D(ring, left, bottom);
-    OGR_G_AddPoint_2D(ring, left, top);
-    OGRGeometryH polygon = OGR_G_CreateGeometry(wkbPolygon);
-    OGR_G_AddGeometryDirectly(polygon, ring);
-    OGR_F_SetGeometryDirectly(feature, polygon);
-}
-
-bool AddPatch(OGRLayerH layer, const sgc_cube *cube, const sgc_known_patch &patch)
-{
-    const sgc_definition *definition = sgc_cube_definition(cube);
-    OGRFeatureH feature = OGR_F_Create(OGR_L_GetLayerDefn(layer));
-    for (int field = 0; field < FIELD_COUNT; field++)
-        OGR_F_SetFieldNull(feature, field);
-    SetText(feature, ID, patch.id);
-    OGR_F_SetFieldInteger(feature, LEVEL,
-                          static_cast<int>(sgc_cube_level(cube, patch.level)->factor));
-    if (patch.has_step && patch.step < definition->time.count)
-        SetTime(feature, TIME, definition->time.starts[patch.step]);
-    SetText(feature, STATE, sgc_patch_state_name(patch.state));
-    SetText(feature, HREF, patch.href);
-    if (patch.has_commit)
-        SetCommit(feature, patch);
-    SetFootprint(feature, definition->grid, patch.rect);
-    const bool good = OGR_L_CreateFeature(layer, feature) == OGRERR_NONE;
-    OGR_F_Destroy(feature);
-    return good;
-}
-
-// Those of the steps that the user has named. Gives SGC_OK or what failed.
-sgc_status ListPatches(const SGCHandle &handle, size_t most, sgc_known_patches *patches,
-                       sgc_error *error)
-{
-    const sgc_time_axis &axis = sgc_cube_definition(handle.Cube())->time;
-    const char *time = handle.Connection().time;
-    size_t first = 0, count = std::max<size_t>(axis.count, 1);
-    if (time != nullptr)
-        SGC_TRY(sgc_time_axis_find(&axis, time, &first, &count, error));
-    return sgc_cube_list_patches(handle.Cube(), first, count, most, patches, error);
-}
-
-void Fill(OGRLayerH layer, const SGCHandle &handle)
-{
-    sgc_known_patches patches = {};
-    sgc_error error = {""};
-    const char *most = CPLGetConfigOption(MOST_KEY, MOST_DEFAULT);
-    const sgc_status status =
-        ListPatches(handle, std::strtoull(most, nullptr, 10), &patches, &error);
-    if (status != SGC_OK)
-        SGCReport(status, error);
-    for (size_t i = 0; i < patches.count; i++)
-        if (!AddPatch(layer, handle.Cube(), patches.items[i]))
-            break; // having reported it
-    if (patches.lacks_absent)
-        CPLError(CE_Warning, CPLE_AppDefined,
-                 "SGC: the layer \"patches\" has only what is in the cube: there are more than %s "
-                 "others; set %s, or name a time step with TIME",
-                 most, MOST_KEY);
-    sgc_known_patches_clear(&patches);
+    auto ring = new OGRLinearRing();
+    ring->addPoint(left, top);
+    ring->addPoint(right, top);
+    ring->addPoint(right, bottom);
+    ring->addPoint(left, bottom);
+    ring->addPoint(left, top);
+    auto polygon = new OGRPolygon();
+    polygon->addRingDirectly(ring);
+    polygon->assignSpatialReference(feature.GetGeomFieldDefnRef(0)->GetSpatialRef());
+    feature.SetGeometryDirectly(polygon);
 }
 
 } // namespace
 
-bool SGCDataset::CanShowPatches()
+SGCPatchLayer::SGCPatchLayer(std::shared_ptr<SGCHandle> handle, const OGRSpatialReference &crs)
+    : handle_(std::move(handle)), definition_(new OGRFeatureDefn("patches"))
 {
-    return GDALGetDriverByName(SGC_MEMORY_DRIVER) != nullptr;
-}
-
-int SGCDataset::GetLayerCount() SGC_CONST
-{
-    return hasPatches_ ? 1 : 0;
-}
-
-// GDAL relies on it that there is a layer: after a failure, which is reported, it is empty.
-SGC_CONST OGRLayer *SGCDataset::GetLayer(int index) SGC_CONST
-{
-    if (!hasPatches_ || index != 0)
-        return nullptr;
-    if (patches_ == nullptr) {
-        GDALDatasetH made =
-            GDALCreate(GDALGetDriverByName(SGC_MEMORY_DRIVER), "", 0, 0, 0, GDT_Unknown, nullptr);
-        patches_.reset(GDALDataset::FromHandle(made));
-        OGRLayerH layer = NewLayer(
-            made, OGRSpatialReference::ToHandle(const_cast<OGRSpatialReference *>(&spatialRef_)));
-        Fill(layer, *handle_);
+    SetDescription(definition_->GetName());
+    definition_->Reference();
+    definition_->SetGeomType(wkbPolygon);
+    OGRSpatialReference *own = crs.Clone();
+    definition_->GetGeomFieldDefn(0)->SetSpatialRef(own);
+    own->Release();
+    for (const auto &field : fields) {
+        OGRFieldDefn column(field.name, field.type);
+        definition_->AddFieldDefn(&column);
     }
-    return patches_->GetLayer(0);
+}
+
+SGCPatchLayer::~SGCPatchLayer()
+{
+    sgc_known_patches_clear(&patches_);
+    definition_->Release();
+}
+
+SGC_CONST_LAYER OGRFeatureDefn *SGCPatchLayer::GetLayerDefn() SGC_CONST_LAYER
+{
+    return definition_;
+}
+
+int SGCPatchLayer::TestCapability(const char *capability) SGC_CONST_LAYER
+{
+    if (EQUAL(capability, OLCFastFeatureCount))
+        return m_poFilterGeom == nullptr && m_poAttrQuery == nullptr;
+    return EQUAL(capability, OLCRandomRead) || EQUAL(capability, OLCStringsAsUTF8);
+}
+
+// Of the steps that the user has named. After a failure, which is reported, there are none.
+void SGCPatchLayer::List()
+{
+    if (std::exchange(listed_, true))
+        return;
+    const sgc_time_axis &axis = sgc_cube_definition(handle_->Cube())->time;
+    const char *time = handle_->Connection().time;
+    const char *most = CPLGetConfigOption(MOST_KEY, MOST_DEFAULT);
+    size_t first = 0, count = std::max<size_t>(axis.count, 1);
+    sgc_error error = {""};
+    sgc_status status = SGC_OK;
+    if (time != nullptr)
+        status = sgc_time_axis_find(&axis, time, &first, &count, &error);
+    if (status == SGC_OK)
+        status = sgc_cube_list_patches(handle_->Cube(), first, count,
+                                       std::strtoull(most, nullptr, 10), &patches_, &error);
+    if (status != SGC_OK)
+        SGCReport(status, error);
+    if (patches_.lacks_absent)
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: the layer \"patches\" has only what is in the cube: there are more than %s "
+                 "others; set %s, or name a time step with TIME",
+                 most, MOST_KEY);
+}
+
+void SGCPatchLayer::ResetReading()
+{
+    next_ = 0;
+}
+
+OGRFeature *SGCPatchLayer::GetFeature(GIntBig fid)
+{
+    List();
+    if (fid < 0 || static_cast<uint64_t>(fid) >= patches_.count)
+        return nullptr;
+    const sgc_cube *cube = handle_->Cube();
+    const sgc_definition *definition = sgc_cube_definition(cube);
+    const sgc_known_patch &patch = patches_.items[fid];
+    auto feature = new OGRFeature(definition_);
+    for (int field = 0; field < FIELD_COUNT; field++)
+        feature->SetFieldNull(field);
+    feature->SetFID(fid);
+    SetText(*feature, ID, patch.id);
+    feature->SetField(LEVEL, static_cast<int>(sgc_cube_level(cube, patch.level)->factor));
+    if (patch.has_step && patch.step < definition->time.count)
+        SetTime(*feature, TIME, definition->time.starts[patch.step]);
+    SetText(*feature, STATE, sgc_patch_state_name(patch.state));
+    SetText(*feature, HREF, patch.href);
+    if (patch.has_commit)
+        SetCommit(*feature, patch);
+    SetFootprint(*feature, definition->grid, patch.rect);
+    return feature;
+}
+
+OGRFeature *SGCPatchLayer::GetNextRawFeature()
+{
+    List();
+    return next_ < patches_.count ? GetFeature(static_cast<GIntBig>(next_++)) : nullptr;
+}
+
+GIntBig SGCPatchLayer::GetFeatureCount(int force)
+{
+    List();
+    return TestCapability(OLCFastFeatureCount) ? static_cast<GIntBig>(patches_.count)
+                                               : OGRLayer::GetFeatureCount(force);
+}
+
+// ---- the dataset's side ----
+
+int SGCDataset::GetLayerCount() SGC_CONST_LAYER
+{
+    return patches_ != nullptr ? 1 : 0;
+}
+
+SGC_CONST_LAYER OGRLayer *SGCDataset::GetLayer(int index) SGC_CONST_LAYER
+{
+    return index == 0 ? patches_.get() : nullptr;
+}
+
+void SGCDataset::AddPatches()
+{
+    patches_.reset(new SGCPatchLayer(handle_, spatialRef_));
 }

@@ -50,6 +50,15 @@ def states(layer):
     return {id: row["state"] for (id, level, _), row in rows(layer).items() if level == 1}
 
 
+def messages_of(call):
+    """What is said while `call` runs: severities and texts."""
+    said = []
+    gdal.PushErrorHandler(lambda severity, number, text: said.append((severity, text)))
+    call()
+    gdal.PopErrorHandler()
+    return said
+
+
 @pytest.fixture
 def strip(open_document):
     """An empty cube of the strip, opened as a raster."""
@@ -84,6 +93,24 @@ def test_only_those_who_ask_get_the_layer(loaded, cube):
     raster = gdal.OpenEx("SGC:%s" % cube, gdal.OF_RASTER)
     assert raster.GetLayerCount() == 0 and raster.GetLayer(0) is None
     assert gdal.GetDriverByName("SGC").GetMetadataItem(gdal.DCAP_VECTOR) == "YES"
+
+
+def test_nothing_is_looked_up_before_somebody_reads(loaded, cube):
+    dataset = gdal.OpenEx("SGC:%s" % cube)
+    shutil.rmtree(cube / "snapshots")
+    layer = dataset.GetLayer(0)
+    assert layer.GetLayerDefn().GetFieldCount() == 9
+    failures = messages_of(layer.GetFeatureCount)
+    assert len(failures) == 1 and "snapshots" in failures[0][1] and failures[0][0] == gdal.CE_Failure
+    assert layer.GetNextFeature() is None
+
+
+def test_nobody_writes(loaded, cube):
+    dataset, layer = layer_of(cube)
+    for capability in ogr.OLCSequentialWrite, ogr.OLCRandomWrite, ogr.OLCDeleteFeature, ogr.OLCCreateField:
+        assert not layer.TestCapability(capability)
+    with pytest.raises(RuntimeError, match="read-only"):
+        gdal.OpenEx("SGC:%s" % cube, gdal.OF_VECTOR | gdal.OF_UPDATE)
 
 
 def test_each_opening_shows_the_newest_state(strip, cube):
@@ -184,10 +211,8 @@ def test_steps(open_document, cube):
 
 def test_too_many_absent_ones(loaded, cube, config):
     config(SGC_MAX_ABSENT_PATCHES="8")
-    said = []
-    gdal.PushErrorHandler(lambda severity, number, message: said.append((severity, message)))
     dataset, layer = layer_of(cube)
-    gdal.PopErrorHandler()
+    said = messages_of(layer.GetFeatureCount)
     assert len(said) == 1 and said[0][0] == gdal.CE_Warning and "more than 8" in said[0][1]
     assert states(layer) == {id: state for id, state in EXPECTED.items() if state != "absent"}
     config(SGC_MAX_ABSENT_PATCHES="9")

@@ -11,8 +11,8 @@ import relief_tiles
 from test_tiles import definition, tile_path
 
 CHUNK = 32  # pixels of a level
-LEAST = 65536  # bytes that a chunk is estimated at
 WINDOW = (512, 512, 256, 256)  # 4 x 4 chunks of level 2
+MIDDLE = (288, 288, 64, 64)  # the inner ones of them, in pixels of that level
 TILES = [(row, column) for row in range(41, 57) for column in range(26, 41)]  # all that meet it
 
 
@@ -49,6 +49,14 @@ def decimated(raster, factor, **options):
     return raster.GetRasterBand(1).ReadAsArray(*WINDOW, buf_xsize=size[0], buf_ysize=size[1], **options)
 
 
+@pytest.fixture
+def budget(open_document, document):
+    """What the middle costs, as MAX_DOWNLOAD."""
+    raster = open_document(document, DOWNLOAD="NO")
+    level = raster.GetRasterBand(1).GetOverview(0).GetDataset()
+    return level.GetMetadataItem("Window_%d_%d_%d_%d" % MIDDLE, "SGC").split("bytes=")[1]
+
+
 def repeated(pixels, times):
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
@@ -70,12 +78,12 @@ def test_levels_differ(expected):
     assert (repeated(expected(8), 4) != expected(2)).mean() > 0.9
 
 
-def test_loads_the_middle_and_shows_coarser_pixels_around(open_document, document, expected, assert_pixels):
-    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * LEAST))
-    coarse, said = warnings_of(decimated, raster, 8)
+def test_loads_the_middle_and_shows_coarser_pixels_around(open_document, document, budget, expected, assert_pixels):
+    coarse, said = warnings_of(decimated, open_document(document, DOWNLOAD="VIEW"), 8)
     assert_pixels(coarse, expected(8))
     assert said == []
 
+    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=budget)
     mixed, said = warnings_of(decimated, raster, 2)
     around = repeated(expected(8), 4)
     around[CHUNK:-CHUNK, CHUNK:-CHUNK] = expected(2)[CHUNK:-CHUNK, CHUNK:-CHUNK]
@@ -84,14 +92,14 @@ def test_loads_the_middle_and_shows_coarser_pixels_around(open_document, documen
     assert raster.GetRasterBand(1).GetOverview(0).GetDataset().GetMetadataItem(
         "Window_256_256_128_128", "SGC").startswith("missing=12;")
 
-    for _ in range(3):  # each look loads four more
+    for _ in range(6):  # each look loads some more
         mixed, said = warnings_of(decimated, raster, 2)
         assert said == []  # a warning a handle is enough
     assert_pixels(mixed, expected(2))
 
 
-def test_nodata_where_there_is_nothing_coarser(open_document, document, expected, assert_pixels):
-    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * LEAST))
+def test_nodata_where_there_is_nothing_coarser(open_document, document, budget, expected, assert_pixels):
+    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=budget)
     pixels, _ = warnings_of(decimated, raster, 2)
     around = np.full_like(expected(2), np.nan)
     around[CHUNK:-CHUNK, CHUNK:-CHUNK] = expected(2)[CHUNK:-CHUNK, CHUNK:-CHUNK]
@@ -107,14 +115,14 @@ def test_slightly_decimated_reads_are_decimated(open_document, document, resampl
 
 
 def test_native_reads_load_or_fail(open_document, document, failure, read, assert_pixels):
-    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(LEAST))
+    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * 128 ** 2))
     assert "MAX_DOWNLOAD" in failure(raster.ReadRaster, *WINDOW)
     for x in (512, 640):  # the budget is each read's own
         read(raster, x, 512, 128, 128)
 
 
 def test_on_missing_fail_is_obeyed(open_document, document, failure):
-    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * LEAST), ON_MISSING="FAIL")
+    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD="1MB", ON_MISSING="FAIL")
     message = failure(raster.ReadRaster, *WINDOW, 128, 128)
     assert "16 chunks" in message and "MAX_DOWNLOAD" in message
 
@@ -140,11 +148,11 @@ def test_failed_fetch_fails_the_look(open_document, document, server, failure, c
     assert "503" in failure(raster.ReadRaster, *WINDOW, 128, 128)
 
 
-def test_blocks_shown_too_early_do_not_stay(open_document, document, expected, assert_pixels, config):
+def test_blocks_shown_too_early_do_not_stay(open_document, document, budget, expected, assert_pixels, config):
     """Whole blocks go through GDAL's cache."""
     config(GDAL_FORCE_CACHING="YES")
-    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * LEAST))
-    for _ in range(6):
+    raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=budget)
+    for _ in range(8):
         pixels, _ = warnings_of(decimated, raster, 2)
     assert_pixels(pixels, expected(2))
 
