@@ -252,6 +252,48 @@ def test_vrt_of_the_cube_itself(name, geotiff, run):
     assert_same_raster("ours.vrt", "theirs.vrt")
 
 
+# Bands of 8 bits without a nodata value, which GDAL resamples together, from the overviews' dataset
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    """A GeoTIFF of two masks in which any level is told from any other, and the definition of their cube."""
+    height, width = 640, 768
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([(x // 37 + y // 53) % 2, ((x - 380) ** 2 + (y - 300) ** 2 < 280 ** 2) & (x % 48 > 20)])
+    directory = tmp_path_factory.mktemp("masks")
+    for path in ("masks.tif", "reference.tif"):
+        file = gdal.GetDriverByName("GTiff").Create(str(directory / path), width, height, 2, gdal.GDT_Byte)
+        file.SetGeoTransform(GRID)
+        file.SetProjection("EPSG:3413")
+        file.WriteArray(pixels.astype(np.uint8))
+        if path == "reference.tif":
+            file.BuildOverviews("NONE", FACTORS)
+            for i, k in np.ndindex(2, len(FACTORS)):
+                at = slice(FACTORS[k] // 2, None, FACTORS[k])  # the pixel behind the middle of the one above
+                file.GetRasterBand(i + 1).GetOverview(k).WriteArray(pixels[i, at, at].astype(np.uint8))
+        del file
+    bands = [{"name": name, "data_type": "bool", "band": i + 1, "resampling": "nearest"}
+             for i, name in enumerate(("board", "disc"))]
+    definition = {**DEFINITION, "proj:shape": [height, width], "bands": bands,
+                  "source": {"kind": "gdal", "dataset": str(directory / "masks.tif")}}
+    return str(directory / "reference.tif"), definition
+
+
+@pytest.mark.parametrize("command", [
+    "gdal_translate -q -outsize 250 207 -r bilinear {in} {out}", "gdal_translate -q -outsize 91 80 -r cubic {in} {out}",
+    "gdal_translate -q -outsize 50% 50% {in} {out}", "gdal_translate -q -ot Float32 -scale 0 1 0 100 {in} {out}",
+    "gdalwarp -q -t_srs EPSG:3995 -tr 450 450 -r bilinear {in} {out}", "nearblack -q -white -near 0 -nb 0 -o {out} {in}",
+    "gdal_fillnodata.py -q -md 5 -b 2 {in} {out}", "gdal_sieve.py -q -st 9 {in} {out}"])
+def test_masks(masks, cube, tmp_path, run, command):
+    geotiff, definition = masks
+    path = tmp_path / "masks.json"
+    path.write_text(json.dumps(definition))
+    for source, target in (("SGC:%s,dataset=%s,create=yes" % (cube, path), "ours.tif"), (geotiff, "theirs.tif")):
+        words = {"{in}": source, "{out}": target}
+        run([words.get(word, word) for word in command.split()])
+    assert_same_raster("ours.tif", "theirs.tif")
+
+
 # Programs that print
 
 def test_statistics_histogram_and_checksum(name, geotiff, run):
