@@ -4,7 +4,6 @@
 #include <cinttypes>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 #include <string>
 #include <utility>
 
