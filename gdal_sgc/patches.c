@@ -43,13 +43,37 @@ static sgc_rect chunks_of(const question *q, const sgc_patch *patch)
     return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
 }
 
-/* How many of the chunks, each channel counted, are complete, and how many have been touched. */
+/* Whether anything may be noted of a rectangle of chunk positions, of any channel. */
+static bool may_be_noted(const question *q, sgc_rect chunks)
+{
+    char path[SGC_PATH_SIZE];
+    sgc_layout_complete_path(&q->cube->levels[q->level], path);
+    const sgc_node *node = sgc_snapshot_find(q->view->snapshot, path);
+    if (node == NULL)
+        return false;
+    const sgc_array_metadata *m = sgc_array_get_metadata(q->view->complete[q->level]);
+    const int64_t height = (int64_t)m->chunk_shape[m->dimension_count - 2];
+    const int64_t width = (int64_t)m->chunk_shape[m->dimension_count - 1];
+    for (size_t i = 0; i < node->manifest_count; i++) {
+        const sgc_rect blocks =
+            sgc_cube_manifest_rect(q->cube, node->manifests[i].extents + 1, q->step);
+        const sgc_rect noted = {blocks.x * width, blocks.y * height, blocks.width * width,
+                                blocks.height * height};
+        if (!sgc_rect_is_empty(sgc_rect_intersect(noted, chunks)))
+            return true;
+    }
+    return false;
+}
+
+/* How many of the chunks, each channel counted, are complete. */
 static sgc_status count_complete(const question *q, sgc_rect chunks, size_t *complete,
                                  size_t *total, sgc_error *err)
 {
     const size_t bands = q->cube->definition->band_count;
     *complete = 0;
     *total = bands * (size_t)(chunks.width * chunks.height);
+    if (!may_be_noted(q, chunks))
+        return SGC_OK;
     uint8_t *flags = malloc(*total);
     if (flags == NULL)
         return sgc_fail_memory(err, *total, "the state of a patch");
@@ -232,23 +256,6 @@ static sgc_status find_in_rect(const question *q, sgc_rect rect, sgc_error *err)
 
 /* ---- all that is in the cube ---- */
 
-/* Whether anything is noted as complete in a block of chunk positions, of any channel. */
-static sgc_status has_flags(const question *q, int64_t row, int64_t column, bool *found,
-                            sgc_error *err)
-{
-    const sgc_array *array = q->view->complete[q->level];
-    const sgc_position at = {(int32_t)row, (int32_t)column, (int32_t)q->step, 0};
-    const sgc_coordinates inner = sgc_cube_coordinates(q->cube, at);
-    uint32_t coordinates[5];
-    memcpy(coordinates + 1, inner.values, inner.count * sizeof *coordinates);
-    *found = false;
-    for (size_t b = 0; !*found && b < q->cube->definition->band_count; b++) {
-        coordinates[0] = (uint32_t)b;
-        SGC_TRY(sgc_array_has_chunk(array, coordinates, found, err));
-    }
-    return SGC_OK;
-}
-
 /* The positions around those of `block` of which something is noted; empty: of none. */
 static sgc_rect find_noted(const uint8_t *flags, size_t bands, sgc_rect block)
 {
@@ -296,11 +303,10 @@ static sgc_status add_present(const question *q, sgc_error *err)
     const sgc_rect whole = {0, 0, sgc_level_columns(level), sgc_level_rows(level)};
     for (int64_t r = 0; r * height < whole.height; r++) {
         for (int64_t c = 0; c * width < whole.width; c++) {
-            const sgc_rect block = {c * width, r * height, width, height};
-            bool found;
-            SGC_TRY(has_flags(q, r, c, &found, err));
-            if (found)
-                SGC_TRY(add_block(q, sgc_rect_intersect(whole, block), err));
+            const sgc_rect block =
+                sgc_rect_intersect(whole, (sgc_rect){c * width, r * height, width, height});
+            if (may_be_noted(q, block))
+                SGC_TRY(add_block(q, block, err));
         }
     }
     return SGC_OK;
