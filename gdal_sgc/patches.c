@@ -43,7 +43,7 @@ static sgc_rect chunks_of(const question *q, const sgc_patch *patch)
     return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
 }
 
-/* How many of the chunks, each channel counted, are complete, and how many have been touched. */
+/* How many chunks there are, each channel counted, and how many of them are complete. */
 static sgc_status count_complete(const question *q, sgc_rect chunks, size_t *complete,
                                  size_t *total, sgc_error *err)
 {
@@ -342,13 +342,18 @@ static sgc_status add_present(const question *q, sgc_error *err)
 
 /* ---- all that there are ---- */
 
-enum { STRIPS = 64 }; /* that a cube is searched in, so that no list becomes longer than it must */
+/* How many strips a cube is searched in, so that no list becomes longer than it must. */
+static int64_t strips_of(const sgc_cube *cube)
+{
+    enum { STRIPS = 64 };
+    return cube->source->finds_alone ? STRIPS : 1;
+}
 
 /* A strip of the cube at full resolution; may be empty. */
 static sgc_rect strip_of(const sgc_cube *cube, int64_t index)
 {
     const sgc_grid *grid = &cube->definition->grid;
-    const int64_t height = (grid->height + STRIPS - 1) / STRIPS;
+    const int64_t strips = strips_of(cube), height = (grid->height + strips - 1) / strips;
     return sgc_rect_intersect((sgc_rect){0, 0, grid->width, grid->height},
                               (sgc_rect){0, index * height, grid->width, height});
 }
@@ -365,7 +370,7 @@ static bool begins_in(sgc_rect strip, const sgc_patch *patch)
 static sgc_status walk_all(const question *q, size_t most, bool add, size_t *count, sgc_error *err)
 {
     sgc_status status = SGC_OK;
-    for (int64_t i = 0; status == SGC_OK && i < STRIPS && *count <= most; i++) {
+    for (int64_t i = 0; status == SGC_OK && i < strips_of(q->cube) && *count <= most; i++) {
         const sgc_rect strip = strip_of(q->cube, i);
         sgc_patch_list list;
         if (sgc_rect_is_empty(strip))
