@@ -248,8 +248,9 @@ def two_tiles(server, path="/{col}_{row}.tif", **changes):
 
 def test_an_id_may_serve_several_steps(server, open_document, cube, tmp_path, config):
     config(SECRET="hush")
-    (tmp_path / "served" / "2").mkdir()
-    shutil.copy(tmp_path / "served" / "1_1.tif", tmp_path / "served" / "2")
+    for month in "2", "3":
+        (tmp_path / "served" / month).mkdir()
+        shutil.copy(tmp_path / "served" / "1_1.tif", tmp_path / "served" / month)
     document = two_tiles(server, "/{t_month}/{col}_{row}.tif",
                          time={"start": "2020-01-01", "end": "2020-03-01", "step": "P1M"})
     document["source"]["id"] = "{t_year}_{col}_{row}"
@@ -259,6 +260,12 @@ def test_an_id_may_serve_several_steps(server, open_document, cube, tmp_path, co
     assert len(found) == 6
     assert {(key[0], key[2][:7], row["state"]) for key, row in found.items() if row["state"] != "absent"} == {
         ("2020_1_1", "2020/02", "loaded")}
+    before = {key: row["snapshot"] for key, row in found.items() if row["snapshot"]}
+    open_document(document, TIME="2020-03").ReadRaster(0, 0, 100, 100)
+    dataset, layer = layer_of(cube, "DATASET=" + str(cube.parent / "definition.json"))
+    after = {key: row["snapshot"] for key, row in rows(layer).items() if row["snapshot"]}
+    assert len(before) == 1 and len(after) == 2 and len(set(after.values())) == 2
+    assert before.items() <= after.items()
 
 
 def test_missing_tiles_are_empty(server, open_document, cube, config):
