@@ -322,7 +322,7 @@ def write_array(driver, path, days):
 def array(request, tmp_path):
     if gdal.GetDriverByName(request.param) is None:
         pytest.skip("this GDAL has no driver %s" % request.param)
-    path = tmp_path / ("array." + request.param)
+    path = tmp_path / {"netCDF": "array.nc", "Zarr": "array.zarr"}[request.param]
     values = write_array(request.param, path, [0, 365, 730])
     document = definition(path, (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (SIDE, SIDE), "EPSG:4326", 16, dimension="time")
     document["time"] = {"values": YEARS}
@@ -456,10 +456,10 @@ def test_array_becomes_a_file_of_its_own_format(array, tmp_path, run):
     (tmp_path / "array.json").write_text(json.dumps(document))
     source = "SGC:%s,dataset=%s,create=yes" % (tmp_path / "cube", tmp_path / "array.json")
     for name, args in {
-        "raster.nc": ["gdal_translate", "-of", "netCDF", source + ",time=2018", tmp_path / "raster.nc"],
-        "array.nc": ["gdalmdimtranslate", "-array", "value", source + ",time=2019", tmp_path / "array.nc"],
+        "of_raster.nc": ["gdal_translate", "-of", "netCDF", source + ",time=2018", tmp_path / "of_raster.nc"],
+        "of_array.nc": ["gdalmdimtranslate", "-array", "value", source + ",time=2019", tmp_path / "of_array.nc"],
     }.items():
-        run(["timeout", "60", *args])
-        written = gdal.Open("NETCDF:%s:%s" % (tmp_path / name, "Band1" if name == "raster.nc" else "value"))
-        step = 1 if name == "raster.nc" else 2
+        run(["timeout", "30", *args])
+        written = gdal.Open("NETCDF:%s:%s" % (tmp_path / name, "Band1" if name == "of_raster.nc" else "value"))
+        step = 1 if name == "of_raster.nc" else 2
         assert np.array_equal(np.squeeze(written.ReadAsArray()), values[step])
