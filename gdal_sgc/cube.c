@@ -341,12 +341,22 @@ static bool is_over(const sgc_policy *policy)
     return policy->deadline_ms > 0 && sgc_monotonic_ms() >= policy->deadline_ms;
 }
 
+/* Whether the calling thread reports progress, in the middle of a load. */
+static _Thread_local bool reporting;
+
+static bool report(const sgc_progress *progress, double fraction)
+{
+    reporting = true;
+    const bool go_on = progress->report(progress->user, fraction);
+    reporting = false;
+    return go_on;
+}
+
 sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err)
 {
-    const sgc_progress *progress = policy->progress;
     if (sgc_interrupt_came())
         return sgc_fail(err, SGC_CANCELLED, "interrupted; what was finished is in the cube");
-    if (progress != NULL && !progress->report(progress->user, fraction))
+    if (policy->progress != NULL && !report(policy->progress, fraction))
         return sgc_fail(err, SGC_CANCELLED, "cancelled; what was finished is in the cube");
     return is_over(policy) ? sgc_fail(err, SGC_BUDGET, "TIMEOUT is over") : SGC_OK;
 }
@@ -512,6 +522,11 @@ static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_p
 {
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    if (reporting) /* it would wait for its own load, or for one that waits for it */
+        return sgc_fail(err, SGC_BUDGET,
+                        "a progress function cannot load what it reads, because it is called in "
+                        "the middle of a load: read when that has ended, or what is in the cube "
+                        "with DOWNLOAD=NO");
     sgc_interrupt_begin();
     const sgc_status status = download_in_turn(cube, window, policy, bytes, err);
     sgc_interrupt_end();
