@@ -341,22 +341,12 @@ static bool is_over(const sgc_policy *policy)
     return policy->deadline_ms > 0 && sgc_monotonic_ms() >= policy->deadline_ms;
 }
 
-/* Whether the calling thread reports progress, in the middle of a load. */
-static _Thread_local bool reporting;
-
-static bool report(const sgc_progress *progress, double fraction)
-{
-    reporting = true;
-    const bool go_on = progress->report(progress->user, fraction);
-    reporting = false;
-    return go_on;
-}
-
 sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err)
 {
+    const sgc_progress *progress = policy->progress;
     if (sgc_interrupt_came())
         return sgc_fail(err, SGC_CANCELLED, "interrupted; what was finished is in the cube");
-    if (policy->progress != NULL && !report(policy->progress, fraction))
+    if (progress != NULL && !progress->report(progress->user, fraction))
         return sgc_fail(err, SGC_CANCELLED, "cancelled; what was finished is in the cube");
     return is_over(policy) ? sgc_fail(err, SGC_BUDGET, "TIMEOUT is over") : SGC_OK;
 }
@@ -520,16 +510,19 @@ static sgc_status download_in_turn(sgc_cube *cube, const sgc_window *window,
 static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                            uint64_t *bytes, sgc_error *err)
 {
+    static _Thread_local bool loading; /* of whatever cube */
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
-    if (reporting) /* it would wait for its own load, or for one that waits for it */
+    if (loading) /* it would wait for its own load, or for one that waits for it */
         return sgc_fail(err, SGC_BUDGET,
-                        "a progress function cannot load what it reads, because it is called in "
-                        "the middle of a load: read when that has ended, or what is in the cube "
-                        "with DOWNLOAD=NO");
+                        "a progress function or error handler that is called in the middle of a "
+                        "load cannot load what it reads: read when that load has ended, or what is "
+                        "in the cube with DOWNLOAD=NO");
+    loading = true;
     sgc_interrupt_begin();
     const sgc_status status = download_in_turn(cube, window, policy, bytes, err);
     sgc_interrupt_end();
+    loading = false;
     return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
 }
 

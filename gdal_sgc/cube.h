@@ -77,8 +77,8 @@ typedef struct sgc_ensured {
 } sgc_ensured;
 
 /* Makes the chunks under the window complete as far as the policy allows, or fails: SGC_BUDGET when
- * they must not be downloaded, in a progress function, or the deadline passes, SGC_CANCELLED, and
- * whatever a fetch failed with. Finished chunks are committed in any case. */
+ * they must not be downloaded, in the middle of a load of the same thread, or the deadline passes,
+ * SGC_CANCELLED, and whatever a fetch failed with. Finished chunks are committed in any case. */
 SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window,
                                        const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
 

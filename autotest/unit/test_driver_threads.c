@@ -72,22 +72,35 @@ static void write_definition(void)
     assert_int_equal(fclose(file), 0);
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
-    directory = temporary_directory_new();
     http_server_start(&server, "http_server.py");
     for (int row = 1; row <= TILES; row++)
         for (int column = 1; column <= TILES; column++)
             write_tile(row, column);
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    (void)state;
+    http_server_stop(&server);
+    return 0;
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    http_server_reset(&server);
+    directory = temporary_directory_new();
     write_definition();
     return 0;
 }
 
-static int stop(void **state)
+static int remove_directory(void **state)
 {
     (void)state;
-    http_server_stop(&server);
     temporary_directory_free(directory);
     return 0;
 }
@@ -510,12 +523,15 @@ int main(void)
     }
     CPLSetConfigOption("GDAL_HTTP_RETRY_DELAY", "0.01");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_cube_of_the_process, start, stop),
-        cmocka_unit_test_setup_teardown(test_a_cube_for_each_thread, start, stop),
-        cmocka_unit_test_setup_teardown(test_each_in_its_own_way, start, stop),
-        cmocka_unit_test_setup_teardown(test_progress_cannot_load, start, stop),
+        cmocka_unit_test_setup_teardown(test_one_cube_of_the_process, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_a_cube_for_each_thread, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_each_in_its_own_way, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_progress_cannot_load, make_directory,
+                                        remove_directory),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests(tests, start_server, stop_server);
     GDALDestroyDriverManager();
     return failed;
 }

@@ -123,8 +123,6 @@ static void *fork_meanwhile(void *user)
     const pid_t child = fork();
     if (child == 0) {
         bool good = host_is_back();
-        raise(SIGINT);
-        good = good && heard == 1;
         sgc_interrupt_begin();
         good = good && !sgc_interrupt_came() && !host_is_back();
         sgc_interrupt_end();
