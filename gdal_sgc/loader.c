@@ -374,7 +374,8 @@ void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *p
     double middle[] = {
         ((double)wanted.y + (double)wanted.height / 2) / (double)level->chunk_height - 0.5,
         ((double)wanted.x + (double)wanted.width / 2) / (double)level->chunk_width - 0.5};
-    qsort_r(positions, count, sizeof *positions, compare_distance, middle);
+    if (count > 0) /* else there is no list */
+        qsort_r(positions, count, sizeof *positions, compare_distance, middle);
 }
 
 static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
