@@ -115,6 +115,10 @@ SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
  * SGC_CANCELLED when its user wants to stop, SGC_BUDGET after the deadline. */
 SGC_CHECKED sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err);
 
+/* Whether the calling thread, which loads, may wait for what others load: SGC_BUDGET in the middle
+ * of another load of its own, for which it or they would wait. */
+SGC_CHECKED sgc_status sgc_check_may_wait(sgc_error *err);
+
 /* What is loaded at once: a chunk position of a level, at a time step, of the bands from `band` on
  * that are loaded together. */
 typedef struct sgc_position {
@@ -144,6 +148,10 @@ sgc_coordinates sgc_cube_coordinates(const sgc_cube *cube, sgc_position at);
 SGC_CHECKED sgc_status sgc_view_find_chunk(const sgc_view *view, size_t level, size_t band,
                                            sgc_position at, sgc_chunk_ref *ref, sgc_manifest **keep,
                                            sgc_error *err);
+
+/* Where, in columns and rows, a manifest may have chunks of a time step; `extents` are those of the
+ * dimensions [time,] y and x. Empty: nowhere. */
+sgc_rect sgc_cube_manifest_rect(const sgc_cube *cube, const sgc_extent *extents, size_t step);
 
 /* Says whether anything is stored of a position, in any of its bands. */
 SGC_CHECKED sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at,

@@ -11,6 +11,7 @@
 
 /* Signals are the process's: only its main thread touches these, and the handler, on any. */
 static atomic_bool installed, came;
+static unsigned depth;
 static struct sigaction host;
 
 static bool on_main_thread(void)
@@ -34,6 +35,7 @@ static void leave_in_child(void *object)
     if (installed)
         sigaction(SIGINT, &host, NULL);
     installed = came = false;
+    depth = 0;
 }
 
 static void watch_forks(void)
@@ -47,9 +49,11 @@ void sgc_interrupt_begin(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sigaction ours = {.sa_handler = note};
     pthread_once(&once, watch_forks);
-    if (!on_main_thread() || sigaction(SIGINT, NULL, &host) != 0 || host.sa_handler == SIG_IGN)
+    if (!on_main_thread() || depth++ > 0)
         return;
-    came = false;
+    installed = came = false;
+    if (sigaction(SIGINT, NULL, &host) != 0 || host.sa_handler == SIG_IGN)
+        return;
     sigemptyset(&ours.sa_mask);
     installed = sigaction(SIGINT, &ours, NULL) == 0;
 }
@@ -61,7 +65,7 @@ bool sgc_interrupt_came(void)
 
 void sgc_interrupt_end(void)
 {
-    if (!on_main_thread())
+    if (!on_main_thread() || depth == 0 || --depth > 0)
         return;
     const bool send_on = installed && came;
     if (installed)

@@ -89,14 +89,14 @@ static void log_patch(sgc_loading *l, const sgc_step_patches *step, size_t patch
     sgc_buffer_free(&line);
 }
 
-/* Counts a finished chunk of a patch and gives what the patch has cost. */
-static sgc_patch_cost finish_chunk(sgc_loading *l, sgc_patch_cost *cost)
+/* Counts a finished chunk of a patch; true after the last one, with what the patch has cost. */
+static bool finish_chunk(sgc_loading *l, sgc_patch_cost *of_patch, sgc_patch_cost *cost)
 {
     pthread_mutex_lock(&l->mutex);
-    cost->chunks_left--;
-    const sgc_patch_cost copy = *cost;
+    const bool last = of_patch->chunks_left > 0 && --of_patch->chunks_left == 0;
+    *cost = *of_patch;
     pthread_mutex_unlock(&l->mutex);
-    return copy;
+    return last;
 }
 
 static bool meets(const sgc_loading *l, const sgc_task *t, const sgc_patch *patch)
@@ -122,10 +122,8 @@ void sgc_load_report_task(sgc_loading *l, const sgc_task *t)
         return;
     sgc_step_patches *step = sgc_loading_patches(l, (size_t)t->at.step);
     for (size_t k = 0; k < step->list.count; k++) {
-        if (!meets(l, t, &step->list.patches[k]))
-            continue;
-        const sgc_patch_cost cost = finish_chunk(l, &step->costs[k]);
-        if (cost.chunks_left == 0)
+        sgc_patch_cost cost;
+        if (meets(l, t, &step->list.patches[k]) && finish_chunk(l, &step->costs[k], &cost))
             log_patch(l, step, k, &cost, "loaded");
     }
 }
@@ -164,7 +162,7 @@ void sgc_load_report_begin(sgc_loading *l)
     clock_gettime(CLOCK_MONOTONIC, &l->report.start);
     if (path == NULL || path[0] == '\0')
         return;
-    /* No load waits for the reader of a pipe. */
+    /* A pipe that nobody reads must not stop the load. */
     l->report.log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (l->report.log < 0)
         CPLError(CE_Warning, CPLE_OpenFailed, "SGC: SGC_LOG=%s: %s", path, strerror(errno));
