@@ -472,46 +472,80 @@ static void test_each_in_its_own_way(void **state)
 
 typedef struct nested_read {
     GDALDatasetH cube;
-    int calls;
+    bool is_done;
     CPLErr result;
     char error[256];
 } nested_read;
 
+/* Reads the same window when some of its chunks are loaded and not committed. */
 static int read_meanwhile(double fraction, const char *message, void *user)
 {
     nested_read *n = user;
-    float pixels[CHUNK];
-    (void)fraction;
     (void)message;
-    if (n->calls++ > 0)
+    if (n->is_done || fraction <= 0 || fraction > 0.9)
         return TRUE;
+    float *pixels = malloc(sizeof(float) * WINDOW * WINDOW);
+    n->is_done = true;
     CPLPushErrorHandler(CPLQuietErrorHandler);
-    n->result = GDALDatasetRasterIO(n->cube, GF_Read, SIDE - CHUNK, SIDE - 1, CHUNK, 1, pixels,
-                                    CHUNK, 1, GDT_Float32, 1, NULL, 0, 0, 0);
+    n->result = GDALDatasetRasterIO(n->cube, GF_Read, 0, 0, WINDOW, WINDOW, pixels, WINDOW, WINDOW,
+                                    GDT_Float32, 1, NULL, 0, 0, 0);
     snprintf(n->error, sizeof n->error, "%s", CPLGetLastErrorMsg());
     CPLPopErrorHandler();
     CPLErrorReset();
+    free(pixels);
     return TRUE;
 }
 
-static void test_progress_cannot_load(void **state)
+/* Reads a window, and in the middle of that from `nested`, which it closes. */
+static nested_read read_nested(GDALDatasetH nested)
 {
-    (void)state;
     reader *r = readers_new();
-    nested_read nested = {.cube = open_grid(GDAL_OF_RASTER, "")};
+    nested_read result = {.cube = nested};
+    GDALDatasetH cube = open_grid(GDAL_OF_RASTER, "");
     GDALRasterIOExtraArg extra;
     INIT_RASTERIO_EXTRA_ARG(extra);
     extra.pfnProgress = read_meanwhile;
-    extra.pProgressData = &nested;
+    extra.pProgressData = &result;
     delay_answers();
-    r->result = GDALDatasetRasterIOEx(nested.cube, GF_Read, 0, 0, WINDOW, WINDOW, r->pixels, WINDOW,
+    r->result = GDALDatasetRasterIOEx(cube, GF_Read, 0, 0, WINDOW, WINDOW, r->pixels, WINDOW,
                                       WINDOW, GDT_Float32, 1, NULL, 0, 0, 0, &extra);
     assert_window(r);
-    assert_true(nested.calls > 0);
-    assert_int_equal(nested.result, CE_Failure);
-    assert_non_null(strstr(nested.error, "progress"));
-    GDALClose(nested.cube);
+    assert_true(result.is_done);
+    GDALClose(cube);
+    GDALClose(nested);
     free(r);
+    return result;
+}
+
+static void assert_refused(const nested_read *nested)
+{
+    assert_int_equal(nested->result, CE_Failure);
+    assert_non_null(strstr(nested->error, "middle of a load"));
+}
+
+static void test_progress_waits_for_no_load(void **state)
+{
+    (void)state;
+    const nested_read nested = read_nested(open_grid(GDAL_OF_RASTER, ""));
+    assert_refused(&nested);
+}
+
+/* To the process that is another cube, but the chunks on the disk are the same. */
+static void test_progress_waits_for_no_claim(void **state)
+{
+    (void)state;
+    const nested_read nested = read_nested(open_grid(GDAL_OF_RASTER, ",max_requests=3"));
+    assert_refused(&nested);
+}
+
+static void test_progress_loads_from_another_cube(void **state)
+{
+    (void)state;
+    char name[512];
+    snprintf(name, sizeof name, "SGC:%s/other,dataset=%s/grid.json,create=yes", directory,
+             directory);
+    const nested_read nested = read_nested(GDALOpen(name, GA_ReadOnly));
+    assert_int_equal(nested.result, CE_None);
 }
 
 int main(void)
@@ -528,7 +562,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_cube_for_each_thread, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(test_each_in_its_own_way, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(test_progress_cannot_load, make_directory,
+        cmocka_unit_test_setup_teardown(test_progress_waits_for_no_load, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_progress_waits_for_no_claim, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_progress_loads_from_another_cube, make_directory,
                                         remove_directory),
     };
     const int failed = cmocka_run_group_tests(tests, start_server, stop_server);
