@@ -115,6 +115,10 @@ SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
  * SGC_CANCELLED when its user wants to stop, SGC_BUDGET after the deadline. */
 SGC_CHECKED sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err);
 
+/* Whether the calling thread, which loads, may wait for what others load: SGC_BUDGET in the middle
+ * of another load of its own, for which it or they would wait. */
+SGC_CHECKED sgc_status sgc_check_may_wait(sgc_error *err);
+
 /* What is loaded at once: a chunk position of a level, at a time step, of the bands from `band` on
  * that are loaded together. */
 typedef struct sgc_position {

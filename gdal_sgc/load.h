@@ -50,7 +50,7 @@ typedef struct sgc_load_report {
     bool says_lines;  /* on the terminal */
     double next_line; /* seconds after the start */
     int log;          /* descriptor; -1: none */
-    bool log_failed;
+    atomic_bool log_failed;
 } sgc_load_report;
 
 typedef struct sgc_loading {

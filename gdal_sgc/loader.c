@@ -385,6 +385,7 @@ static sgc_status run_rounds(sgc_loading *l, sgc_error *err)
             return sgc_fail(err, l->status, "%s", l->error.message);
         SGC_TRY(keep_unfinished(l, err));
         if (l->task_count > 0) {
+            SGC_TRY(sgc_check_may_wait(err));
             tick(l);
             nanosleep(&(struct timespec){.tv_nsec = TICK_MILLISECONDS * 1000000L}, NULL);
         }
@@ -416,7 +417,8 @@ void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *p
     double middle[] = {
         ((double)wanted.y + (double)wanted.height / 2) / (double)level->chunk_height - 0.5,
         ((double)wanted.x + (double)wanted.width / 2) / (double)level->chunk_width - 0.5};
-    qsort_r(positions, count, sizeof *positions, compare_distance, middle);
+    if (count > 0) /* else there is no list */
+        qsort_r(positions, count, sizeof *positions, compare_distance, middle);
 }
 
 static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
