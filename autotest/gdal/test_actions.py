@@ -24,10 +24,11 @@ def server(tmp_path_factory):
     directory = tmp_path_factory.mktemp("served")
     values = np.arange(TILE, dtype=np.float32)
     for row, column in np.ndindex(SIDE // TILE, SIDE // TILE):
-        tile = gdal.GetDriverByName("GTiff").Create(str(directory / ("%d_%d.tif" % (row, column))), TILE, TILE, 1,
+        tile = gdal.GetDriverByName("GTiff").Create(str(directory / ("%d_%d.tif" % (row, column))), TILE, TILE, 2,
                                                     gdal.GDT_Float32, ["TILED=YES", "COMPRESS=DEFLATE"])
         tile.SetGeoTransform((WEST + PIXEL * TILE * column, PIXEL, 0, SOUTH + PIXEL * TILE * (row + 1), 0, -PIXEL))
-        tile.GetRasterBand(1).WriteArray(1000 * row + 100 * column + np.add.outer(values, values / 7))
+        for band in (1, 2):
+            tile.GetRasterBand(band).WriteArray(1000 * row + 100 * column + np.add.outer(values, values / band))
         tile.BuildOverviews("AVERAGE", [2, 4, 8])
         del tile
     server = FileServer(directory)
@@ -36,14 +37,20 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def name(server, cube, tmp_path):
+def changes():
+    """Of the definition."""
+    return {}
+
+
+@pytest.fixture
+def name(server, cube, tmp_path, changes):
     """The name of an empty cube."""
     path = tmp_path / "counted.json"
     path.write_text(json.dumps({
         "type": "CubeDataset", "version": "1", "id": "counted", "proj:code": "EPSG:32633",
         "proj:transform": [PIXEL, 0, WEST, 0, -PIXEL, NORTH], "proj:shape": [SIDE, SIDE],
         "chunk_shape": [CHUNK, CHUNK],
-        "bands": [{"name": "height", "data_type": "float32", "nodata": -9999, "resampling": "average"}],
+        "bands": [{"name": "height", "data_type": "float32", "nodata": -9999, "resampling": "average"}], **changes,
         "source": {"kind": "tiles", "href": server.url + "/{row}_{col}.tif",
                    "tile": {"origin": [WEST, SOUTH], "size": [PIXEL * TILE, PIXEL * TILE], "first": [0, 0]}}}))
     server.reset()
@@ -128,16 +135,56 @@ COMMANDS = {
 }
 
 
+@pytest.fixture
+def assert_command_loads(assert_loads, run):
+    def check(command, chunks, files, fails=False):
+        words = command.split()
+        makes = {word.format(out="out") for word in words if word.startswith("{out}.")}
+        assert_loads(lambda name: run([word.format(**{"in": name, "out": "out"}) for word in words], fails=fails),
+                     chunks, files, makes)
+
+    return check
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_program(assert_loads, run, command):
-    words = command.split()
-    makes = {word.replace("{out}", "out") for word in words if word.startswith("{out}")}
-    chunks, files = COMMANDS[command]
+def test_program(assert_command_loads, command):
+    assert_command_loads(command, *COMMANDS[command])
 
-    def action(name):
-        run([word.replace("{in}", name).replace("{out}", "out") for word in words])
 
-    assert_loads(action, chunks, files, makes)
+# Two channels, loaded together or each by itself
+
+BOTH = {"bands": [{"name": name, "band": band, "data_type": "float32", "nodata": -9999, "resampling": "average"}
+                  for band, name in ((1, "height"), (2, "other"))]}
+EACH = {**BOTH, "fill": "channels"}
+TWICE = {1: 2 * ALL}, ALL_FILES
+TWO_CHANNELS = {
+    "gdalinfo -stats {in}": (TWICE, TWICE),
+    "gdal_translate {in} {out}.tif": (TWICE, TWICE),
+    "gdal_translate -co INTERLEAVE=BAND {in} {out}.tif": (TWICE, TWICE),
+    "gdal_translate -b 2 {in} {out}.tif": (TWICE, EVERYTHING),
+    "gdal_translate -outsize 256 256 -r bilinear {in} {out}.tif": 2 * [({4: 2 * LEVELS[4]}, ALL_FILES)],
+    "gdal_translate -of VRT {in} {out}.vrt": (NOTHING, NOTHING),
+    "gdalwarp -overwrite -te %d %d %d %d {in} {out}.tif" % PART: 2 * [({1: 12}, 4)],
+    "gdallocationinfo {in} 150 250": 2 * [({1: 2}, 1)],
+    "gdallocationinfo -b 1 {in} 150 250": (({1: 2}, 1), ({1: 1}, 1)),
+    "gdalbuildvrt -separate {out}.vrt {in}": (NOTHING, NOTHING),
+}
+
+
+@pytest.mark.parametrize("changes", [BOTH, EACH], ids=["together", "each"])
+@pytest.mark.parametrize("command", TWO_CHANNELS)
+def test_two_channels(assert_command_loads, changes, command):
+    assert_command_loads(command, *TWO_CHANNELS[command][changes is EACH])
+
+
+# What changes a raster
+
+@pytest.mark.parametrize("command, fails", [
+    ("gdaladdo -ro {in} 2 4", True), ("gdaladdo -clean {in}", True), ("gdal_edit.py -stats {in}", True),
+    ("gdalmanage delete {in}", False), ("gdalmanage rename {in} {out}", False)])
+def test_program_that_changes_a_raster(assert_command_loads, command, fails):
+    """A cube is read-only; nothing stays beside it."""
+    assert_command_loads(command, *NOTHING, fails)
 
 
 @pytest.mark.parametrize("resampling", ["near", "average"])
@@ -213,10 +260,22 @@ def read_classic_view(dataset):
     view.ReadRaster(*WINDOW)
 
 
-def ask_for_a_map(dataset):
+def annotate(dataset):
+    """What GDAL keeps in files beside the rasters of other formats."""
+    band = dataset.GetRasterBand(1)
+    for owner in (dataset, band):
+        owner.SetDescription("described")
+        owner.SetMetadataItem("KEY", "value")
+        owner.SetMetadata({"KEY": "value"}, "DOMAIN")
+    band.SetStatistics(1, 2, 3, 4)
+    dataset.FlushCache()
+
+
+def look_around(dataset):
     for i in range(dataset.GetRasterBand(1).GetOverviewCount()):
         level = dataset.GetRasterBand(1).GetOverview(i)
-        assert level.GetDataset().GetGeoTransform()[1] == PIXEL * SIDE / level.XSize
+        # GDAL resamples several bands through it, in its coordinates.
+        assert (level.GetDataset().RasterXSize, level.GetDataset().RasterYSize) == (level.XSize, level.YSize)
     dataset.GetRasterBand(1).GetMetadataItem("Pixel_5_5", "LocationInfo")
     dataset.GetMetadataItem("Window_0_0_500_500", "SGC")
     dataset.GetRasterBand(1).GetDataCoverageStatus(0, 0, SIDE, SIDE)
@@ -238,7 +297,8 @@ PYTHON = [
     (look_closely_in_qgis, {1: 7 * 6}, 4 * 4),
     (identify_in_qgis, {1: 1}, 1),
     (read_classic_view, {1: 6}, 4),
-    (ask_for_a_map, {}, 0),
+    (look_around, {}, 0),
+    (annotate, {}, 0),
 ]
 
 
