@@ -276,7 +276,7 @@ const char *SGCBand::GetMetadataItem(const char *name, const char *domain)
     double geoX, geoY;
     if (sscanf(name, "Pixel_%d_%d", &x, &y) == 2)
         return PatchesAt(x, y);
-    if (sscanf(name, "GeoPixel_%lf_%lf", &geoX, &geoY) != 2)
+    if (CPLsscanf(name, "GeoPixel_%lf_%lf", &geoX, &geoY) != 2)
         return nullptr;
     const double *t = sgc_cube_level(dataset_->Handle()->Cube(), dataset_->Level())->grid.transform;
     const double column = std::floor((geoX - t[0]) / t[1]), row = std::floor((geoY - t[3]) / t[5]);

@@ -264,3 +264,57 @@ def test_environment_of_rasterio_reaches_downloads(open_document, patchwork_serv
     with rasterio.Env(GDAL_HTTP_HEADERS="X-User: rasterio"), rasterio.open(name, **options) as cube:
         cube.read(window=rasterio.windows.Window(0, 0, 600, 600))
     assert users(patchwork_server) == {"rasterio"}
+
+
+# Where numbers have a comma, as in programs with windows
+
+TELL_ALL = """
+import hashlib, json, locale, sys
+from osgeo import gdal
+gdal.UseExceptions()
+locale.setlocale(locale.LC_ALL, "" if sys.argv[2] == "comma" else "C")
+assert locale.localeconv()["decimal_point"] == ("," if sys.argv[2] == "comma" else ".")
+name, x, y = sys.argv[1], 103100, 46800
+dataset = gdal.OpenEx(name, gdal.OF_RASTER | gdal.OF_VECTOR)
+band, transform = dataset.GetRasterBand(1), dataset.GetGeoTransform()
+geo_x, geo_y = transform[0] + 32 * x + 9.6, transform[3] - 32 * y - 9.6
+said = [hashlib.sha256(dataset.ReadRaster(x, y, 300, 200)).hexdigest(), transform,
+        [[o.GetMetadata(d) for d in ("", "IMAGE_STRUCTURE")] for o in (dataset, band)], repr(band.GetNoDataValue()),
+        band.GetMetadataItem("Window_%d_%d_900_900" % (x, y), "SGC"), band.ComputeStatistics(True),
+        [band.GetMetadataItem("%s_%s_%s" % words, "LocationInfo") for words in (("Pixel", x, y), ("GeoPixel", geo_x, geo_y))]]
+layer = dataset.GetLayer(0)
+layer.SetAttributeFilter("state <> 'absent'")
+for feature in layer:
+    for differs in ("snapshot", "commit_time", "bytes"):
+        feature.UnsetField(differs)
+    said.append(feature.ExportToJson())
+said[2][0][0].pop("SNAPSHOT")
+print(json.dumps(said, indent=1))
+"""
+
+
+@pytest.fixture
+def comma(tmp_path):
+    """An environment with such a locale."""
+    localedef = shutil.which("localedef") or pytest.skip("there is no localedef")
+    made = subprocess.run([localedef, "-i", "de_DE", "-f", "UTF-8", str(tmp_path / "de_DE.UTF-8")])
+    if made.returncode != 0:
+        pytest.skip("no locale can be made here")
+    return {"LOCPATH": str(tmp_path), "LC_ALL": "de_DE.UTF-8"}
+
+
+def test_decimal_comma(run, comma, start_stac_server, searching):
+    """The same requests, pixels, metadata and files; an option has a point in any country."""
+    server = start_stac_server(only=["66_33", "66_34", "67_33", "67_34"])
+    told, asked = [], []
+    for which, environment in (("point", {}), ("comma", comma)):
+        server.reset()
+        name = "SGC:./%s,dataset=%s,create=yes,source_url=%s,chunk_size=128,max_download=0.5GB,timeout=599.5" % (
+            which, searching, server.url)
+        told.append(run(python(TELL_ALL) + [name, which], **environment).stdout)
+        asked.append({(entry["path"], entry["body"]) for entry in server.log()})
+    assert told[0] == told[1]
+    assert asked[0] == asked[1] != set()
+    told.append(run(python(TELL_ALL) + ["SGC:./comma,download=no", "point"]).stdout)
+    told.append(run(python(TELL_ALL) + ["SGC:./point,download=no", "comma"], **comma).stdout)
+    assert told[2] == told[3]
