@@ -97,6 +97,7 @@ def assert_loads(name, server, tmp_path, own_directory):
 EVERYTHING = {1: ALL}, ALL_FILES
 NOTHING = {}, 0
 A_WINDOW = {1: 6}, 4
+WITH_LEVELS = {1: ALL, **{factor: range(LEVELS[factor] + 1) for factor in LEVELS}}, ALL_FILES
 QUARTER = {4: LEVELS[4]}, ALL_FILES
 COMMANDS = {
     "gdalinfo {in}": NOTHING,
@@ -118,16 +119,16 @@ COMMANDS = {
     "gdal_translate -outsize 50 38 -srcwin 150 250 200 150 {in} {out}.tif": ({4: 6}, 4),
     "gdal_translate -of VRT {in} {out}.vrt": NOTHING,
     "gdal_translate -of VRT -srcwin 150 250 200 150 -outsize 50% 50% {in} {out}.vrt": NOTHING,
-    "gdal_translate -of COG {in} {out}.tif": ({1: ALL, **{factor: range(LEVELS[factor] + 1) for factor in LEVELS}}, ALL_FILES),
-    "gdal_translate -of COG -co OVERVIEWS=NONE {in} {out}.tif": EVERYTHING,
+    "gdal_translate -of COG {in} {out}.tif": WITH_LEVELS,
+    "gdal_translate -of COG -co OVERVIEWS=NONE {in} {out}.tif": WITH_LEVELS,
     "gdalwarp -overwrite {in} {out}.tif": EVERYTHING,
-    "gdalwarp -multi -wo NUM_THREADS=2 {in} {out}.tif": EVERYTHING,
-    "gdalwarp -t_srs EPSG:32632 {in} {out}.tif": EVERYTHING,
+    "gdalwarp -overwrite -multi -wo NUM_THREADS=2 {in} {out}.tif": EVERYTHING,
+    "gdalwarp -overwrite -t_srs EPSG:32632 {in} {out}.tif": EVERYTHING,
     "gdalwarp -overwrite -te %d %d %d %d {in} {out}.tif" % PART: A_WINDOW,
     "gdalwarp -overwrite -te %d %d %d %d -r cubic {in} {out}.tif" % PART: A_WINDOW,
     "gdaldem hillshade {in} {out}.tif": EVERYTHING,
     "gdallocationinfo {in} 150 250": ({1: 1}, 1),
-    "gdallocationinfo {in} 150 250 -overview 1": ({2: 1}, 1),
+    "gdallocationinfo {in} 150 250 -overview 1": ({2: range(1, 5)}, 1),  # GDAL 3.13 reads 64 x 64 pixels
     "gdalbuildvrt {out}.vrt {in}": NOTHING,
     "gdalbuildvrt -separate {out}.vrt {in} {in}": NOTHING,
     "gdalsrsinfo {in}": NOTHING,
@@ -179,12 +180,19 @@ def test_two_channels(assert_command_loads, changes, command):
 
 # What changes a raster
 
-@pytest.mark.parametrize("command, fails", [
-    ("gdaladdo -ro {in} 2 4", True), ("gdaladdo -clean {in}", True), ("gdal_edit.py -stats {in}", True),
-    ("gdalmanage delete {in}", False), ("gdalmanage rename {in} {out}", False)])
-def test_program_that_changes_a_raster(assert_command_loads, command, fails):
+@pytest.mark.parametrize("command", ["gdaladdo -ro {in} 2 4", "gdaladdo -clean {in}", "gdal_edit.py -stats {in}"])
+def test_program_that_changes_a_raster(assert_command_loads, command):
     """A cube is read-only; nothing stays beside it."""
-    assert_command_loads(command, *NOTHING, fails)
+    assert_command_loads(command, *NOTHING, fails=True)
+
+
+def test_gdal_deletes_no_cube(name, cube, driver, contents_of):
+    gdal.Open(name).ReadRaster(*WINDOW)
+    before = contents_of(cube)
+    for call in (lambda: driver.Delete(name), lambda: driver.Rename("moved", name), lambda: driver.CopyFiles("copy", name)):
+        with pytest.raises(RuntimeError):
+            call()
+    assert contents_of(cube) == before
 
 
 @pytest.mark.parametrize("resampling", ["near", "average"])
