@@ -1,5 +1,5 @@
 """The plugin is a good guest: it costs nothing until it is asked for, claims nothing that is not its own, does not spoil
-GDAL where it cannot run, and does as the thread that reads is configured."""
+GDAL where it cannot run, does as the thread that reads is configured, and minds no locale."""
 from concurrent.futures import ThreadPoolExecutor
 import os
 from pathlib import Path
@@ -105,7 +105,8 @@ def test_only_names_of_ours_are_identified(cube, read):
 
 @pytest.fixture
 def calls():
-    """calls(file, **environment): the system calls that gdalinfo makes to look at files and to talk to others."""
+    """calls(file, **environment): the system calls that gdalinfo makes to look at files, to talk to others and to start
+    threads, from its first look at that file on."""
     strace = shutil.which("strace") or pytest.skip("there is no strace")
     program = shutil.which("gdalinfo")
 
@@ -114,22 +115,21 @@ def calls():
                               env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if "ptrace" in done.stderr:
             pytest.skip("nothing may be traced here: " + done.stderr)
-        lines = Path("calls").read_text().splitlines()
+        lines = [line for line in Path("calls").read_text().splitlines() if "execve" not in line]
+        first = next(i for i, line in enumerate(lines) if '"%s"' % file in line)
         # Numbers of processes and addresses differ from run to run.
-        return [re.sub(r"0x[0-9a-f]+|^\d+ +|st_[am]time[^,}]*", "", line) for line in lines if "execve" not in line]
+        return [re.sub(r"0x[0-9a-f]+|^\d+ +|st_[am]time[^,}]*", "", line) for line in lines[first:]]
 
     return trace
 
 
 @pytest.mark.parametrize("name", ["nothing.tif", "nothing.sgc", "file.tif", "text.sgc", "directory.sgc", "."])
 def test_other_files_cost_no_system_call(calls, name):
-    """Of a driver that is not asked, which GDAL_SKIP takes away after it was loaded."""
+    """More than GDAL makes without us."""
     Path("text.sgc").write_text("not JSON")
     Path("directory.sgc").mkdir()
     gdal.GetDriverByName("GTiff").Create("file.tif", 5, 5)
-    asked, skipped = calls(name), calls(name, GDAL_SKIP="SGC")
-    assert any("gdal_SGC.so" in call for call in skipped)
-    assert asked == skipped
+    assert calls(name) == calls(name, GDAL_SKIP="SGC")
 
 
 # Where it cannot run
