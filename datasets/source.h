@@ -64,6 +64,10 @@ struct sgc_source {
      * otherwise; NULL: they are those of full resolution. */
     sgc_status (*find_level)(sgc_source *self, sgc_rect rect, size_t step, const sgc_cancel *cancel,
                              sgc_patch_list *out, sgc_error *err);
+    /* As find(), but asks nobody: what an index that is kept on this computer tells, the places
+     * roughly; NULL: nothing, unless finds_alone. */
+    sgc_status (*find_known)(sgc_source *self, sgc_rect rect, size_t step, sgc_patch_list *out,
+                             sgc_error *err);
     /* Reads the pixels of `rect`, which lies inside the patch at level `factor`, of `count` bands
      * (one, unless `reads_together`): of each, rect.width x rect.height items of its type, row by
      * row, and for each 1 where the source has a value, else 0; and says what it has cost.

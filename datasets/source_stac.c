@@ -48,6 +48,7 @@ typedef struct stac_source {
     sgc_memo *searches;  /* sgc_patch_list by rectangle and step */
     sgc_memo *documents; /* stac_item by id */
     sgc_memo *indexes;   /* sgc_stac_index, one */
+    sgc_memo *kept;      /* likewise, as it was last time */
 } stac_source;
 
 /* What the service has said about an id. */
@@ -306,6 +307,50 @@ static sgc_status find_in_index(stac_source *source, sgc_rect rect, size_t step,
     sgc_patch_list_free(&supposed.list);
     CPLHashSetDestroy(supposed.ids);
     return status;
+}
+
+static sgc_status load_kept_index(void *user, const char *key, const sgc_cancel *cancel,
+                                  void **value, double *seconds, sgc_error *err)
+{
+    const stac_source *source = user;
+    sgc_stac_index *index = NULL;
+    char *url;
+    (void)cancel;
+    SGC_TRY(sgc_config_expand(key, &url, err));
+    const sgc_status status = sgc_stac_index_load_kept(url, source->index_member, source->id_column,
+                                                       &source->definition->grid, &index, err);
+    free(url);
+    SGC_TRY(status);
+    *value = index;
+    *seconds = KEPT_S;
+    return SGC_OK;
+}
+
+/* An index does not tell of which time step an item is. One that cannot be read is fetched anew
+ * when something is loaded; until then it tells nothing. */
+static sgc_status stac_find_known(sgc_source *self, sgc_rect rect, size_t step, sgc_patch_list *out,
+                                  sgc_error *err)
+{
+    stac_source *source = (stac_source *)self;
+    supposition known = {.list = {.band_count = source->definition->band_count}};
+    sgc_memo_entry *entry;
+    (void)step;
+    if (source->index != NULL && source->definition->time.count == 0 &&
+        sgc_memo_get(source->kept, source->index, load_kept_index, source, NULL, &entry, NULL,
+                     NULL) == SGC_OK) {
+        known.ids = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free);
+        const sgc_status status =
+            sgc_stac_index_select(sgc_memo_value(entry), rect, suppose, &known, err);
+        sgc_memo_release(source->kept, entry);
+        CPLHashSetDestroy(known.ids);
+        if (status != SGC_OK) {
+            sgc_patch_list_free(&known.list);
+            return status;
+        }
+    }
+    sgc_patch_list_sort(&known.list);
+    *out = known.list;
+    return SGC_OK;
 }
 
 /* ---- find: lattice ---- */
@@ -589,6 +634,7 @@ static void stac_free(sgc_source *self)
     sgc_memo_free(source->searches);
     sgc_memo_free(source->documents);
     sgc_memo_free(source->indexes);
+    sgc_memo_free(source->kept);
     sgc_source_free(source->lattice);
     cJSON_Delete(source->lattice_json);
     sgc_signer_free(source->signer);
@@ -721,7 +767,8 @@ static sgc_status set_client(stac_source *source, const cJSON *json,
             sgc_signer_new(source->http, sgc_stac_text(json, "collection"), &source->signer, err));
     SGC_TRY(sgc_memo_new(MOST_SEARCHES, free_list, &source->searches, err));
     SGC_TRY(sgc_memo_new(MOST_ITEMS, free_item, &source->documents, err));
-    return sgc_memo_new(1, free_index, &source->indexes, err);
+    SGC_TRY(sgc_memo_new(1, free_index, &source->indexes, err));
+    return sgc_memo_new(1, free_index, &source->kept, err);
 }
 
 static sgc_status set_all(stac_source *source, const cJSON *json, const sgc_source_options *options,
@@ -752,8 +799,11 @@ sgc_status sgc_source_stac_new(const sgc_definition *definition, const cJSON *js
     stac_source *source = calloc(1, sizeof *source);
     if (source == NULL)
         return sgc_fail_memory(err, sizeof *source, "a source");
-    source->base =
-        (sgc_source){.find = stac_find, .read = stac_read, .free = stac_free, .has_levels = true};
+    source->base = (sgc_source){.find = stac_find,
+                                .find_known = stac_find_known,
+                                .read = stac_read,
+                                .free = stac_free,
+                                .has_levels = true};
     source->definition = definition;
     const sgc_status status = set_all(source, json, options, err);
     if (status != SGC_OK) {

@@ -64,7 +64,8 @@ static bool make_directories(char *path)
     return mkdir(path, 0777) == 0 || errno == EEXIST;
 }
 
-static sgc_status cache_directory(char path[DIRECTORY_SIZE], sgc_error *err)
+/* Writes where the copies are kept, or will be. */
+static sgc_status name_directory(char path[DIRECTORY_SIZE], sgc_error *err)
 {
     const char *chosen = CPLGetConfigOption("SGC_INDEX_CACHE", NULL);
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -78,12 +79,19 @@ static sgc_status cache_directory(char path[DIRECTORY_SIZE], sgc_error *err)
     else
         return sgc_fail(err, SGC_INVALID,
                         "there is no home directory to keep the index in: set SGC_INDEX_CACHE");
-    if (length <= 0 || length >= DIRECTORY_SIZE || !make_directories(path))
-        return sgc_fail(err, SGC_IO,
-                        "cannot make the directory %.300s for the index: set "
-                        "SGC_INDEX_CACHE to another one",
-                        path);
-    return SGC_OK;
+    return length > 0 && length < DIRECTORY_SIZE
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID, "SGC_INDEX_CACHE: \"%.300s\" is no directory", path);
+}
+
+static sgc_status cache_directory(char path[DIRECTORY_SIZE], sgc_error *err)
+{
+    SGC_TRY(name_directory(path, err));
+    return make_directories(path) ? SGC_OK
+                                  : sgc_fail(err, SGC_IO,
+                                             "cannot make the directory %.300s for the index: set "
+                                             "SGC_INDEX_CACHE to another one",
+                                             path);
 }
 
 /* The end of the file's name, by which GDAL knows the format. */
@@ -533,6 +541,17 @@ static sgc_status read_copy(const copy *c, const char *member, const char *id_co
     return read_file(path, driver, id_column, grid, out, err);
 }
 
+/* As read_copy(), and silently. */
+static sgc_status read_quietly(const copy *c, const char *member, const char *id_column,
+                               const sgc_grid *grid, sgc_stac_index **out, sgc_error *err)
+{
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    CPLErrorReset();
+    const sgc_status status = read_copy(c, member, id_column, grid, out, err);
+    CPLPopErrorHandler();
+    return status;
+}
+
 sgc_status sgc_stac_index_load(sgc_http *http, const char *href, const char *member,
                                const char *id_column, const sgc_grid *grid,
                                const sgc_cancel *cancel, sgc_stac_index **out, sgc_error *err)
@@ -543,11 +562,21 @@ sgc_status sgc_stac_index_load(sgc_http *http, const char *href, const char *mem
     sgc_http_redact(href, shown, sizeof shown);
     for (int attempt = 0; attempt < 2 && status == SGC_CORRUPT; attempt++) {
         SGC_TRY(fetch(http, href, attempt > 0, cancel, &c, err));
-        CPLPushErrorHandler(CPLQuietErrorHandler);
-        CPLErrorReset();
-        status = read_copy(&c, member, id_column, grid, out, err);
-        CPLPopErrorHandler();
+        status = read_quietly(&c, member, id_column, grid, out, err);
     }
+    return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "the index %s", shown);
+}
+
+sgc_status sgc_stac_index_load_kept(const char *href, const char *member, const char *id_column,
+                                    const sgc_grid *grid, sgc_stac_index **out, sgc_error *err)
+{
+    copy c = {0};
+    char directory[DIRECTORY_SIZE], shown[256];
+    sgc_http_redact(href, shown, sizeof shown);
+    SGC_TRY(name_directory(directory, err));
+    if (!read_pointer(&c, directory, href) || !is_whole(&c))
+        return sgc_fail(err, SGC_NOT_FOUND, "no copy of the index %s is kept", shown);
+    const sgc_status status = read_quietly(&c, member, id_column, grid, out, err);
     return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "the index %s", shown);
 }
 

@@ -25,6 +25,10 @@ SGC_CHECKED sgc_status sgc_stac_index_load(sgc_http *http, const char *href, con
                                            const char *id_column, const sgc_grid *grid,
                                            const sgc_cancel *cancel, sgc_stac_index **out,
                                            sgc_error *err);
+/* The same from the copy that is kept, whatever its age. SGC_NOT_FOUND when there is none. */
+SGC_CHECKED sgc_status sgc_stac_index_load_kept(const char *href, const char *member,
+                                                const char *id_column, const sgc_grid *grid,
+                                                sgc_stac_index **out, sgc_error *err);
 void sgc_stac_index_free(sgc_stac_index *index);
 
 /* Whether this GDAL can read a file of such a name; of a zip, it may. */

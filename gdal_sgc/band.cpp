@@ -71,8 +71,15 @@ void SGCBand::Describe(bool byChannel, bool byTime)
     char time[SGC_TIME_SIZE] = "";
     if (axis.count > 0) {
         sgc_time_format(axis.starts[slice_.step], time);
+        // As of an array's dimension that GDAL makes bands of.
+        const sgc_time_units units = sgc_time_units_choose(&axis);
+        const int64_t value = (axis.starts[slice_.step] - units.reference) / units.unit;
+        char unit[SGC_TIME_UNITS_SIZE];
+        sgc_time_units_format(&units, unit);
         GDALRasterBand::SetMetadataItem("DIM_time_INDEX", CPLSPrintf("%zu", slice_.step));
-        GDALRasterBand::SetMetadataItem("DIM_time_VALUE", time);
+        GDALRasterBand::SetMetadataItem("DIM_time_VALUE", std::to_string(value).c_str());
+        GDALRasterBand::SetMetadataItem("DIM_time_UNIT", unit);
+        GDALRasterBand::SetMetadataItem("TIME", time);
     }
     const std::string name = Definition().name;
     GDALRasterBand::SetDescription((byChannel && byTime ? name + " " + time

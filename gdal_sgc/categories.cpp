@@ -6,15 +6,13 @@
 namespace
 {
 
-// GDAL's lists begin at value 0.
-constexpr int64_t MOST_LISTED = 65536;
-
-// As many values as a list up to the largest one has; 0: GDAL has no list for such a band.
+// GDAL's lists begin at value 0. As many values as one up to the largest has; 0: it has none for
+// such a band.
 int64_t ListLength(const sgc_band &band)
 {
     if (band.category_count == 0 || (band.type != GDT_Byte && band.type != GDT_UInt16))
         return 0;
-    return std::min(band.categories[band.category_count - 1].value + 1, MOST_LISTED);
+    return band.categories[band.category_count - 1].value + 1;
 }
 
 bool HasNames(const sgc_band &band)

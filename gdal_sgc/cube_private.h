@@ -145,6 +145,10 @@ SGC_CHECKED sgc_status sgc_view_find_chunk(const sgc_view *view, size_t level, s
                                            sgc_position at, sgc_chunk_ref *ref, sgc_manifest **keep,
                                            sgc_error *err);
 
+/* Where, in columns and rows, a manifest may have chunks of a time step; `extents` are those of the
+ * dimensions [time,] y and x. Empty: nowhere. */
+sgc_rect sgc_cube_manifest_rect(const sgc_cube *cube, const sgc_extent *extents, size_t step);
+
 /* Says whether anything is stored of a position, in any of its bands. */
 SGC_CHECKED sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at,
                                           bool *stored, sgc_error *err);

@@ -5,21 +5,34 @@
 
 #include "gdal_sgc/cube_private.h"
 
-/* The state of a chunk whose flag is `flag`. */
+/* Around the stored chunks of a slice, as far as the snapshot tells. */
+static sgc_rect stored_extent(const sgc_view *view, size_t level, sgc_slice slice)
+{
+    char path[SGC_PATH_SIZE];
+    sgc_rect all = {0};
+    sgc_layout_channel_path(view->cube->definition, &view->cube->levels[level], slice.band, path);
+    const sgc_node *node = sgc_snapshot_find(view->snapshot, path);
+    for (size_t m = 0; node != NULL && m < node->manifest_count; m++)
+        all = sgc_rect_unite(
+            all, sgc_cube_manifest_rect(view->cube, node->manifests[m].extents, slice.step));
+    return all;
+}
+
+/* The state of a chunk whose flag is `flag`. Python has not noted anywhere else than in the list of
+ * patches what it has filled. */
 static sgc_status find_state(const sgc_view *view, size_t level, size_t band, sgc_position at,
-                             uint8_t flag, uint8_t *state, sgc_error *err)
+                             uint8_t flag, bool may_be_listed, uint8_t *state, sgc_error *err)
 {
     sgc_chunk_ref ref;
     sgc_manifest *keep;
-    const bool may_be_listed = flag == 0 && level == 0 && view->cube->source->finds_alone;
     bool complete = sgc_flag_is_complete(flag);
     *state = SGC_CHUNK_MISSING;
-    if (!complete && !may_be_listed)
+    if (!complete && (flag != 0 || !may_be_listed))
         return SGC_OK;
     SGC_TRY(sgc_view_find_chunk(view, level, band, at, &ref, &keep, err));
     const bool stored = ref.kind != SGC_CHUNK_NONE;
     sgc_manifest_unref(keep);
-    if (!complete && stored) /* Python has not noted anywhere else what it has filled */
+    if (!complete && stored)
         SGC_TRY(sgc_view_is_listed(view, at, &complete, err));
     if (complete)
         *state = stored ? SGC_CHUNK_HAS_DATA : SGC_CHUNK_HAS_NO_DATA;
@@ -31,11 +44,17 @@ sgc_status sgc_view_chunk_states(const sgc_view *view, size_t level, sgc_slice s
 {
     const size_t count = (size_t)(chunks.width * chunks.height);
     SGC_TRY(sgc_view_read_flags(view, level, slice, 1, chunks, states, err));
-    for (size_t i = 0; view != NULL && i < count; i++) {
-        const sgc_position at = {(int32_t)(chunks.y + (int64_t)i / chunks.width),
-                                 (int32_t)(chunks.x + (int64_t)i % chunks.width),
-                                 (int32_t)slice.step, (int32_t)slice.band};
-        SGC_TRY(find_state(view, level, slice.band, at, states[i], &states[i], err));
+    if (view == NULL)
+        return SGC_OK;
+    const bool lists = level == 0 && view->cube->source->finds_alone;
+    const sgc_rect stored = lists ? stored_extent(view, level, slice) : (sgc_rect){0};
+    for (size_t i = 0; i < count; i++) {
+        const sgc_rect chunk = {chunks.x + (int64_t)i % chunks.width,
+                                chunks.y + (int64_t)i / chunks.width, 1, 1};
+        const sgc_position at = {(int32_t)chunk.y, (int32_t)chunk.x, (int32_t)slice.step,
+                                 (int32_t)slice.band};
+        SGC_TRY(find_state(view, level, slice.band, at, states[i], sgc_rect_contains(stored, chunk),
+                           &states[i], err));
     }
     return SGC_OK;
 }

@@ -68,8 +68,9 @@ typedef struct sgc_loading {
     pthread_cond_t progress;
     sgc_task *tasks;
     size_t task_count, next, running;
-    size_t position_count; /* that the load began with */
-    uint64_t bytes;        /* received */
+    size_t filled, committed; /* of the tasks */
+    size_t position_count;    /* that the load began with */
+    uint64_t bytes;           /* received */
     sgc_load_report report;
     sgc_status status; /* of the first failure */
     sgc_error error;
@@ -147,9 +148,6 @@ SGC_CHECKED sgc_status sgc_merge_chunks(const sgc_loading *l, const sgc_view *vi
 
 /* ---- committer.c ---- */
 
-/* How many tasks are finished and not committed. */
-size_t sgc_count_finished(sgc_loading *l);
-
 /* Commits what is finished and gives up its claims. The caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err);
 
@@ -170,8 +168,11 @@ void sgc_load_report_end(sgc_loading *l, sgc_status status, const sgc_error *err
 
 /* ---- loader.c ---- */
 
-/* How many positions are filled; the load's mutex is held. */
-size_t sgc_loading_done_locked(const sgc_loading *l);
+/* How many of the load's positions are filled; the mutex is held. */
+static inline size_t sgc_loading_done_locked(const sgc_loading *l)
+{
+    return l->position_count - l->task_count + l->filled;
+}
 
 void sgc_release_claim(sgc_loading *l, sgc_task *t);
 

@@ -158,6 +158,7 @@ static void run_tasks(sgc_loading *l)
         sgc_load_report_task(l, t);
         pthread_mutex_lock(&l->mutex);
         t->done = true;
+        l->filled += t->complete != 0;
         pthread_cond_signal(&l->progress);
         pthread_mutex_unlock(&l->mutex);
     }
@@ -215,22 +216,16 @@ static sgc_status start_workers(sgc_loading *l, unsigned count, void *(*fn)(void
     return *started > 0 ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "cannot start a thread");
 }
 
-size_t sgc_loading_done_locked(const sgc_loading *l)
-{
-    size_t done = l->position_count - l->task_count;
-    for (size_t i = 0; i < l->task_count; i++)
-        done += l->tasks[i].done && l->tasks[i].complete != 0;
-    return done;
-}
-
-/* Waits a moment for workers; true while any runs. */
-static bool wait_for_workers(sgc_loading *l, double *fraction)
+/* Waits a moment for workers; true while any runs. *finished tells how many tasks are filled and
+ * not committed. */
+static bool wait_for_workers(sgc_loading *l, double *fraction, size_t *finished)
 {
     pthread_mutex_lock(&l->mutex);
     if (l->running > 0)
         sgc_condition_wait(&l->progress, &l->mutex, TICK_MILLISECONDS);
     const bool running = l->running > 0;
     *fraction = (double)sgc_loading_done_locked(l) / (double)l->position_count;
+    *finished = l->filled - l->committed;
     pthread_mutex_unlock(&l->mutex);
     return running;
 }
@@ -270,10 +265,11 @@ static void run_round(sgc_loading *l)
     l->encode_threads = cpus > count ? cpus / count : 1;
     sgc_status status = start_workers(l, count, fill_worker, threads, &started, &error);
     double fraction;
-    while (wait_for_workers(l, &fraction)) {
+    size_t finished;
+    while (wait_for_workers(l, &fraction, &finished)) {
         tick(l, fraction);
-        if (status == SGC_OK && (sgc_seconds_since(&last_commit) >= batch_seconds() ||
-                                 sgc_count_finished(l) >= BATCH_CHUNKS)) {
+        if (status == SGC_OK &&
+            (sgc_seconds_since(&last_commit) >= batch_seconds() || finished >= BATCH_CHUNKS)) {
             status = sgc_commit_finished(l, &error);
             clock_gettime(CLOCK_MONOTONIC, &last_commit);
             if (status != SGC_OK)
@@ -308,6 +304,7 @@ static sgc_status keep_unfinished(sgc_loading *l, sgc_error *err)
     }
     sgc_view_unref(view);
     l->task_count = n;
+    l->filled = l->committed = 0;
     return status;
 }
 
@@ -471,11 +468,12 @@ static sgc_status find(sgc_loading *l, sgc_error *err)
     pthread_t threads[MOST_WORKERS];
     unsigned started;
     double fraction;
+    size_t finished;
     SGC_TRY(plan_steps(l, err));
     l->next = 0;
     SGC_TRY(start_workers(l, worker_count(l, MOST_WORKERS, l->step_count), find_worker, threads,
                           &started, err));
-    while (wait_for_workers(l, &fraction))
+    while (wait_for_workers(l, &fraction, &finished))
         tick(l, 0);
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i], NULL);

@@ -1,8 +1,10 @@
 // What datasets and bands say about themselves: where the pixels come from, and what is in the
 // cube.
+#include <cctype>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -19,7 +21,7 @@ constexpr char LOCATION_DOMAIN[] = "LocationInfo";
 
 bool IsDomain(const char *domain, const char *name)
 {
-    return domain != nullptr && EQUAL(domain, name);
+    return EQUAL(domain != nullptr ? domain : "", name);
 }
 
 const char *TextOf(const cJSON *object, const char *key)
@@ -27,18 +29,27 @@ const char *TextOf(const cJSON *object, const char *key)
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
-// Like "stac https://host/v1 collection", without secrets.
+// The text with its first address, if there is one, without secrets.
+std::string Redact(const std::string &text)
+{
+    size_t start = text.find("://");
+    if (start == std::string::npos)
+        return text;
+    while (start > 0 && isalnum(static_cast<unsigned char>(text[start - 1])))
+        start--;
+    std::string shown(text.size() - start + 1, '\0');
+    sgc_http_redact(text.c_str() + start, &shown[0], shown.size());
+    return text.substr(0, start) + shown.c_str();
+}
+
+// Like "stac https://host/v1 collection".
 std::string DescribeSource(const sgc_definition *definition)
 {
     std::string result = TextOf(definition->source, "kind");
     for (const char *key : {"api", "items", "collection", "href", "dataset", "url", "asset"}) {
         const char *text = TextOf(definition->source, key);
-        if (text == nullptr)
-            continue;
-        std::string shown(text);
-        if (shown.find("://") != std::string::npos)
-            sgc_http_redact(text, &shown[0], shown.size() + 1);
-        result += std::string(" ") + shown.c_str();
+        if (text != nullptr)
+            result += " " + Redact(text);
     }
     return result;
 }
@@ -182,13 +193,14 @@ bool SGCDataset::DescribeState()
     char snapshot[SGC_OBJECT_ID_TEXT + 1];
     sgc_cube_snapshot(cube, snapshot);
     const bool loads = handle_->Connection().download && sgc_cube_can_load(cube);
+    const char *download = !loads ? "NO" : handle_->Connection().for_view ? "VIEW" : "YES";
     state_.Clear();
     state_.SetNameValue("PLACE", sgc_cube_place(cube));
     state_.SetNameValue(reference.first, reference.second);
     if (snapshot[0] != '\0')
         state_.SetNameValue("SNAPSHOT", snapshot);
     state_.SetNameValue("DATASET", definition->id);
-    state_.SetNameValue("DOWNLOAD", loads ? "YES" : "NO");
+    state_.SetNameValue("DOWNLOAD", download);
     state_.SetNameValue("LEVELS", levels.c_str());
     state_.SetNameValue("CHUNKS", std::to_string(counts.all).c_str());
     state_.SetNameValue("CHUNKS_COMPLETE", std::to_string(counts.complete).c_str());
@@ -207,16 +219,17 @@ SGC_METADATA SGCDataset::GetMetadata(const char *domain)
 {
     if (IsDomain(domain, STATE_DOMAIN))
         return DescribeState() ? state_.List() : nullptr;
-    ShowSnapshot();
+    if (IsDomain(domain, ""))
+        ShowSnapshot();
     return GDALDataset::GetMetadata(domain);
 }
 
 const char *SGCDataset::GetMetadataItem(const char *name, const char *domain)
 {
-    if (!IsDomain(domain, STATE_DOMAIN)) {
+    if (IsDomain(domain, ""))
         ShowSnapshot();
+    if (!IsDomain(domain, STATE_DOMAIN))
         return GDALDataset::GetMetadataItem(name, domain);
-    }
     if (!STARTS_WITH_CI(name, "Window_"))
         return DescribeState() ? state_.FetchNameValue(name) : nullptr;
     const auto rect = ParseWindow(name, nRasterXSize, nRasterYSize);
@@ -273,11 +286,14 @@ const char *SGCBand::GetMetadataItem(const char *name, const char *domain)
     if (!IsDomain(domain, LOCATION_DOMAIN))
         return GDALRasterBand::GetMetadataItem(name, domain);
     int x, y;
-    double geoX, geoY;
     if (sscanf(name, "Pixel_%d_%d", &x, &y) == 2)
         return PatchesAt(x, y);
-    if (CPLsscanf(name, "GeoPixel_%lf_%lf", &geoX, &geoY) != 2)
+    char *end = nullptr;
+    const char *text = STARTS_WITH_CI(name, "GeoPixel_") ? name + strlen("GeoPixel_") : "";
+    const double geoX = CPLStrtod(text, &end);
+    if (end == text || *end != '_')
         return nullptr;
+    const double geoY = CPLStrtod(end + 1, nullptr);
     const double *t = sgc_cube_level(dataset_->Handle()->Cube(), dataset_->Level())->grid.transform;
     const double column = std::floor((geoX - t[0]) / t[1]), row = std::floor((geoY - t[3]) / t[5]);
     return column >= 0 && row >= 0 && column < nRasterXSize && row < nRasterYSize

@@ -116,11 +116,11 @@ bool CoordinateArray::IRead(const GUInt64 *start, const size_t *count, const GIn
 {
     const auto number = GDALExtendedDataType::Create(GDT_Float64);
     const auto bytes = stride[0] * static_cast<GPtrDiff_t>(bufferType.GetSize());
-    auto to = static_cast<GByte *>(buffer);
-    GUInt64 at = start[0];
-    for (size_t i = 0; i < count[0]; i++, to += bytes, at += static_cast<GUInt64>(step[0])) {
-        const double value = axis_.value(at);
-        if (!GDALExtendedDataType::CopyValue(&value, number, to, bufferType))
+    for (size_t i = 0; i < count[0]; i++) {
+        const auto n = static_cast<GPtrDiff_t>(i);
+        const double value = axis_.value(start[0] + static_cast<GUInt64>(n * step[0]));
+        if (!GDALExtendedDataType::CopyValue(&value, number,
+                                             static_cast<GByte *>(buffer) + n * bytes, bufferType))
             return false;
     }
     return true;
@@ -182,7 +182,8 @@ Axis TimeAxis(const std::shared_ptr<SGCHandle> &handle, size_t first, size_t cou
             count,
             [=](GUInt64 i) {
                 const int64_t *starts = sgc_cube_definition(handle->Cube())->time.starts;
-                return static_cast<double>((starts[first + i] - units.reference) / units.unit);
+                const int64_t number = (starts[first + i] - units.reference) / units.unit;
+                return static_cast<double>(number);
             }};
 }
 

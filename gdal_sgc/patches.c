@@ -43,13 +43,37 @@ static sgc_rect chunks_of(const question *q, const sgc_patch *patch)
     return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
 }
 
-/* How many of the chunks, each channel counted, are complete, and how many have been touched. */
+/* Whether anything may be noted of a rectangle of chunk positions, of any channel. */
+static bool may_be_noted(const question *q, sgc_rect chunks)
+{
+    char path[SGC_PATH_SIZE];
+    sgc_layout_complete_path(&q->cube->levels[q->level], path);
+    const sgc_node *node = sgc_snapshot_find(q->view->snapshot, path);
+    if (node == NULL)
+        return false;
+    const sgc_array_metadata *m = sgc_array_get_metadata(q->view->complete[q->level]);
+    const int64_t height = (int64_t)m->chunk_shape[m->dimension_count - 2];
+    const int64_t width = (int64_t)m->chunk_shape[m->dimension_count - 1];
+    for (size_t i = 0; i < node->manifest_count; i++) {
+        const sgc_rect blocks =
+            sgc_cube_manifest_rect(q->cube, node->manifests[i].extents + 1, q->step);
+        const sgc_rect noted = {blocks.x * width, blocks.y * height, blocks.width * width,
+                                blocks.height * height};
+        if (!sgc_rect_is_empty(sgc_rect_intersect(noted, chunks)))
+            return true;
+    }
+    return false;
+}
+
+/* How many chunks there are, each channel counted, and how many of them are complete. */
 static sgc_status count_complete(const question *q, sgc_rect chunks, size_t *complete,
                                  size_t *total, sgc_error *err)
 {
     const size_t bands = q->cube->definition->band_count;
     *complete = 0;
     *total = bands * (size_t)(chunks.width * chunks.height);
+    if (!may_be_noted(q, chunks))
+        return SGC_OK;
     uint8_t *flags = malloc(*total);
     if (flags == NULL)
         return sgc_fail_memory(err, *total, "the state of a patch");
@@ -73,6 +97,14 @@ static sgc_status has_any_chunk(const question *q, sgc_rect chunks, bool *stored
     return SGC_OK;
 }
 
+/* Whether it is known exactly where the patch is: then it is by its chunks. An index tells it
+ * roughly, until a commit names the patch. */
+static bool is_placed(const question *q, const sgc_patch *patch)
+{
+    return sgc_cube_source(q->cube, q->level)->finds_alone ||
+           sgc_patch_log_find(q->log, patch->id, q->step) != NULL;
+}
+
 /* Patches that have no pixels are completed and not listed as loaded (committer.c). An id may serve
  * several time steps: then the list does not tell which of them is loaded. */
 static sgc_status find_state(const question *q, const sgc_patch *patch, sgc_rect chunks,
@@ -91,7 +123,7 @@ static sgc_status find_state(const question *q, const sgc_patch *patch, sgc_rect
     else if (listed && q->cube->definition->time.count == 0)
         *state = SGC_PATCH_LOADED;
     else if (complete > 0)
-        *state = SGC_PATCH_PARTIAL;
+        *state = is_placed(q, patch) ? SGC_PATCH_PARTIAL : SGC_PATCH_ABSENT;
     else if (listed) {
         bool stored;
         SGC_TRY(has_any_chunk(q, chunks, &stored, err));
@@ -184,18 +216,47 @@ static bool is_of_step(const sgc_patch_record *record, size_t step)
     return record->step == SGC_ANY_STEP || (size_t)record->step == step;
 }
 
-/* Finds what the commits tell of a rectangle of full-resolution pixels. */
-static sgc_status find_in_log(const question *q, sgc_rect rect, sgc_patch_list *out, sgc_error *err)
+/* Adds what the commits tell of a rectangle of full-resolution pixels. */
+static sgc_status find_in_log(const question *q, sgc_rect rect, sgc_patch_list *list,
+                              sgc_error *err)
 {
-    sgc_patch_list list = {.band_count = q->cube->definition->band_count};
-    sgc_status status = SGC_OK;
-    for (size_t i = 0; status == SGC_OK && q->log != NULL && i < sgc_patch_log_count(q->log); i++) {
+    for (size_t i = 0; q->log != NULL && i < sgc_patch_log_count(q->log); i++) {
         const sgc_patch_record *record = sgc_patch_log_get(q->log, i);
         const sgc_patch patch = {.id = (char *)record->id, .rect = record->rect, .step = q->step};
         if (is_of_step(record, q->step) &&
             !sgc_rect_is_empty(sgc_rect_intersect(record->rect, rect)))
-            status = sgc_patch_list_add(&list, &patch, err);
+            SGC_TRY(sgc_patch_list_add(list, &patch, err));
     }
+    return SGC_OK;
+}
+
+/* Adds what an index tells that the commits do not. */
+static sgc_status find_in_index(const question *q, sgc_source *source, sgc_rect rect,
+                                sgc_patch_list *list, sgc_error *err)
+{
+    sgc_patch_list known;
+    sgc_status status = SGC_OK;
+    if (source->find_known == NULL)
+        return SGC_OK;
+    SGC_TRY(source->find_known(source, rect, q->step, &known, err));
+    for (size_t i = 0; status == SGC_OK && i < known.count; i++) {
+        const sgc_patch_record *record =
+            q->log != NULL ? sgc_patch_log_find(q->log, known.patches[i].id, q->step) : NULL;
+        if (record == NULL || sgc_rect_is_empty(record->rect))
+            status = sgc_patch_list_add(list, &known.patches[i], err);
+    }
+    sgc_patch_list_free(&known);
+    return status;
+}
+
+/* Of another product than that of full resolution, no commit names the patches. */
+static sgc_status find_noted_places(const question *q, sgc_source *source, sgc_rect rect,
+                                    sgc_patch_list *out, sgc_error *err)
+{
+    sgc_patch_list list = {.band_count = q->cube->definition->band_count};
+    sgc_status status = source == q->cube->source ? find_in_log(q, rect, &list, err) : SGC_OK;
+    if (status == SGC_OK)
+        status = find_in_index(q, source, rect, &list, err);
     if (status != SGC_OK) {
         sgc_patch_list_free(&list);
         return status;
@@ -213,10 +274,7 @@ static sgc_status find_places(const question *q, sgc_rect rect, sgc_patch_list *
     if (source->finds_alone)
         return (f > 1 && source->find_level != NULL ? source->find_level : source->find)(
             source, full, q->step, NULL, out, err);
-    if (source == q->cube->source)
-        return find_in_log(q, full, out, err);
-    *out = (sgc_patch_list){0}; /* of another product nothing is noted */
-    return SGC_OK;
+    return find_noted_places(q, source, full, out, err);
 }
 
 static sgc_status find_in_rect(const question *q, sgc_rect rect, sgc_error *err)
@@ -231,23 +289,6 @@ static sgc_status find_in_rect(const question *q, sgc_rect rect, sgc_error *err)
 }
 
 /* ---- all that is in the cube ---- */
-
-/* Whether anything is noted as complete in a block of chunk positions, of any channel. */
-static sgc_status has_flags(const question *q, int64_t row, int64_t column, bool *found,
-                            sgc_error *err)
-{
-    const sgc_array *array = q->view->complete[q->level];
-    const sgc_position at = {(int32_t)row, (int32_t)column, (int32_t)q->step, 0};
-    const sgc_coordinates inner = sgc_cube_coordinates(q->cube, at);
-    uint32_t coordinates[5];
-    memcpy(coordinates + 1, inner.values, inner.count * sizeof *coordinates);
-    *found = false;
-    for (size_t b = 0; !*found && b < q->cube->definition->band_count; b++) {
-        coordinates[0] = (uint32_t)b;
-        SGC_TRY(sgc_array_has_chunk(array, coordinates, found, err));
-    }
-    return SGC_OK;
-}
 
 /* The positions around those of `block` of which something is noted; empty: of none. */
 static sgc_rect find_noted(const uint8_t *flags, size_t bands, sgc_rect block)
@@ -296,11 +337,10 @@ static sgc_status add_present(const question *q, sgc_error *err)
     const sgc_rect whole = {0, 0, sgc_level_columns(level), sgc_level_rows(level)};
     for (int64_t r = 0; r * height < whole.height; r++) {
         for (int64_t c = 0; c * width < whole.width; c++) {
-            const sgc_rect block = {c * width, r * height, width, height};
-            bool found;
-            SGC_TRY(has_flags(q, r, c, &found, err));
-            if (found)
-                SGC_TRY(add_block(q, sgc_rect_intersect(whole, block), err));
+            const sgc_rect block =
+                sgc_rect_intersect(whole, (sgc_rect){c * width, r * height, width, height});
+            if (may_be_noted(q, block))
+                SGC_TRY(add_block(q, block, err));
         }
     }
     return SGC_OK;
@@ -308,13 +348,18 @@ static sgc_status add_present(const question *q, sgc_error *err)
 
 /* ---- all that there are ---- */
 
-enum { STRIPS = 64 }; /* that a cube is searched in, so that no list becomes longer than it must */
+/* How many strips a cube is searched in, so that no list becomes longer than it must. */
+static int64_t strips_of(const sgc_cube *cube)
+{
+    enum { STRIPS = 64 };
+    return cube->source->finds_alone ? STRIPS : 1;
+}
 
 /* A strip of the cube at full resolution; may be empty. */
 static sgc_rect strip_of(const sgc_cube *cube, int64_t index)
 {
     const sgc_grid *grid = &cube->definition->grid;
-    const int64_t height = (grid->height + STRIPS - 1) / STRIPS;
+    const int64_t strips = strips_of(cube), height = (grid->height + strips - 1) / strips;
     return sgc_rect_intersect((sgc_rect){0, 0, grid->width, grid->height},
                               (sgc_rect){0, index * height, grid->width, height});
 }
@@ -331,7 +376,7 @@ static bool begins_in(sgc_rect strip, const sgc_patch *patch)
 static sgc_status walk_all(const question *q, size_t most, bool add, size_t *count, sgc_error *err)
 {
     sgc_status status = SGC_OK;
-    for (int64_t i = 0; status == SGC_OK && i < STRIPS && *count <= most; i++) {
+    for (int64_t i = 0; status == SGC_OK && i < strips_of(q->cube) && *count <= most; i++) {
         const sgc_rect strip = strip_of(q->cube, i);
         sgc_patch_list list;
         if (sgc_rect_is_empty(strip))

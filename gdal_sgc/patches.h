@@ -47,9 +47,9 @@ typedef struct sgc_known_patches {
 void sgc_known_patches_clear(sgc_known_patches *list);
 
 /* Gives the patches that meet `rect`, pixels inside the level, at a time step (0 when the cube is
- * static). Absent ones are among them where the source finds patches alone; else only those that
- * the commits of the cube tell. Asks nobody, thread-safe; reads what the cube has been told since
- * the last question. */
+ * static): all of them where the source finds patches alone, else those that the commits of the
+ * cube or an index that is kept on this computer tell of. Asks nobody; thread-safe. Reads commits
+ * that are newer than at the last question. */
 SGC_CHECKED sgc_status sgc_cube_find_patches(sgc_cube *cube, size_t level, size_t step,
                                              sgc_rect rect, sgc_known_patches *out, sgc_error *err);
 

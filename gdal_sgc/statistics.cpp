@@ -204,7 +204,7 @@ CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *hist
                              int includeOutOfRange, int approxOK, GDALProgressFunc progress,
                              void *progressData)
 {
-    if (!approxOK) {
+    if (!approxOK || buckets < 1) {
         const Announced announced(dataset_, slice_);
         return GDALRasterBand::GetHistogram(from, to, buckets, histogram, includeOutOfRange,
                                             approxOK, progress, progressData);
@@ -215,7 +215,7 @@ CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *hist
         [&](double value) {
             const double at = std::floor((value - from) * scale);
             const bool inside = at >= 0 && at < buckets;
-            if (inside || includeOutOfRange)
+            if (inside || (includeOutOfRange && !std::isnan(at)))
                 histogram[static_cast<int>(std::clamp(at, 0.0, buckets - 1.0))]++;
         },
         progress, progressData);

@@ -1,4 +1,5 @@
 // The parts of a cube with a time axis, and what of a name is the cube.
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <string>

@@ -184,6 +184,17 @@ sgc_status sgc_view_find_chunk(const sgc_view *view, size_t level, size_t band, 
                                      err);
 }
 
+sgc_rect sgc_cube_manifest_rect(const sgc_cube *cube, const sgc_extent *extents, size_t step)
+{
+    if (is_temporal(cube)) {
+        if (step < extents->from || step >= extents->to)
+            return (sgc_rect){0};
+        extents++;
+    }
+    return (sgc_rect){extents[1].from, extents[0].from, extents[1].to - extents[1].from,
+                      extents[0].to - extents[0].from};
+}
+
 sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at, bool *stored,
                               sgc_error *err)
 {

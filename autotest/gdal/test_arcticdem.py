@@ -110,6 +110,20 @@ def test_main_job(translate, run, cube, server, read, assert_pixels, files_of):
     assert files_of(cube) == filled
 
 
+def test_programs_that_want_one_type_work_as_it_opens(translate, run, cube, read, assert_pixels):
+    window = NORTHERN[:2] + (600, 500)
+    translate(window, "window.tif", "-of", "COG")
+    cog = gdal.Open("window.tif")
+    assert (cog.RasterCount, cog.GetRasterBand(1).GetDescription()) == (1, "dem")
+    assert_pixels(read(cog, 0, 0, 600, 500), expected_dem(window))
+    west, north = -4000096 + 32 * window[0], 4100096 - 32 * window[1]
+    extent = (west, north - 32 * 500, west + 32 * 600, north)
+    warp = ["gdalwarp", "-q", "-t_srs", "EPSG:3413", "-te", *extent, "-tr", 64, 64, "-r", "average", "-ovr", "NONE"]
+    run(warp + ["SGC:%s,download=no" % cube, "cube.tif"])
+    run(warp + ["window.tif", "copy.tif"])
+    assert_pixels(read(gdal.Open("cube.tif"), 0, 0, 300, 250), read(gdal.Open("copy.tif"), 0, 0, 300, 250))
+
+
 def test_second_read_in_the_same_process_makes_no_request(open_cube, server, read, assert_pixels):
     dem = expected_dem(MAIN_JOB)
     dataset = open_cube()

@@ -206,14 +206,17 @@ TRANSLATE = {
     "bands": "-b 2 -b 1 -b 2 -srcwin 100 80 500 400", "type": "-ot Int16 -b 1 -srcwin 0 0 600 450 -a_nodata none",
     "rows": "-co TILED=NO -co BLOCKYSIZE=1 -srcwin 100 100 400 300",
     "half": "-outsize 50% 50%", "nearest": "-outsize 333 217", "bilinear": "-outsize 333 217 -r bilinear",
-    "cubic": "-outsize 333 217 -r cubic", "average": "-outsize 97 71 -r average", "mode": "-b 1 -outsize 97 71 -r mode",
-    "enlarged": "-srcwin 500 400 40 50 -outsize 200 250 -r cubicspline", "resolution": "-tr 730 730 -r lanczos",
+    "cubic": "-outsize 333 217 -r cubic", "average": "-outsize 97 71 -r average",
+    "mode": "-b 1 -outsize 97 71 -r mode",
+    "enlarged": "-srcwin 500 400 40 50 -outsize 200 250 -r cubicspline",
+    "resolution": "-tr 730 730 -r lanczos",
     "part of a pixel": "-srcwin 100.25 200.5 300.5 200.25 -outsize 100 80 -r bilinear",
     "COG": "-of COG -b 1 -co BLOCKSIZE=128", "COG, reprojected": "-of COG -b 1 -co TILING_SCHEME=GoogleMapsCompatible"}
 WARP = {
     "reprojected": "-t_srs EPSG:3995 -r bilinear", "to degrees": "-t_srs EPSG:4326 -r cubic -te -73 76.9 -69 77.5",
-    "threads": "-t_srs EPSG:32622 -multi -wo NUM_THREADS=2 -r near", "coarse": "-t_srs EPSG:3995 -tr 1500 1500 -r average",
-    "coarse, nearest": "-tr 900 900", "level": "-tr 500 500 -ovr 0 -r bilinear", "no level": "-tr 500 500 -ovr NONE -r near",
+    "threads": "-t_srs EPSG:32622 -multi -wo NUM_THREADS=2 -r near",
+    "coarse": "-t_srs EPSG:3995 -tr 1500 1500 -r average", "coarse, nearest": "-tr 900 900",
+    "level": "-tr 500 500 -ovr 0 -r bilinear", "no level": "-tr 500 500 -ovr NONE -r near",
     "cutline": "-cutline cutline.geojson -crop_to_cutline -tr 100 100", "blend": "-cutline cutline.geojson -cblend 5",
     "beyond": "-te %d %d %d %d -tr 100 100" % (EAST - 20000, NORTH - 20000, EAST + 10000, NORTH + 10000),
     "little memory": "-t_srs EPSG:3995 -wm 1 -r bilinear", "alpha": "-dstalpha -t_srs EPSG:3995"}
@@ -239,7 +242,8 @@ def test_mosaic(name, geotiff, run):
     """gdalbuildvrt of two cubes' halves; the VRT names them, opens them again and reads them."""
     for source, target in ((name, "ours"), (geotiff, "theirs")):
         for i, (x, width) in enumerate(((0, 400), (400, WIDTH - 400))):
-            run(["gdal_translate", "-q", "-of", "VRT", "-srcwin", x, 0, width, HEIGHT, source, "%s%d.vrt" % (target, i)])
+            window = ["-srcwin", x, 0, width, HEIGHT]
+            run(["gdal_translate", "-q", "-of", "VRT", *window, source, "%s%d.vrt" % (target, i)])
         run(["gdalbuildvrt", "-q", target + ".vrt", target + "0.vrt", target + "1.vrt"])
         run(["gdal_translate", "-q", "-outsize", 300, 0, "-r", "bilinear", target + ".vrt", target + ".tif"])
     assert_same_raster("ours.vrt", "theirs.vrt")
@@ -259,7 +263,8 @@ def masks(tmp_path_factory):
     """A GeoTIFF of two masks in which any level is told from any other, and the definition of their cube."""
     height, width = 640, 768
     y, x = np.mgrid[0:height, 0:width]
-    pixels = np.stack([(x // 37 + y // 53) % 2, ((x - 380) ** 2 + (y - 300) ** 2 < 280 ** 2) & (x % 48 > 20)])
+    disc = (x - 380) ** 2 + (y - 300) ** 2 < 280 ** 2
+    pixels = np.stack([(x // 37 + y // 53) % 2, disc & (x % 48 > 20)])
     directory = tmp_path_factory.mktemp("masks")
     for path in ("masks.tif", "reference.tif"):
         file = gdal.GetDriverByName("GTiff").Create(str(directory / path), width, height, 2, gdal.GDT_Byte)
@@ -282,7 +287,8 @@ def masks(tmp_path_factory):
 @pytest.mark.parametrize("command", [
     "gdal_translate -q -outsize 250 207 -r bilinear {in} {out}", "gdal_translate -q -outsize 91 80 -r cubic {in} {out}",
     "gdal_translate -q -outsize 50% 50% {in} {out}", "gdal_translate -q -ot Float32 -scale 0 1 0 100 {in} {out}",
-    "gdalwarp -q -t_srs EPSG:3995 -tr 450 450 -r bilinear {in} {out}", "nearblack -q -white -near 0 -nb 0 -o {out} {in}",
+    "gdalwarp -q -t_srs EPSG:3995 -tr 450 450 -r bilinear {in} {out}",
+    "nearblack -q -white -near 0 -nb 0 -o {out} {in}",
     "gdal_fillnodata.py -q -md 5 -b 2 {in} {out}", "gdal_sieve.py -q -st 9 {in} {out}"])
 def test_masks(masks, cube, tmp_path, run, command):
     geotiff, definition = masks
@@ -307,7 +313,8 @@ def test_statistics_histogram_and_checksum(name, geotiff, run):
 
 def test_checksum_alone(name, geotiff, run):
     """Line by line, from an empty cube."""
-    reports = [json.loads(run(["gdalinfo", "-json", "-checksum", source]).stdout)["bands"] for source in (name, geotiff)]
+    reports = [json.loads(run(["gdalinfo", "-json", "-checksum", source]).stdout)["bands"]
+               for source in (name, geotiff)]
     assert [b["checksum"] for b in reports[0]] == [b["checksum"] for b in reports[1]]
 
 

@@ -183,6 +183,11 @@ def test_a_source_is_told_without_secrets(open_cube):
     assert open_cube(DOCUMENT={"source": tiles}).GetMetadataItem("SOURCE") == "tiles https://host/{row}_{col}.tif"
 
 
+def test_nor_are_those_of_a_file_that_gdal_opens(open_cube):
+    source = {"kind": "gdal", "dataset": "/vsicurl/https://host/a.vrt?key={config:KEY}"}
+    assert open_cube(DOCUMENT={"source": source}).GetMetadataItem("SOURCE") == "gdal /vsicurl/https://host/a.vrt"
+
+
 def newest(run, cube):
     return re.search(r"[0-9A-Z]{20}", run(["sgc", "log", "SGC:%s" % cube]).stdout)[0]
 

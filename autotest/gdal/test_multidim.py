@@ -1,11 +1,11 @@
 """The multidimensional API: what arrays say, every value they give, and how little they load."""
+from concurrent.futures import ThreadPoolExecutor
 import json
 import os
 import re
-import subprocess
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, osr
 import pytest
 
 import demo_formula
@@ -23,7 +23,8 @@ def terrain(**changes):
         "type": "CubeDataset", "version": "1", "id": "years", "title": "Three years", "license": "CC0-1.0",
         "attribution": "Nobody", "proj:code": "EPSG:3413", "proj:transform": [40, 0, -2000000, 0, -40, 2000000],
         "proj:shape": [100000, 100000], "chunk_shape": [CHUNK, CHUNK], "time": {"values": YEARS},
-        "bands": [{"name": name, "data_type": "float32", "unit": "m", "description": "Height " + name} for name in BANDS],
+        "bands": [{"name": name, "data_type": "float32", "unit": "m", "description": "Height " + name}
+                  for name in BANDS],
         "source": {"kind": "synthetic"}, **changes}
     return {key: value for key, value in definition.items() if value is not None}
 
@@ -137,8 +138,8 @@ def test_attributes_of_a_definition(name):
     """Those that GDAL has methods for are told by them alone."""
     definition = terrain(time=None, source={"kind": "gdal", "dataset": "none.tif"}, bands=[
         {"name": "packed", "data_type": "int16", "nodata": -9, "unit": "K", "raster:scale": 0.5, "raster:offset": 273,
-         "zarr:attributes": {"long_name": "Temperature", "units": "K", "scale_factor": 0.5, "add_offset": 273, "runs": 3,
-                             "version": 0.25, "flag_values": [1, 2], "tags": ["a", 1], "final": False}},
+         "zarr:attributes": {"long_name": "Temperature", "units": "K", "scale_factor": 0.5, "add_offset": 273,
+                             "runs": 3, "version": 0.25, "flag_values": [1, 2], "tags": ["a", 1], "final": False}},
         {"name": "mask", "data_type": "bool"}])
     group = open_group(name(definition))
     packed, mask = group.OpenMDArray("packed"), group.OpenMDArray("mask")
@@ -202,8 +203,8 @@ def test_time_is_encoded_as_python_encodes_it(shared):
 # What it gives
 
 @pytest.mark.parametrize("window", [
-    (X, Y, SIDE, SIDE), (X // CHUNK * CHUNK, Y // CHUNK * CHUNK, CHUNK, CHUNK), (X, Y + 63, 300, 1), (X + 63, Y, 1, 300),
-    (0, 0, 50, 60), (99950, 99930, 50, 70)])
+    (X, Y, SIDE, SIDE), (X // CHUNK * CHUNK, Y // CHUNK * CHUNK, CHUNK, CHUNK), (X, Y + 63, 300, 1),
+    (X + 63, Y, 1, 300), (0, 0, 50, 60), (99950, 99930, 50, 70)])
 def test_values_are_those_of_the_raster(group, name, read, assert_pixels, window):
     x, y, width, height = window
     values = group.OpenMDArray("b1").ReadAsArray([0, y, x], [3, height, width])
@@ -277,6 +278,31 @@ def test_classic_dataset(group, read, assert_pixels):
     assert band.GetMetadataItem("DIM_time_VALUE") == "730"
     assert band.GetUnitType() == "m" and np.isnan(band.GetNoDataValue())
     assert_pixels(read(band, X, Y, SIDE, SIDE), expected(1, 2))
+
+
+def test_resampled(name, read, assert_pixels):
+    definition = terrain(**{"proj:shape": [150, 170]})
+    polar = osr.SpatialReference()
+    polar.ImportFromEPSG(3995)
+    resampled = open_group(name(definition)).OpenMDArray("b1").GetResampled([None] * 3, gdal.GRIORA_Bilinear, polar)
+    sizes = [d.GetSize() for d in resampled.GetDimensions()]
+    raster = gdal.Open(name(definition, time="2018", channels="b1"))
+    warped = gdal.Warp("", raster, format="MEM", dstSRS=polar, resampleAlg="bilinear")
+    assert sizes == [3, warped.RasterYSize, warped.RasterXSize]
+    assert_pixels(resampled.ReadAsArray([1, 0, 0], [1, *sizes[1:]])[0], read(warped, 0, 0, *sizes[:0:-1]))
+
+
+def test_threads_with_groups_of_their_own(name, assert_pixels):
+    connection = name()
+    corners = [(X + 30 * i, Y + 20 * i) for i in range(4)]
+
+    def read_one(corner):
+        x, y = corner
+        return open_group(connection).OpenMDArray("b1").ReadAsArray([0, y + SIDE - 1, x], [3, SIDE, SIDE], [1, -1, 1])
+
+    with ThreadPoolExecutor(len(corners)) as pool:
+        for (x, y), values in zip(corners, pool.map(read_one, corners)):
+            assert_pixels(values, stack(1, (x, y, SIDE, SIDE))[:, ::-1])
 
 
 def test_array_outlives_its_dataset(name, assert_pixels):

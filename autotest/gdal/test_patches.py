@@ -223,8 +223,8 @@ def test_too_many_absent_ones(loaded, cube, config):
 # Files of a service
 
 @pytest.fixture
-def tiles(tmp_path, open_document):
-    """Two tiles of 100 pixels of which one exists, from a local server: the server and the cube."""
+def server(tmp_path):
+    """Serves a tile of 100 pixels, 1_1."""
     served = tmp_path / "served"
     served.mkdir()
     tile = gdal.GetDriverByName("GTiff").Create(str(served / "1_1.tif"), 100, 100, 1, gdal.GDT_Byte)
@@ -232,17 +232,44 @@ def tiles(tmp_path, open_document):
     tile.GetRasterBand(1).Fill(7)
     del tile
     server = FileServer(served)
-    yield server, open_document({
-        "type": "CubeDataset", "version": "1", "id": "two", "proj:code": "EPSG:32632",
-        "proj:transform": [10, 0, 0, 0, -10, 1000], "proj:shape": [100, 200], "chunk_shape": [50, 50],
-        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
-        "source": {"kind": "tiles", "href": server.url + "/{col}_{row}.tif?key={config:SECRET}", "id": "{col}_{row}",
-                   "tile": {"origin": [0, 0], "size": [1000, 1000]}}})
+    yield server
     server.close()
 
 
-def test_missing_tiles_are_empty(tiles, cube, config):
-    server, raster = tiles
+def two_tiles(server, path="/{col}_{row}.tif", **changes):
+    """A definition of tiles 1_1 and 2_1."""
+    return {
+        "type": "CubeDataset", "version": "1", "id": "two", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 1000], "proj:shape": [100, 200], "chunk_shape": [50, 50],
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + path + "?key={config:SECRET}", "id": "{col}_{row}",
+                   "tile": {"origin": [0, 0], "size": [1000, 1000]}}, **changes}
+
+
+def test_an_id_may_serve_several_steps(server, open_document, cube, tmp_path, config):
+    config(SECRET="hush")
+    for month in "2", "3":
+        (tmp_path / "served" / month).mkdir()
+        shutil.copy(tmp_path / "served" / "1_1.tif", tmp_path / "served" / month)
+    document = two_tiles(server, "/{t_month}/{col}_{row}.tif",
+                         time={"start": "2020-01-01", "end": "2020-03-01", "step": "P1M"})
+    document["source"]["id"] = "{t_year}_{col}_{row}"
+    open_document(document, TIME="2020-02").ReadRaster(0, 0, 100, 100)
+    dataset, layer = layer_of(cube, "DATASET=" + str(cube.parent / "definition.json"))
+    found = rows(layer)
+    assert len(found) == 6
+    assert {(key[0], key[2][:7], row["state"]) for key, row in found.items() if row["state"] != "absent"} == {
+        ("2020_1_1", "2020/02", "loaded")}
+    before = {key: row["snapshot"] for key, row in found.items() if row["snapshot"]}
+    open_document(document, TIME="2020-03").ReadRaster(0, 0, 100, 100)
+    dataset, layer = layer_of(cube, "DATASET=" + str(cube.parent / "definition.json"))
+    after = {key: row["snapshot"] for key, row in rows(layer).items() if row["snapshot"]}
+    assert len(before) == 1 and len(after) == 2 and len(set(after.values())) == 2
+    assert before.items() <= after.items()
+
+
+def test_missing_tiles_are_empty(server, open_document, cube, config):
+    raster = open_document(two_tiles(server))
     config(SECRET="hush")
     layer = raster.GetLayer(0)
     assert states(layer) == {"1_1": "absent", "2_1": "absent"}

@@ -314,6 +314,23 @@ def test_index(server, make_cube, read, assert_pixels, index_cache, file, member
     assert [entry["status"] for entry in requests_for(server, "/index/")] == [200, 304]
 
 
+def test_layer_of_patches_knows_the_index_that_is_kept(server, make_cube, read, index_cache):
+    dataset = make_cube(index(server, "tiles.geojson"))
+    assert dataset.GetLayer(0).GetFeatureCount() == 0
+    assert server.log() == [] and not index_cache.exists()
+    read(dataset, *ALONE)
+    server.close()
+    vectors = gdal.OpenEx(dataset.GetDescription(), gdal.OF_VECTOR)
+    found = {feature["id"][:5]: feature for feature in vectors.GetLayer(0)}
+    assert set(found) == set(EXISTING)
+    assert {name: feature["state"] for name, feature in found.items() if feature["state"] != "absent"} == {
+        "67_33": "partial"}
+    west, south, east, north = arcticdem_tiles.tile_bounds(arcticdem_tiles.tile_from_name("67_33"))
+    left, top = -4000096 + 32 * COLUMN, 4100096 - 32 * ROW
+    assert found["67_33"].GetGeometryRef().GetEnvelope() == (
+        max(west, left), min(east, left + 32 * SHAPE[1]), max(south, top - 32 * SHAPE[0]), min(north, top))
+
+
 def test_index_and_api_ask_for_many_items_at_once(server, make_cube, read, assert_pixels):
     dataset = make_cube({**index(server, "tiles.geojson"), **api(server)})
     assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP))

@@ -70,7 +70,9 @@ def test_a_step_has_a_band_for_each_channel(name, read, assert_pixels, time, ste
         band = dataset.GetRasterBand(number)
         assert_pixels(read(band, X, Y, SIDE, SIDE), expected(number - 1, step))
         assert band.GetMetadataItem("DIM_time_INDEX") == str(step)
-        assert band.GetMetadataItem("DIM_time_VALUE") == YEARS[step]
+        assert band.GetMetadataItem("DIM_time_VALUE") == ["0", "365", "730", "1095"][step]
+        assert band.GetMetadataItem("DIM_time_UNIT") == "days since 2017-01-01 00:00:00"
+        assert band.GetMetadataItem("TIME") == YEARS[step]
 
 
 def test_a_range_is_time_major(name, read, assert_pixels):
@@ -131,7 +133,7 @@ def test_a_cube_without_time_is_a_container(name, read, assert_pixels, cube):
     for step, part in enumerate(names[:4]):
         opened = gdal.Open(part)
         assert opened.RasterCount == 3
-        assert opened.GetRasterBand(1).GetMetadataItem("DIM_time_VALUE") == YEARS[step]
+        assert opened.GetRasterBand(1).GetMetadataItem("TIME") == YEARS[step]
         assert_pixels(read(opened, X, Y, SIDE, SIDE)[1], expected(1, step))
     for band, part in enumerate(names[4:]):
         opened = gdal.Open(part)

@@ -171,6 +171,24 @@ static void test_selection(void **state)
     sgc_stac_index_free(index);
 }
 
+static void test_copy_that_is_kept(void **state)
+{
+    (void)state;
+    sgc_stac_index *index;
+    const http_server_url url = http_server_address(&server, "/index.geojson");
+    publish("index.geojson");
+    assert_int_equal(sgc_stac_index_load_kept(url.text, NULL, "dem_id", &grid, &index, NULL),
+                     SGC_NOT_FOUND);
+    assert_loads("/index.geojson", NULL);
+    assert_int_equal(sgc_stac_index_load_kept(url.text, NULL, "dem_id", &grid, &index, NULL),
+                     SGC_OK);
+    assert_selects(index, (sgc_rect){10, 10, 5, 5}, "a ");
+    sgc_stac_index_free(index);
+    cJSON *log = http_server_log(&server);
+    assert_int_equal(cJSON_GetArraySize(log), 1);
+    cJSON_Delete(log);
+}
+
 /* Fetched once; then only asked about; fetched again when it has changed. */
 static void test_etag(void **state)
 {
@@ -379,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup(test_rows_without_place, renew),
         cmocka_unit_test_setup(test_rows_with_a_bbox_alone, renew),
         cmocka_unit_test_setup(test_selection, renew),
+        cmocka_unit_test_setup(test_copy_that_is_kept, renew),
         cmocka_unit_test_setup(test_etag, renew),
         cmocka_unit_test_setup(test_damaged_copies, renew),
         cmocka_unit_test_setup(test_member_of_a_zip, renew),
