@@ -27,7 +27,7 @@ build_packages=(gcc g++ cmake ninja-build pkg-config gdal-bin libgdal-dev libpro
     libcurl4-gnutls-dev libblosc-dev libzstd-dev zlib1g-dev libcjson-dev libyaml-dev libpcre2-dev
     libflatbuffers-dev flatbuffers-compiler)
 test_packages=(libcmocka-dev openssl python3 python3-gdal python3-numpy python3-pytest
-    python3-pytest-xdist python3-rasterio python3-venv zstd)
+    python3-pytest-xdist python3-rasterio python3-venv strace zstd)
 
 # build PRESET [-DOPTION=VALUE...]
 build() {
