@@ -427,6 +427,22 @@ static bool would_betray(const gdal_source *s, const char *endpoint)
            !sgc_http_is_trusted(sgc_source_address(endpoint));
 }
 
+/* True for names of formats whose drivers may read on any thread. Others, netCDF and HDF5 among
+ * them, have one lock for the whole process, which whoever writes such a file holds while he reads.
+ */
+static bool reads_on_any_thread(const char *name)
+{
+    static const char *const extensions[] = {"tif", "tiff", "vrt", "zarr", "jp2",
+                                             "img", "hgt",  "png", "jpg",  "jpeg"};
+    char *path = CPLStrdup(name);
+    path[strcspn(path, "?#")] = '\0';
+    bool found = STARTS_WITH_CI(name, "ZARR:");
+    for (size_t i = 0; !found && i < sizeof extensions / sizeof *extensions; i++)
+        found = EQUAL(CPLGetExtension(path), extensions[i]);
+    CPLFree(path);
+    return found;
+}
+
 static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                              sgc_error *err)
 {
@@ -476,6 +492,7 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
                         s->definition->id);
     snprintf(s->retries, sizeof s->retries, "%d",
              sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
+    s->base.stays_on_thread = !reads_on_any_thread(s->dataset);
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
     s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;
     return s->dimension == NULL && find_url(s->dataset) != NULL ? make_files(s, json, options, err)

@@ -7,6 +7,7 @@
 
 /* Signals are the process's: only its main thread touches these. */
 static volatile sig_atomic_t installed, came;
+static unsigned depth;
 static struct sigaction host;
 
 static bool on_main_thread(void)
@@ -28,9 +29,11 @@ static void note(int signal)
 void sgc_interrupt_begin(void)
 {
     struct sigaction ours = {.sa_handler = note};
-    if (!on_main_thread() || sigaction(SIGINT, NULL, &host) != 0 || host.sa_handler == SIG_IGN)
+    if (!on_main_thread() || depth++ > 0)
         return;
-    came = 0;
+    installed = came = 0;
+    if (sigaction(SIGINT, NULL, &host) != 0 || host.sa_handler == SIG_IGN)
+        return;
     sigemptyset(&ours.sa_mask);
     installed = sigaction(SIGINT, &ours, NULL) == 0;
 }
@@ -42,7 +45,7 @@ bool sgc_interrupt_came(void)
 
 void sgc_interrupt_end(void)
 {
-    if (!on_main_thread())
+    if (!on_main_thread() || --depth > 0)
         return;
     const bool send_on = installed && came;
     if (installed)

@@ -12,11 +12,12 @@
 
 SGC_BEGIN_C
 
-/* Each begin is followed by an end on the same thread; pairs do not nest. */
+/* Each begin is followed by an end on the same thread; pairs may nest: the outermost counts, as a
+ * progress callback may read another cube. */
 void sgc_interrupt_begin(void);
 void sgc_interrupt_end(void);
 
-/* Whether SIGINT came since the calling thread began. */
+/* Whether SIGINT came since the calling thread began, first. */
 bool sgc_interrupt_came(void);
 
 SGC_END_C

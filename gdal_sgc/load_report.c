@@ -115,7 +115,8 @@ void sgc_load_report_task(sgc_loading *l, const sgc_task *t)
     sgc_step_patches *step = sgc_loading_patches(l, (size_t)t->at.step);
     pthread_mutex_lock(&l->mutex);
     for (size_t k = 0; k < step->list.count; k++)
-        if (meets(l, t, &step->list.patches[k]) && --step->costs[k].chunks_left == 0)
+        if (step->costs[k].chunks_left > 0 && meets(l, t, &step->list.patches[k]) &&
+            --step->costs[k].chunks_left == 0)
             log_patch(l, step, k, "loaded");
     pthread_mutex_unlock(&l->mutex);
 }
@@ -156,7 +157,8 @@ void sgc_load_report_begin(sgc_loading *l)
     clock_gettime(CLOCK_MONOTONIC, &l->report.start);
     if (path == NULL || path[0] == '\0')
         return;
-    l->report.log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    /* A pipe that nobody reads must not stop the load. */
+    l->report.log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (l->report.log < 0)
         CPLError(CE_Warning, CPLE_OpenFailed, "SGC: SGC_LOG=%s: %s", path, strerror(errno));
 }

@@ -1,4 +1,5 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+import json
 from pathlib import Path
 import shutil
 import time
@@ -447,3 +448,18 @@ def test_file_on_a_server_hears_who_the_user_is(open_document, write, pixels, tm
     heard = {entry["headers"].get("X-User") for entry in server.log() if entry["path"] == "/a.tif"}
     server.close()
     assert heard == {"me"}
+
+
+def test_array_becomes_a_file_of_its_own_format(array, tmp_path, run):
+    """GDAL's netCDF driver holds its one lock while it reads what it shall write."""
+    document, values = array
+    (tmp_path / "array.json").write_text(json.dumps(document))
+    source = "SGC:%s,dataset=%s,create=yes" % (tmp_path / "cube", tmp_path / "array.json")
+    for name, args in {
+        "raster.nc": ["gdal_translate", "-of", "netCDF", source + ",time=2018", tmp_path / "raster.nc"],
+        "array.nc": ["gdalmdimtranslate", "-array", "value", source + ",time=2019", tmp_path / "array.nc"],
+    }.items():
+        run(["timeout", "60", *args])
+        written = gdal.Open("NETCDF:%s:%s" % (tmp_path / name, "Band1" if name == "raster.nc" else "value"))
+        step = 1 if name == "raster.nc" else 2
+        assert np.array_equal(np.squeeze(written.ReadAsArray()), values[step])

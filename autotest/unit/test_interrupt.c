@@ -63,6 +63,21 @@ static void test_second_reaches_the_host_at_once(void **state)
     assert_int_equal(heard, 1);
 }
 
+static void test_outermost_of_nested_ones_counts(void **state)
+{
+    (void)state;
+    become_host(hear);
+    sgc_interrupt_begin();
+    sgc_interrupt_begin();
+    raise(SIGINT);
+    sgc_interrupt_end();
+    assert_true(sgc_interrupt_came());
+    assert_int_equal(heard, 0);
+    sgc_interrupt_end();
+    assert_int_equal(heard, 1);
+    assert_host_is_back();
+}
+
 static void test_nothing_came(void **state)
 {
     (void)state;
@@ -114,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reaches_the_host_at_the_end),
         cmocka_unit_test(test_second_reaches_the_host_at_once),
+        cmocka_unit_test(test_outermost_of_nested_ones_counts),
         cmocka_unit_test(test_nothing_came),
         cmocka_unit_test(test_ignored_stays_ignored),
         cmocka_unit_test(test_other_threads_leave_it_alone),
