@@ -562,6 +562,24 @@ static void test_headers_do_not_follow_to_another_host(void **state)
     http_server_stop(&second);
 }
 
+/* Nor is a file missing because something is missing elsewhere. */
+static void test_missing_where_a_redirection_leads(void **state)
+{
+    (void)state;
+    http_server_start(&second, "http_server.py");
+    const http_server_url elsewhere = http_server_address(&second, "/login?secret=s3cret");
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    fault("{\"path\": \"/near\", \"redirect_to\": \"/none.bin\"}");
+    fault("{\"path\": \"/far\", \"redirect_to\": \"%s\"}", elsewhere.text);
+    assert_int_equal(get(http, "/near", &err), SGC_NOT_FOUND);
+    assert_int_equal(get(http, "/far", &err), SGC_AUTH);
+    assert_contains(err.message, "/login is not there (status 404)");
+    assert_null(strstr(err.message, "s3cret"));
+    sgc_http_free(http);
+    http_server_stop(&second);
+}
+
 static void test_header_whose_option_is_not_set(void **state)
 {
     (void)state;
@@ -1089,6 +1107,7 @@ int main(void)
         cmocka_unit_test_setup(test_long_redirection, reset),
         cmocka_unit_test_setup(test_headers_go_to_their_host_only, reset),
         cmocka_unit_test_setup(test_headers_do_not_follow_to_another_host, reset),
+        cmocka_unit_test_setup(test_missing_where_a_redirection_leads, reset),
         cmocka_unit_test_setup(test_header_whose_option_is_not_set, reset),
         cmocka_unit_test_setup(test_origins, reset),
         cmocka_unit_test_setup(test_trusted_hosts, reset),
