@@ -473,7 +473,8 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
     return status;
 }
 
-/* One attempt to read a window of a file. */
+/* One attempt to read a window of a file. What does not decode may have been damaged on its way, or
+ * replaced in mid-read: whoever tries again must not have it from memory. */
 static sgc_status fetch_once(const char *path, const sgc_raster_window *window, void *pixels,
                              uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
 {
@@ -487,9 +488,11 @@ static sgc_status fetch_once(const char *path, const sgc_raster_window *window, 
     CPLPopErrorHandler();
     fetch->bytes += call.bytes_received;
     memcpy(fetch->etag, call.etag, sizeof fetch->etag);
-    return remote == SGC_OK
-               ? status
-               : sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (remote != SGC_OK)
+        return sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (status == SGC_CORRUPT)
+        sgc_remote_forget(path);
+    return status;
 }
 
 sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
@@ -504,7 +507,6 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     sgc_raster_window cancellable = *window;
     cancellable.cancel = cancel;
     status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
-    /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT) {
         status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
         if (status == SGC_NOT_FOUND)
