@@ -184,6 +184,36 @@ static bool has_signed_bytes(GDALRasterBandH band)
     return type != NULL && EQUAL(type, "SIGNEDBYTE");
 }
 
+/* GDAL decodes blocks as a whole, of all bands where their values alternate. */
+static sgc_status check_block(const sgc_raster_place *p, const sgc_raster_window *w,
+                              GDALRasterBandH band, sgc_error *err)
+{
+    const char *interleaving = GDALGetMetadataItem(p->raster, "INTERLEAVE", "IMAGE_STRUCTURE");
+    const bool alternate = interleaving != NULL && EQUAL(interleaving, "PIXEL");
+    const size_t room = sgc_load_memory();
+    int width, height;
+    GDALGetBlockSize(band, &width, &height);
+    const double size = (double)width * height * GDALGetDataTypeSizeBytes(p->type) *
+                        (alternate ? GDALGetRasterCount(p->raster) : 1);
+    if (size <= (double)room)
+        return SGC_OK;
+    return sgc_fail(err, SGC_UNSUPPORTED,
+                    "patch %s: its file has blocks of %d x %d pixels, and each needs %.0f MiB at "
+                    "once, more than the %zu MiB of SGC_LOAD_MEMORY: raise that, or use a file "
+                    "with smaller tiles",
+                    w->patch->id, width, height, ceil(size / (1 << 20)), room >> 20);
+}
+
+/* Of what is read: overviews take the place of the band for levels. */
+static sgc_status check_blocks(const sgc_raster_place *p, const sgc_raster_window *w,
+                               sgc_error *err)
+{
+    const int overviews = w->factor > 1 ? GDALGetOverviewCount(p->band) : 0;
+    for (int i = 0; i < overviews; i++)
+        SGC_TRY(check_block(p, w, GDALGetOverview(p->band, i), err));
+    return overviews > 0 ? SGC_OK : check_block(p, w, p->band, err);
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -200,6 +230,7 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "patch %s: its file has signed bytes: they need GDAL 3.7 or later",
                         w->patch->id);
+    SGC_TRY(check_blocks(p, w, err));
     p->nodata = nodata_of(p->band, w);
     find_mask(p);
     return SGC_OK;

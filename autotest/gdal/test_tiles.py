@@ -117,6 +117,31 @@ def test_damaged_answer_is_not_kept(open_document, start_server, tmp_path, read,
     assert_pixels(read(raster, 0, 0, side, side), pixels)
 
 
+@pytest.mark.parametrize("bands, interleaving", [(1, "BAND"), (3, "PIXEL")])
+def test_tile_that_does_not_fit_into_memory(open_document, start_server, tmp_path, read, config, bands, interleaving):
+    side, directory = 1024 if bands == 1 else 640, tmp_path / "huge"
+    directory.mkdir()
+    options = ["TILED=YES", "BLOCKXSIZE=%d" % side, "BLOCKYSIZE=%d" % side, "COMPRESS=DEFLATE",
+               "INTERLEAVE=" + interleaving]
+    file = gdal.GetDriverByName("GTiff").Create(str(directory / "1.tif"), side, side, bands, gdal.GDT_UInt16, options)
+    file.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    file.GetRasterBand(1).Fill(7)
+    del file
+    server = start_server(directory)
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "huge", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [64, 64],
+        "bands": [{"name": "b", "data_type": "uint16", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + "/{col}.tif",
+                   "tile": {"origin": [0, 0], "size": [10 * side, 10 * side], "first": [1, 1]}}}
+    raster = open_document(document)
+    config(SGC_LOAD_MEMORY="1")
+    with pytest.raises(RuntimeError, match="blocks of %d x %d pixels.*SGC_LOAD_MEMORY" % (side, side)):
+        read(raster, 0, 0, 64, 64)
+    config(SGC_LOAD_MEMORY="3")
+    assert (read(raster, 0, 0, 64, 64) == 7).all()
+
+
 def test_steps_do_not_share_what_is_loaded(open_document, start_server, tmp_path, read):
     """Even if their files have the same names, but for the directory."""
     for month in 1, 2, 3:
