@@ -600,6 +600,8 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
                                     .total_size = total_size};
     copy_header(try->easy, "ETag", response->etag, sizeof response->etag);
     copy_header(try->easy, "Content-Type", response->content_type, sizeof response->content_type);
+    copy_header(try->easy, "Last-Modified", response->last_modified,
+                sizeof response->last_modified);
     return SGC_OK;
 }
 

@@ -70,6 +70,7 @@ typedef struct sgc_http_response {
                                unknown */
     char etag[128];         /* empty when absent or longer */
     char content_type[128]; /* likewise */
+    char last_modified[64]; /* likewise */
 } sgc_http_response;
 
 typedef struct sgc_http_counters {

@@ -339,6 +339,17 @@ static sgc_status end_call(const gdal_source *s, sgc_remote_call *call, sgc_stat
                     s->definition->id, reason.message);
 }
 
+/* Damaged bytes of a file must not be had from memory again. */
+static void forget_file(const gdal_source *s)
+{
+    char *name;
+    sgc_error ignored;
+    if (expand_name(s, &name, &ignored) != SGC_OK)
+        return;
+    sgc_remote_forget(name);
+    free(name);
+}
+
 static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
                             size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
                             uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
@@ -367,6 +378,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     if (status != SGC_OK)
         VSICurlClearCache(); /* which would remember that a server was busy as "no such file" */
     status = end_call(s, &call, status, fetch, err);
+    if (status == SGC_CORRUPT)
+        forget_file(s);
     CPLPopErrorHandler();
     end_defaults(defaults);
     return status;

@@ -162,6 +162,7 @@ static sgc_status put_structure(sgc_cube *cube, sgc_session *session, size_t l, 
         say(message, "Initialize empty datacube");
         SGC_TRY(sgc_layout_put_cube(session, d, full, cube->compression_level, err));
     } else {
+        SGC_TRY(sgc_cube_check_definition(cube, base, l, err));
         stored = sgc_layout_stored_steps(base, d);
         if (!level_exists(base, full)) {
             say(message, "Note what is complete");

@@ -1,6 +1,7 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
 import json
 from pathlib import Path
+import json
 import shutil
 import time
 
@@ -99,6 +100,25 @@ def test_levels(open_document, write, pixels, read, index, factor):
     if whole < size * factor:  # the last row has fewer pixels under it
         rest = pixels[whole:, :whole].astype(np.float64).reshape(SIZE - whole, -1, factor).mean((0, 2))
         np.testing.assert_allclose(read(overview, 0, size - 1, whole // factor, 1)[0], rest, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first", ["plain", "with levels"])
+def test_level_of_two_definitions(open_document, write, pixels, tmp_path, read, assert_pixels, first):
+    """Both are open before the level is begun: it never gets pixels of both."""
+    plain = definition(write("a.tif", pixels), chunk=32)
+    own = {"from": 4, "source": {"kind": "gdal", "dataset": str(write("b.tif", np.full_like(pixels, 99)))}}
+    with_levels = tmp_path / "levels.json"
+    with_levels.write_text(json.dumps({**plain, "levels": [own]}))
+    rasters = [open_document(plain), open_document(plain, DATASET=with_levels)]
+    level = [raster.GetRasterBand(1).GetOverview(1) for raster in rasters]
+    size, half = level[0].XSize, 64
+    begins, comes_late = level if first == "plain" else reversed(level)
+    there = read(begins, 0, 0, half, size)
+    with pytest.raises(RuntimeError, match="level 4: .*another definition.*source/dataset differs"):
+        read(comes_late, half, 0, size - half, size)
+    assert_pixels(read(comes_late, 0, 0, half, size), there)
+    for raster in rasters:
+        assert_pixels(read(raster, 0, 0, SIZE, SIZE), pixels)
 
 
 def test_another_resolution(open_document, write, read):
