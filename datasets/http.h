@@ -11,7 +11,7 @@
  * the whole request, or for which the server asks to wait longer than allowed, is SGC_NETWORK. At
  * most 10 redirections are followed, to http and https only; headers of the caller go along, except
  * Authorization and Cookie to another host. Messages never carry credentials: user info and query
- * strings are cut from URLs.
+ * strings are cut from URLs, and what requests tell about their user from what servers say.
  *
  * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT
  * and the options of http_configuration.h are read, as GDAL configuration options, from the calling
@@ -38,6 +38,8 @@ typedef struct sgc_http_options {
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
     unsigned patience_ms;    /* no repetition begins later than this after the request, whatever
                                 bounds GDAL_HTTP_TIMEOUT sets to one attempt; 0 means 600000 */
+    unsigned slow_s;         /* slower than 1 kB/s for so long is a transient failure, unless
+                                GDAL_HTTP_LOW_SPEED_* say otherwise; 0 means 60 */
     /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
      * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
      * {config:NAME} in them is expanded at each. `header_urls` are also whom the user trusts. Both
@@ -93,6 +95,11 @@ void sgc_http_response_clear(sgc_http_response *response);
 
 /* Writes `url` without user info, query and fragment: as it may appear in a message. */
 void sgc_http_redact(const char *url, char *text, size_t size);
+
+/* Writes the first line of what a server said in its answer to a request to `url`, printable, and
+ * without what a request tells about its user: as it may appear in a message. Thread-safe. */
+void sgc_http_quote(const sgc_http *http, const char *url, const char *said, char *line,
+                    size_t size);
 
 /* True when both URLs are valid and have the same scheme, host and port. */
 bool sgc_http_is_same_origin(const char *a, const char *b);

@@ -892,9 +892,20 @@ static size_t word_length(const char *text)
     return n;
 }
 
+/* The length of the user info at the begin of what follows "://" in a URL. */
+static size_t user_length(const char *authority)
+{
+    size_t length = 0;
+    const size_t size = strcspn(authority, "/?# \t\r\n\"'`<>");
+    for (size_t i = 0; i < size; i++)
+        if (authority[i] == '@')
+            length = i + 1;
+    return length;
+}
+
 void sgc_remote_last_message(char *text, size_t size)
 {
-    const char *from = CPLGetLastErrorMsg();
+    const char *const said = CPLGetLastErrorMsg(), *from = said;
     size_t n = 0;
     while (*from != '\0' && n + 1 < size) {
         const size_t prefix = sizeof PREFIX - 1;
@@ -908,6 +919,9 @@ void sgc_remote_last_message(char *text, size_t size)
             from = url + 1 + word_length(url + 1);
         } else if (*from == '?') {
             from += word_length(from);
+        } else if (*from == '/' && from - said >= 2 && strncmp(from - 2, "://", 3) == 0) {
+            text[n++] = '/';
+            from += 1 + user_length(from + 1);
         } else {
             text[n++] = *from++;
         }

@@ -97,7 +97,8 @@ SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source
                                              unsigned default_requests, sgc_http **http,
                                              unsigned *max_requests, sgc_error *err);
 
-/* What /vsicurl/ would fetch: the rest of such a name, or all of another. */
+/* What /vsicurl/ would fetch: the rest of a name that has it, maybe inside of an archive or of
+ * quotes, or all of another. */
 const char *sgc_source_address(const char *name);
 
 /* Bytes that chunks being loaded, and what has been received for them, may take: SGC_LOAD_MEMORY of

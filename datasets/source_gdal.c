@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/condition.h"
 #include "datasets/gdal_array.h"
 #include "datasets/raster_file.h"
 #include "datasets/template.h"
@@ -33,7 +34,7 @@ typedef struct gdal_source {
     char **open_options;
     sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
     sgc_remote_files *files;
-    char retries[16];
+    int retries;           /* of what GDAL fetches by itself */
     pthread_mutex_t mutex; /* guards the pool */
     handle *idle;          /* last used first */
     sgc_fork_watch forks;
@@ -194,28 +195,74 @@ static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *e
     return SGC_OK;
 }
 
-/* The URL in the name of a GeoTIFF on a web server, else NULL. */
-static const char *find_url(const char *name)
+static bool has_ending(const char *text, size_t size, const char *const *endings)
 {
+    for (; *endings != NULL; endings++) {
+        const size_t length = strlen(*endings);
+        if (size > length && EQUALN(text + size - length, *endings, length))
+            return true;
+    }
+    return false;
+}
+
+/* Where the first archive in a URL ends, or `size`. */
+static size_t archive_size(const char *url, size_t size)
+{
+    static const char *const archives[] = {".zip", ".kmz", ".tar", ".tgz", ".tar.gz", NULL};
+    for (size_t i = 0; i < size; i++)
+        if (url[i] == '/' && has_ending(url, i, archives))
+            return i;
+    return size;
+}
+
+/* The URL of the one file on a web server that a name means, as it is, behind /vsicurl/ or inside
+ * of an archive or of quotes, and its length; NULL when there is none, or when GDAL would derive
+ * the names of more files from it. */
+static const char *find_url(const char *name, size_t *size)
+{
+    static const char *const single[] = {".nc",  ".nc4", ".h5",  ".he5", ".hdf5", ".zip",
+                                         ".kmz", ".tar", ".tgz", ".gz",  NULL};
+    static const char *const tiffs[] = {".tif", ".tiff", NULL};
     const char *url = sgc_source_address(name);
-    const char *end = url + strcspn(url, "?#");
-    const bool is_tiff = (end - url > 4 && EQUALN(end - 4, ".tif", 4)) ||
-                         (end - url > 5 && EQUALN(end - 5, ".tiff", 5));
-    return is_tiff && (STARTS_WITH_CI(url, "http://") || STARTS_WITH_CI(url, "https://")) ? url
-                                                                                          : NULL;
+    if (!STARTS_WITH_CI(url, "http://") && !STARTS_WITH_CI(url, "https://"))
+        return NULL;
+    *size = archive_size(url, strcspn(url, "\"}"));
+    const size_t path_size = MIN(*size, strcspn(url, "?#"));
+    const bool is_whole_name =
+        url[*size] == '\0' && (url == name || STARTS_WITH(name, "/vsicurl/"));
+    const bool is_one = has_ending(url, path_size, single) && url != name;
+    return is_one || (is_whole_name && has_ending(url, path_size, tiffs)) ? url : NULL;
+}
+
+/* Gives (free with free()) the name with our name of the file at its URL. */
+static sgc_status rename_file(const gdal_source *s, const char *name, const char *at, size_t size,
+                              char **out, sgc_error *err)
+{
+    static const char prefix[] = "/vsicurl/";
+    const size_t before = (size_t)(at - name) - (at != name ? strlen(prefix) : 0);
+    char *url = strndup(at, size), *path = NULL;
+    if (url == NULL)
+        return sgc_fail_memory(err, size, "a URL");
+    sgc_status status = sgc_remote_files_path(s->files, url, &path, err);
+    if (status == SGC_OK && asprintf(out, "%.*s%s%s", (int)before, name, path, at + size) < 0)
+        status = sgc_fail_memory(err, strlen(name), "a name");
+    free(path);
+    free(url);
+    return status;
 }
 
 /* Gives (free with free()) the name under which GDAL opens the dataset. */
 static sgc_status expand_name(const gdal_source *s, char **name, sgc_error *err)
 {
     char *expanded;
+    size_t size;
     SGC_TRY(sgc_config_expand(s->dataset, &expanded, err));
-    const char *url = s->files != NULL ? find_url(expanded) : NULL;
+    const char *url = s->files != NULL ? find_url(expanded, &size) : NULL;
     if (url == NULL) {
         *name = expanded;
         return SGC_OK;
     }
-    const sgc_status status = sgc_remote_files_path(s->files, url, name, err);
+    const sgc_status status = rename_file(s, expanded, url, size, name, err);
     free(expanded);
     return status;
 }
@@ -278,26 +325,41 @@ static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, ha
     return status;
 }
 
-/* For what GDAL itself fetches: without these it repeats nothing, and waits forever. */
+/* For what GDAL itself fetches: without these it repeats nothing, and waits forever; and while it
+ * waits nothing can stop it. */
 typedef struct fetch_default {
-    const char *name, *value;
+    const char *name;
+    char value[16];
     bool is_set;
 } fetch_default;
 
-enum { FETCH_DEFAULTS = 4 };
+enum { FETCH_DEFAULTS = 6, MOST_RETRIES = 4, LONGEST_TIMEOUT = 86400 };
 
-/* Sets what the user has not, for the calling thread. */
-static void begin_defaults(const gdal_source *s, fetch_default defaults[FETCH_DEFAULTS])
+/* Sets what the user has not, for the calling thread. GDAL's pauses begin with its delay and more
+ * than double: all retries take half a minute. With a deadline one request ends when that does. */
+static void begin_defaults(const gdal_source *s, const sgc_cancel *cancel,
+                           fetch_default defaults[FETCH_DEFAULTS])
 {
-    const fetch_default all[FETCH_DEFAULTS] = {{.name = "GDAL_HTTP_MAX_RETRY", .value = s->retries},
-                                               {.name = "GDAL_HTTP_CONNECTTIMEOUT", .value = "30"},
-                                               {.name = "GDAL_HTTP_LOW_SPEED_TIME", .value = "60"},
-                                               {.name = "GDAL_HTTP_LOW_SPEED_LIMIT", .value = "1"}};
+    static const char *const names[FETCH_DEFAULTS] = {
+        "GDAL_HTTP_CONNECTTIMEOUT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT",
+        "GDAL_HTTP_RETRY_DELAY",    "GDAL_HTTP_MAX_RETRY",      "GDAL_HTTP_TIMEOUT"};
+    const uint64_t now = sgc_monotonic_ms(), end = cancel != NULL ? cancel->deadline_ms : 0;
+    const uint64_t left_s = end > now ? (end - now + 999) / 1000 : 1;
+    const int values[FETCH_DEFAULTS] = {
+        30,
+        30,
+        1000,
+        1,
+        end > 0 ? MIN(s->retries, 1) : MIN(s->retries, MOST_RETRIES),
+        end > 0 ? (int)MIN(left_s, LONGEST_TIMEOUT) : 0,
+    };
     for (int i = 0; i < FETCH_DEFAULTS; i++) {
-        defaults[i] = all[i];
-        defaults[i].is_set = CPLGetConfigOption(all[i].name, NULL) == NULL;
-        if (defaults[i].is_set)
-            CPLSetThreadLocalConfigOption(all[i].name, all[i].value);
+        fetch_default *d = &defaults[i];
+        *d = (fetch_default){.name = names[i]};
+        snprintf(d->value, sizeof d->value, "%d", values[i]);
+        d->is_set = CPLGetConfigOption(d->name, NULL) == NULL;
+        if (d->is_set)
+            CPLSetThreadLocalConfigOption(d->name, d->value);
     }
 }
 
@@ -370,7 +432,7 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     fetch_default defaults[FETCH_DEFAULTS];
     sgc_remote_call call;
     *fetch = (sgc_fetch){0};
-    begin_defaults(s, defaults);
+    begin_defaults(s, cancel, defaults);
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
@@ -503,13 +565,12 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
                         "%s: the secret in /source/open_options is not sent to another endpoint: "
                         "name its host in SGC_TRUSTED_HOSTS if you trust it",
                         s->definition->id);
-    snprintf(s->retries, sizeof s->retries, "%d",
-             sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
+    s->retries = sgc_source_number(json, "retries", 0, DEFAULT_RETRIES);
     s->base.stays_on_thread = !reads_on_any_thread(s->dataset);
+    size_t size;
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
     s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;
-    return s->dimension == NULL && find_url(s->dataset) != NULL ? make_files(s, json, options, err)
-                                                                : SGC_OK;
+    return find_url(s->dataset, &size) != NULL ? make_files(s, json, options, err) : SGC_OK;
 }
 
 sgc_status sgc_source_gdal_new(const sgc_definition *definition, const cJSON *json,

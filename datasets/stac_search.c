@@ -305,8 +305,8 @@ static bool is_endless(const progress *seen)
            seen->idle_items >= MOST_IDLE_ITEMS;
 }
 
-static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
-                            sgc_stac_take_item *take, void *user, sgc_error *err)
+static sgc_status take_page(const sgc_http *http, const cJSON *page, const char *url,
+                            progress *seen, sgc_stac_take_item *take, void *user, sgc_error *err)
 {
     const cJSON *features = sgc_stac_member(page, "features"), *item;
     const int before = seen->items;
@@ -314,9 +314,11 @@ static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
     sgc_http_redact(url, shown, sizeof shown);
     if (!cJSON_IsArray(features)) {
         const char *reason = sgc_stac_text(page, "description");
+        char quoted[200];
+        sgc_http_quote(http, url, reason != NULL ? reason : "", quoted, sizeof quoted);
         return sgc_fail(err, SGC_CORRUPT,
-                        "%s answered a search with something that is no list of items%s%.200s",
-                        shown, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+                        "%s answered a search with something that is no list of items%s%s", shown,
+                        quoted[0] != '\0' ? ": " : "", quoted);
     }
     cJSON_ArrayForEach(item, features)
     {
@@ -418,7 +420,7 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     SGC_TRY(fetch_page(http, request, cancel, &page, &size, err));
     sgc_status status = count_bytes(seen, size, request->url, err);
     if (status == SGC_OK)
-        status = take_page(page, request->url, seen, take, user, err);
+        status = take_page(http, page, request->url, seen, take, user, err);
     if (status == SGC_OK)
         status = check_page(page, request->url, seen, err);
     const cJSON *link = next_link(page);

@@ -4,6 +4,7 @@ from pathlib import Path
 import json
 import shutil
 import time
+import zipfile
 
 import numpy as np
 from osgeo import gdal, osr
@@ -261,10 +262,19 @@ def test_headers_of_a_file_on_a_server(open_document, write, pixels, server, rea
 SILENT = {"delay_ms": 60000}
 
 
-def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server, read, assert_pixels):
-    write("a.tif", pixels)
-    server.fault("/a.tif", **SILENT)
-    dataset = open_document(definition("/vsicurl/" + server.url + "/a.tif"))
+@pytest.mark.parametrize("served, name", [
+    ("a.tif", "/vsicurl/{url}"), ("a.zip", "/vsizip//vsicurl/{url}/in/a.tif"), ("a.zip", "/vsizip/{{/vsicurl/{url}}}/in/a.tif"),
+    ("a.nc", "/vsicurl/{url}"), ("a.nc", 'NETCDF:"/vsicurl/{url}":Band1')])
+def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server, read, assert_pixels, config, served, name):
+    path = write("a.tif", pixels)
+    if served == "a.zip":
+        with zipfile.ZipFile(server.directory / served, "w") as archive:
+            archive.write(path, "in/a.tif")
+    elif served == "a.nc":
+        gdal.Translate(str(server.directory / served), str(path), format="netCDF")
+    config(GDAL_HTTP_HEADERS="X-User: me")
+    server.fault("/" + served, **SILENT)
+    dataset = open_document(definition(name.format(url=server.url + "/" + served)))
     began = time.monotonic()
     number, message = error_number(dataset.ReadRaster, 0, 0, 10, 10, callback=lambda *_: not server.log())
     assert number == gdal.CPLE_UserInterrupt
@@ -272,6 +282,18 @@ def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server
     assert time.monotonic() - began < SILENT["delay_ms"] / 2000
     server.reset()
     assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+    assert server.log()[0]["headers"].get("X-User") == "me"  # what follows may come from a thread of netCDF
+
+
+def test_silent_server_and_the_end_of_the_time(open_document, server, read):
+    """GDAL itself asks for this file, and cannot be stopped while it waits."""
+    for path in "/", "/a.vrt":
+        server.fault(path, **SILENT)
+    dataset = open_document(definition("/vsicurl/" + server.url + "/a.vrt"), TIMEOUT="0.2")
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="TIMEOUT"):
+        read(dataset, 0, 0, 10, 10)
+    assert time.monotonic() - began < SILENT["delay_ms"] / 2000
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.vrt"])

@@ -810,6 +810,9 @@ static void test_messages_without_secrets(void **state)
         {"`/vsisgc/1-ab/https://h/a.tif?sig=TOKEN' not recognized",
          "`https://h/a.tif' not recognized"},
         {"a.tif?sig=TOKEN", "a.tif"},
+        {"`/vsizip//vsicurl/http://u:P@SSWORD@h:8/a.zip/x.tif' does not exist",
+         "`/vsizip//vsicurl/http://h:8/a.zip/x.tif' does not exist"},
+        {"http://user@h/a@b and https://h/?q=TOKEN#x", "http://h/a@b and https://h/"},
         {"nothing secret, 1:2", "nothing secret, 1:2"},
         {"", ""},
     };

@@ -532,12 +532,14 @@ static void test_error_document_says_why(void **state)
     (void)state;
     ids found;
     sgc_error error = {""};
-    answer("/search", "{\"code\": \"TooBusy\", \"description\": \"try later\"}", 200,
+    answer("/search", "{\"code\": \"TooBusy\", \"description\": \"try t0ken later\"}", 200,
            "application/json");
     cJSON *body = simple();
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_BEARER", "t0ken");
     assert_int_equal(search(body, &found, &error), SGC_CORRUPT);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_BEARER", NULL);
     cJSON_Delete(body);
-    assert_non_null(strstr(error.message, "no list of items: try later"));
+    assert_non_null(strstr(error.message, "no list of items: try *** later"));
 }
 
 static void test_links_of_wrong_types(void **state)
