@@ -14,19 +14,20 @@ fi
 [ $# -gt 0 ] || set -- trixie sid
 cache=${SGC_TEST_CACHE:-/var/tmp}/sgc-roots
 shared=${SGC_SHARED:-$top/../shared}
+tests=${SGC_ROOTS_TESTS:---ignore test_processes.py} # which forks: no fair test in a worker of pytest-xdist
 mkdir -p "$cache"
 
 # The mirror that the system's own apt uses.
 find_mirror() {
-    awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { print $2; exit }' \
-        /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true
+    sed -n -E 's#^(URIs:|deb) .*\b((https?|file)://[^ ]+).*#\2#p' /etc/apt/sources.list.d/debian.sources \
+        /etc/apt/sources.list 2>/dev/null | head -n 1
 }
 
 # make_root SUITE
 make_root() {
     [ -e "$cache/$1/made" ] && return
     local mirror
-    mirror=$(find_mirror)
+    mirror=$(find_mirror) || true
     [ -n "$mirror" ] || { echo "No Debian mirror in apt's sources"; return 1; }
     rm -rf --one-file-system "${cache:?}/$1"
     debootstrap --variant=minbase "$1" "$cache/$1" "$mirror" >"$cache/$1.debootstrap.log" ||
@@ -54,39 +55,31 @@ enter_root() {
 # in_root SUITE COMMAND: in the checkout, with what setup.sh defines.
 in_root() {
     chroot "$cache/$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-        SGC_SHARED=/src/shared SGC_BUILD_DIR=/src/main/build/release SGC_TEST_CACHE=/var/tmp SGC_PRESET=release \
-        nice -n 10 bash -c "source /src/main/autotest/setup.sh; set -o pipefail; $2"
+        SGC_SHARED=/src/shared SGC_BUILD_DIR=/src/main/build/release SGC_TEST_CACHE=/var/tmp \
+        nice bash -c "source /src/main/autotest/setup.sh; set -o pipefail; $2"
 }
 
 results=()
+failed=0
+trap 'printf "%s\n" "${results[@]}"' EXIT
+trap 'exit 130' INT TERM
 
-# step SUITE NAME COMMAND: what it prints goes to a file, its last line to the table.
+# step SUITE NAME COMMAND: what it prints goes to a file, the line that counts to the table.
 step() {
     local log=$cache/$1.$2.log status=ok start=$SECONDS
     echo "$1: $2"
-    in_root "$1" "$3" >"$log" 2>&1 || status=FAILED
-    [ $status = ok ] || tail -n 40 "$log"
-    results+=("$(printf '%-8s %-8s %-7s %5d s  %s' "$1" "$2" $status $((SECONDS - start)) \
-        "$(grep -E 'tests passed|[0-9]+ passed|error|GDAL [0-9]' "$log" | tail -n 1)")")
+    in_root "$1" "$3" >"$log" 2>&1 || { status=FAILED; failed=1; tail -n 40 "$log"; }
+    results+=("$(printf '%-8s%-8s%-7s%5d s  %s' "$1" "$2" $status $((SECONDS - start)) \
+        "$(grep -E '^GDAL [0-9]|% tests passed|[0-9]+ passed' "$log" | tail -n 1)")")
     [ $status = ok ]
 }
 
-# try SUITE
-try() {
-    make_root "$1"
-    enter_root "$1"
-    step "$1" install 'install_packages "${build_packages[@]}" "${test_packages[@]}"; gdalinfo --version; gcc --version' &&
-        step "$1" build 'build release -DBUILD_TESTING=ON -DSGC_WERROR=ON' || return 1
-    local failed=0
-    step "$1" ctest 'ctest --preset release' || failed=1
-    step "$1" pytest "cd autotest/gdal && python3 -m pytest -q -n $(nproc) ${SGC_ROOTS_TESTS:---ignore test_processes.py}" ||
-        failed=1
-    return $failed
-}
-
-failed=0
 for suite in "$@"; do
-    try "$suite" || failed=1
+    make_root "$suite"
+    enter_root "$suite"
+    step "$suite" install 'install_packages "${build_packages[@]}" "${test_packages[@]}"; gdalinfo --version' || continue
+    step "$suite" build 'build release -DBUILD_TESTING=ON -DSGC_WERROR=ON' || continue
+    step "$suite" ctest 'ctest --preset release' || true
+    step "$suite" pytest "cd autotest/gdal && python3 -m pytest -v -n $(nproc) $tests" || true
 done
-printf '%s\n' "${results[@]}"
 exit $failed
