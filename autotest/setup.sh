@@ -31,7 +31,7 @@ test_packages=(libcmocka-dev openssl python3 python3-gdal python3-numpy python3-
 
 # build PRESET [-DOPTION=VALUE...]
 build() {
-    cmake --preset "$@" >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
-    rm -f build-configure.log
-    cmake --build --preset "$1" | tail -n 1
+    { cmake --preset "$@" && cmake --build --preset "$1"; } >build.log 2>&1 || { cat build.log; return 1; }
+    tail -n 1 build.log
+    rm -f build.log
 }

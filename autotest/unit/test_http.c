@@ -21,7 +21,7 @@ enum { CONTENT_SIZE = 100000, FOREVER_MS = 600000 };
 static http_server server;
 static unsigned char content[CONTENT_SIZE];
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof content; i++)
@@ -31,7 +31,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -1220,5 +1220,5 @@ int main(void)
         cmocka_unit_test_setup(test_pause_gives_the_turn_to_others, reset),
         cmocka_unit_test_setup(test_concurrent_requests_are_limited, reset),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -65,7 +65,7 @@ static void write_cog(const char *name)
     CSLDestroy(options);
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
@@ -78,7 +78,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -868,5 +868,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_threads_share_one_fetch_of_a_whole_file, set_up,
                                         tear_down),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

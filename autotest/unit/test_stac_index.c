@@ -29,7 +29,7 @@ static char cache[64];
 static const sgc_grid grid = {
     .crs = "EPSG:4326", .transform = {0, 0.1, 0, 10, 0, -0.1}, .width = 100, .height = 100};
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     const sgc_http_options options = {.max_requests = 8, .retries = 1, .first_delay_ms = 1};
@@ -40,7 +40,7 @@ static int start(void **state)
     return sgc_http_new(&options, &http, NULL) == SGC_OK ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     sgc_http_free(http);
@@ -426,5 +426,5 @@ int main(void)
         cmocka_unit_test_setup(test_many_at_once, renew),
         cmocka_unit_test_setup(test_directory_that_cannot_be_made, renew),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

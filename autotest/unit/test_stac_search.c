@@ -19,7 +19,7 @@
 static http_server server;
 static sgc_http *http;
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     const sgc_http_options options = {.max_requests = 2, .retries = 1, .first_delay_ms = 1};
@@ -27,7 +27,7 @@ static int start(void **state)
     return sgc_http_new(&options, &http, NULL) == SGC_OK ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     sgc_http_free(http);
@@ -585,5 +585,5 @@ int main(void)
         cmocka_unit_test_teardown(test_error_document_says_why, forget),
         cmocka_unit_test_teardown(test_links_of_wrong_types, forget),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }
