@@ -88,7 +88,7 @@ PERMANENT = {  # what it is, and what is said of it
     "404": ({"status": 404}, "404"),
     "HTML": ({"status": 200, "body": "<html>Please log in</html>", "content_type": "text/html"},
              "not a GeoTIFF|no JSON object|not recognized"),
-    "redirect loop": ({"redirect_to": "{url}{path}"}, "redirects"),
+    "redirect loop": ({"redirect_to": "{url}{path}"}, "redirect"),
     "damaged": ({"redirect_to": "{url}/damaged.tif"}, "cannot be read"),
     "short": ({"redirect_to": "{url}/short.tif"}, "cannot be read"),
     "wrong type": ({"redirect_to": "{url}/other.tif"}, "70000.*int16"),
