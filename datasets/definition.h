@@ -118,7 +118,8 @@ SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
                                                  size_t begun_count, sgc_error *err);
 
 /* The same for one level that the cube has begun, or that `mine` begins with the source of full
- * resolution: sources of other levels may differ. */
+ * resolution: sources of other levels may differ, and `mine` may lack the time steps that a later
+ * definition has added. */
 SGC_CHECKED sgc_status sgc_definition_check_level(const sgc_definition *theirs,
                                                   const sgc_definition *mine, int64_t factor,
                                                   sgc_error *err);

@@ -141,12 +141,13 @@ static bool levels_differ(const sgc_definition *theirs, const sgc_definition *mi
     return false;
 }
 
-/* Whether they differ in what holds for all levels. */
-static bool differ(const sgc_definition *theirs, const sgc_definition *mine,
+/* Whether they differ in what holds for all levels; `may_lack` steps that were added to theirs. */
+static bool differ(const sgc_definition *theirs, const sgc_definition *mine, bool may_lack,
                    char pointer[POINTER_SIZE])
 {
     const char *key = strcmp(theirs->id, mine->id) != 0 ? "id" : grid_difference(theirs, mine);
-    if (key == NULL && times_differ(&theirs->time, &mine->time))
+    if (key == NULL && times_differ(&theirs->time, &mine->time) &&
+        !(may_lack && !times_differ(&mine->time, &theirs->time)))
         key = "time";
     if (key == NULL && theirs->composite != mine->composite)
         key = "composite";
@@ -172,7 +173,8 @@ sgc_status sgc_definition_check_same(const sgc_definition *theirs, const sgc_def
                                      const int64_t *begun, size_t begun_count, sgc_error *err)
 {
     char pointer[POINTER_SIZE];
-    return differ(theirs, mine, pointer) || levels_differ(theirs, mine, begun, begun_count, pointer)
+    return differ(theirs, mine, false, pointer) ||
+                   levels_differ(theirs, mine, begun, begun_count, pointer)
                ? fail_different(theirs, pointer, err)
                : SGC_OK;
 }
@@ -181,7 +183,7 @@ sgc_status sgc_definition_check_level(const sgc_definition *theirs, const sgc_de
                                       int64_t factor, sgc_error *err)
 {
     char pointer[POINTER_SIZE];
-    return differ(theirs, mine, pointer) || level_differs(theirs, mine, factor, pointer)
+    return differ(theirs, mine, true, pointer) || level_differs(theirs, mine, factor, pointer)
                ? fail_different(theirs, pointer, err)
                : SGC_OK;
 }
