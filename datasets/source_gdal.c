@@ -418,10 +418,11 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .any_place = true,
                                       .source_band = is_array ? 1 : 0,
                                       .cancel = cancel};
-    fetch_default defaults[FETCH_DEFAULTS];
+    fetch_default defaults[FETCH_DEFAULTS] = {{0}};
     sgc_remote_call call;
     *fetch = (sgc_fetch){0};
-    begin_defaults(s, cancel, defaults);
+    if (s->files == NULL)
+        begin_defaults(s, cancel, defaults);
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
