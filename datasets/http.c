@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -750,6 +751,8 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
                                     .total_size = total_size};
     copy_header(try->easy, "ETag", response->etag, sizeof response->etag);
     copy_header(try->easy, "Content-Type", response->content_type, sizeof response->content_type);
+    copy_header(try->easy, "Last-Modified", response->last_modified,
+                sizeof response->last_modified);
     return SGC_OK;
 }
 
@@ -973,6 +976,27 @@ static sgc_status perform_step(sgc_http *http, const sgc_http_request *request,
     return status;
 }
 
+/* Whether both are places of one origin, or the second is that of the first with TLS. */
+static bool is_at_home(const char *first_url, const char *url)
+{
+    char secure[1024] = "";
+    if (strncasecmp(first_url, "http://", 7) == 0)
+        snprintf(secure, sizeof secure, "https%s", first_url + 4);
+    return sgc_http_is_same_origin(first_url, url) || sgc_http_is_same_origin(secure, url);
+}
+
+/* That a page of a login, say, is missing elsewhere does not mean that the file is. */
+static sgc_status fail_elsewhere(const char *url, int answered, sgc_error *err)
+{
+    char shown[256];
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_AUTH,
+                    "redirected to another host, where %s is not there (status %d), which does not "
+                    "mean that the file is missing: give credentials if it asks to log in, or name "
+                    "the other host in the definition if the files have moved there",
+                    shown, answered);
+}
+
 static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
                                 const sgc_cancel *cancel, sgc_http_response *response, course *c,
                                 sgc_error *err)
@@ -992,6 +1016,8 @@ static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
     }
     if (redirect != NULL)
         status = sgc_fail(err, SGC_NETWORK, "more than %d redirections", MAX_REDIRECTS);
+    else if (status == SGC_NOT_FOUND && url != NULL && !is_at_home(request->url, url))
+        status = fail_elsewhere(url, answered, err);
     if (request->answered != NULL)
         *request->answered = answered;
     free(redirect);

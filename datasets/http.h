@@ -5,7 +5,8 @@
  * failures (no connection, reset, timeout, truncated body, 408, 425, 429, 500, 502, 503, 504) with
  * exponential back-off and jitter, honours Retry-After, and stops within a fraction of a second
  * when cancelled, also while it waits. It remembers no failure. Other statuses fail at once: 401
- * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, the rest with SGC_NETWORK and the first
+ * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, or SGC_AUTH
+ * when a redirection led to another origin, the rest with SGC_NETWORK and the first
  * line of what the server said. A transient failure that outlives its retries or the patience for
  * the whole request, or for which the server asks to wait longer than allowed, is SGC_NETWORK. At
  * most 10 redirections are followed, to http and https only; headers of the caller go along, except
@@ -71,6 +72,7 @@ typedef struct sgc_http_response {
                                unknown */
     char etag[128];         /* empty when absent or longer */
     char content_type[128]; /* likewise */
+    char last_modified[64]; /* likewise */
 } sgc_http_response;
 
 typedef struct sgc_http_counters {

@@ -184,6 +184,36 @@ static bool has_signed_bytes(GDALRasterBandH band)
     return type != NULL && EQUAL(type, "SIGNEDBYTE");
 }
 
+/* GDAL decodes blocks as a whole, of all bands where their values alternate. */
+static sgc_status check_block(const sgc_raster_place *p, const sgc_raster_window *w,
+                              GDALRasterBandH band, sgc_error *err)
+{
+    const char *interleaving = GDALGetMetadataItem(p->raster, "INTERLEAVE", "IMAGE_STRUCTURE");
+    const bool alternate = interleaving != NULL && EQUAL(interleaving, "PIXEL");
+    const size_t room = sgc_load_memory();
+    int width, height;
+    GDALGetBlockSize(band, &width, &height);
+    const double size = (double)width * height * GDALGetDataTypeSizeBytes(p->type) *
+                        (alternate ? GDALGetRasterCount(p->raster) : 1);
+    if (size <= (double)room)
+        return SGC_OK;
+    return sgc_fail(err, SGC_UNSUPPORTED,
+                    "patch %s: its file has blocks of %d x %d pixels, and each needs %.0f MiB at "
+                    "once, more than the %zu MiB of SGC_LOAD_MEMORY: raise that, or use a file "
+                    "with smaller tiles",
+                    w->patch->id, width, height, ceil(size / (1 << 20)), room >> 20);
+}
+
+/* Of what is read: overviews take the place of the band for levels. */
+static sgc_status check_blocks(const sgc_raster_place *p, const sgc_raster_window *w,
+                               sgc_error *err)
+{
+    const int overviews = w->factor > 1 ? GDALGetOverviewCount(p->band) : 0;
+    for (int i = 0; i < overviews; i++)
+        SGC_TRY(check_block(p, w, GDALGetOverview(p->band, i), err));
+    return overviews > 0 ? SGC_OK : check_block(p, w, p->band, err);
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -200,6 +230,7 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "patch %s: its file has signed bytes: they need GDAL 3.7 or later",
                         w->patch->id);
+    SGC_TRY(check_blocks(p, w, err));
     p->nodata = nodata_of(p->band, w);
     find_mask(p);
     return SGC_OK;
@@ -473,7 +504,8 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
     return status;
 }
 
-/* One attempt to read a window of a file. */
+/* One attempt to read a window of a file. What does not decode may have been damaged on its way, or
+ * replaced in mid-read: whoever tries again must not have it from memory. */
 static sgc_status fetch_once(const char *path, const sgc_raster_window *window, void *pixels,
                              uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
 {
@@ -487,9 +519,11 @@ static sgc_status fetch_once(const char *path, const sgc_raster_window *window, 
     CPLPopErrorHandler();
     fetch->bytes += call.bytes_received;
     memcpy(fetch->etag, call.etag, sizeof fetch->etag);
-    return remote == SGC_OK
-               ? status
-               : sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (remote != SGC_OK)
+        return sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (status == SGC_CORRUPT)
+        sgc_remote_forget(path);
+    return status;
 }
 
 sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
@@ -504,7 +538,6 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     sgc_raster_window cancellable = *window;
     cancellable.cancel = cancel;
     status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
-    /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT) {
         status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
         if (status == SGC_NOT_FOUND)

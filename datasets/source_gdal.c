@@ -406,6 +406,17 @@ static sgc_status end_call(const gdal_source *s, sgc_remote_call *call, sgc_stat
                     s->definition->id, reason.message);
 }
 
+/* Damaged bytes of a file must not be had from memory again. */
+static void forget_file(const gdal_source *s)
+{
+    char *name;
+    sgc_error ignored;
+    if (expand_name(s, &name, &ignored) != SGC_OK)
+        return;
+    sgc_remote_forget(name);
+    free(name);
+}
+
 static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
                             size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
                             uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
@@ -435,6 +446,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     if (status != SGC_OK)
         VSICurlClearCache(); /* which would remember that a server was busy as "no such file" */
     status = end_call(s, &call, status, fetch, err);
+    if (status == SGC_CORRUPT)
+        forget_file(s);
     CPLPopErrorHandler();
     end_defaults(defaults);
     return status;
@@ -495,6 +508,22 @@ static bool would_betray(const gdal_source *s, const char *endpoint)
            !sgc_http_is_trusted(sgc_source_address(endpoint));
 }
 
+/* True for names of formats whose drivers may read on any thread. Others, netCDF and HDF5 among
+ * them, have one lock for the whole process, which whoever writes such a file holds while he reads.
+ */
+static bool reads_on_any_thread(const char *name)
+{
+    static const char *const extensions[] = {"tif", "tiff", "vrt", "zarr", "jp2",
+                                             "img", "hgt",  "png", "jpg",  "jpeg"};
+    char *path = CPLStrdup(name);
+    path[strcspn(path, "?#")] = '\0';
+    bool found = STARTS_WITH_CI(name, "ZARR:");
+    for (size_t i = 0; !found && i < sizeof extensions / sizeof *extensions; i++)
+        found = EQUAL(CPLGetExtension(path), extensions[i]);
+    CPLFree(path);
+    return found;
+}
+
 static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                              sgc_error *err)
 {
@@ -543,6 +572,7 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
                         "name its host in SGC_TRUSTED_HOSTS if you trust it",
                         s->definition->id);
     s->retries = sgc_source_number(json, "retries", 0, DEFAULT_RETRIES);
+    s->base.stays_on_thread = !reads_on_any_thread(s->dataset);
     size_t size;
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
     s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;

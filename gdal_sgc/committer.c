@@ -493,17 +493,6 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
     return status;
 }
 
-/* How many tasks are finished and not committed. */
-size_t sgc_count_finished(sgc_loading *l)
-{
-    size_t n = 0;
-    pthread_mutex_lock(&l->mutex);
-    for (size_t i = 0; i < l->task_count; i++)
-        n += l->tasks[i].done && l->tasks[i].complete != 0 && !l->tasks[i].committed;
-    pthread_mutex_unlock(&l->mutex);
-    return n;
-}
-
 /* Takes the finished tasks into the batch and says how many there are. */
 static size_t collect_batch(sgc_loading *l)
 {
@@ -532,7 +521,8 @@ static void forget_costs(const sgc_loading *l, sgc_step_patches *patches)
 sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
 {
     enum { ATTEMPTS = 1000 };
-    if (collect_batch(l) == 0)
+    const size_t count = collect_batch(l);
+    if (count == 0)
         return SGC_OK;
     sgc_status status = SGC_CONFLICT;
     for (unsigned attempt = 0; status == SGC_CONFLICT && attempt < ATTEMPTS; attempt++) {
@@ -553,6 +543,7 @@ sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
             sgc_buffer_free(&t->inlined[b]);
     }
     pthread_mutex_lock(&l->mutex);
+    l->committed += count;
     for (size_t i = 0; i < l->step_count; i++)
         forget_costs(l, &l->steps[i]);
     pthread_mutex_unlock(&l->mutex);

@@ -50,7 +50,7 @@ typedef struct sgc_load_report {
     bool says_lines;  /* on the terminal */
     double next_line; /* seconds after the start */
     int log;          /* descriptor; -1: none */
-    bool log_failed;
+    atomic_bool log_failed;
 } sgc_load_report;
 
 typedef struct sgc_loading {
@@ -61,17 +61,20 @@ typedef struct sgc_loading {
     sgc_step_patches *steps; /* ascending */
     size_t step_count;
     size_t bands_at_once; /* that a worker composes */
-    char **configuration; /* of the caller's thread */
+    pthread_t thread;     /* the caller's */
+    char **configuration; /* of that thread */
     unsigned encode_threads;
     atomic_bool stop;      /* fetches end as soon as they can */
     pthread_mutex_t mutex; /* guards the rest */
     pthread_cond_t progress;
     sgc_task *tasks;
     size_t task_count, next, running;
-    size_t position_count; /* that the load began with */
-    uint64_t bytes;        /* received */
+    size_t filled, committed; /* of the tasks */
+    size_t position_count;    /* that the load began with */
+    uint64_t bytes;           /* received */
     sgc_load_report report;
-    sgc_status status; /* of the first failure */
+    struct timespec last_look, last_commit; /* the caller's thread's own */
+    sgc_status status;                      /* of the first failure */
     sgc_error error;
 } sgc_loading;
 
@@ -147,9 +150,6 @@ SGC_CHECKED sgc_status sgc_merge_chunks(const sgc_loading *l, const sgc_view *vi
 
 /* ---- committer.c ---- */
 
-/* How many tasks are finished and not committed. */
-size_t sgc_count_finished(sgc_loading *l);
-
 /* Commits what is finished and gives up its claims. The caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err);
 
@@ -170,8 +170,11 @@ void sgc_load_report_end(sgc_loading *l, sgc_status status, const sgc_error *err
 
 /* ---- loader.c ---- */
 
-/* How many positions are filled; the load's mutex is held. */
-size_t sgc_loading_done_locked(const sgc_loading *l);
+/* How many of the load's positions are filled; the mutex is held. */
+static inline size_t sgc_loading_done_locked(const sgc_loading *l)
+{
+    return l->position_count - l->task_count + l->filled;
+}
 
 void sgc_release_claim(sgc_loading *l, sgc_task *t);
 

@@ -1,5 +1,7 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+import json
 from pathlib import Path
+import json
 import shutil
 import time
 import zipfile
@@ -99,6 +101,25 @@ def test_levels(open_document, write, pixels, read, index, factor):
     if whole < size * factor:  # the last row has fewer pixels under it
         rest = pixels[whole:, :whole].astype(np.float64).reshape(SIZE - whole, -1, factor).mean((0, 2))
         np.testing.assert_allclose(read(overview, 0, size - 1, whole // factor, 1)[0], rest, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first", ["plain", "with levels"])
+def test_level_of_two_definitions(open_document, write, pixels, tmp_path, read, assert_pixels, first):
+    """Both are open before the level is begun: it never gets pixels of both."""
+    plain = definition(write("a.tif", pixels), chunk=32)
+    own = {"from": 4, "source": {"kind": "gdal", "dataset": str(write("b.tif", np.full_like(pixels, 99)))}}
+    with_levels = tmp_path / "levels.json"
+    with_levels.write_text(json.dumps({**plain, "levels": [own]}))
+    rasters = [open_document(plain), open_document(plain, DATASET=with_levels)]
+    level = [raster.GetRasterBand(1).GetOverview(1) for raster in rasters]
+    size, half = level[0].XSize, 64
+    begins, comes_late = level if first == "plain" else reversed(level)
+    there = read(begins, 0, 0, half, size)
+    with pytest.raises(RuntimeError, match="level 4: .*another definition.*source/dataset differs"):
+        read(comes_late, half, 0, size - half, size)
+    assert_pixels(read(comes_late, 0, 0, half, size), there)
+    for raster in rasters:
+        assert_pixels(read(raster, 0, 0, SIZE, SIZE), pixels)
 
 
 def test_another_resolution(open_document, write, read):
@@ -343,7 +364,7 @@ def write_array(driver, path, days):
 def array(request, tmp_path):
     if gdal.GetDriverByName(request.param) is None:
         pytest.skip("this GDAL has no driver %s" % request.param)
-    path = tmp_path / ("array." + request.param)
+    path = tmp_path / {"netCDF": "array.nc", "Zarr": "array.zarr"}[request.param]
     values = write_array(request.param, path, [0, 365, 730])
     document = definition(path, (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (SIDE, SIDE), "EPSG:4326", 16, dimension="time")
     document["time"] = {"values": YEARS}
@@ -478,3 +499,18 @@ def test_file_on_a_server_hears_who_the_user_is(open_document, write, pixels, tm
     heard = {entry["headers"].get("X-User") for entry in server.log() if entry["path"] == "/a.tif"}
     server.close()
     assert heard == {"me"}
+
+
+def test_array_becomes_a_file_of_its_own_format(array, tmp_path, run):
+    """GDAL's netCDF driver holds its one lock while it reads what it shall write."""
+    document, values = array
+    (tmp_path / "array.json").write_text(json.dumps(document))
+    source = "SGC:%s,dataset=%s,create=yes" % (tmp_path / "cube", tmp_path / "array.json")
+    for name, args in {
+        "of_raster.nc": ["gdal_translate", "-of", "netCDF", source + ",time=2018", tmp_path / "of_raster.nc"],
+        "of_array.nc": ["gdalmdimtranslate", "-array", "value", source + ",time=2019", tmp_path / "of_array.nc"],
+    }.items():
+        run(["timeout", "30", *args])
+        written = gdal.Open("NETCDF:%s:%s" % (tmp_path / name, "Band1" if name == "of_raster.nc" else "value"))
+        step = 1 if name == "of_raster.nc" else 2
+        assert np.array_equal(np.squeeze(written.ReadAsArray()), values[step])

@@ -145,9 +145,9 @@ def test_search_without_end(server, make_cube, read, assert_pixels, endless):
     if endless:
         for i in range(20):
             link = {"rel": "next", "method": "POST", "href": "search", "body": {"token": str(i)}}
-            name = endless % i if "%" in endless else endless
-            page = {"type": "FeatureCollection", "features": [{"id": name, "assets": {}, "properties": {},
-                                                               "bbox": [0, 0, 1, 1]}], "links": [link]}
+            names = [endless % n for n in range(1000 * i, 1000 * (i + 1))] if "%" in endless else [endless]
+            page = {"type": "FeatureCollection", "links": [link], "features": [
+                {"id": name, "assets": {}, "properties": {}, "bbox": [0, 0, 1, 1]} for name in names]}
             server.fault("/api/v1/search", status=200, times=1, body=json.dumps(page))
     else:
         server.fault("/api/v1/search", redirect_to=server.url + "search", status=307)

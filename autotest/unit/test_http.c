@@ -21,7 +21,7 @@ enum { CONTENT_SIZE = 100000, FOREVER_MS = 600000 };
 static http_server server;
 static unsigned char content[CONTENT_SIZE];
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof content; i++)
@@ -31,7 +31,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -559,6 +559,24 @@ static void test_headers_do_not_follow_to_another_host(void **state)
     fault("{\"path\": \"/loop\", \"redirect_to\": \"/loop\"}");
     assert_int_equal(get(http, "/loop", &err), SGC_NETWORK);
     assert_contains(err.message, "redirect");
+    sgc_http_free(http);
+    http_server_stop(&second);
+}
+
+/* Nor is a file missing because something is missing elsewhere. */
+static void test_missing_where_a_redirection_leads(void **state)
+{
+    (void)state;
+    http_server_start(&second, "http_server.py");
+    const http_server_url elsewhere = http_server_address(&second, "/login?secret=s3cret");
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    fault("{\"path\": \"/near\", \"redirect_to\": \"/none.bin\"}");
+    fault("{\"path\": \"/far\", \"redirect_to\": \"%s\"}", elsewhere.text);
+    assert_int_equal(get(http, "/near", &err), SGC_NOT_FOUND);
+    assert_int_equal(get(http, "/far", &err), SGC_AUTH);
+    assert_contains(err.message, "/login is not there (status 404)");
+    assert_null(strstr(err.message, "s3cret"));
     sgc_http_free(http);
     http_server_stop(&second);
 }
@@ -1172,6 +1190,7 @@ int main(void)
         cmocka_unit_test_setup(test_long_redirection, reset),
         cmocka_unit_test_setup(test_headers_go_to_their_host_only, reset),
         cmocka_unit_test_setup(test_headers_do_not_follow_to_another_host, reset),
+        cmocka_unit_test_setup(test_missing_where_a_redirection_leads, reset),
         cmocka_unit_test_setup(test_header_whose_option_is_not_set, reset),
         cmocka_unit_test_setup(test_origins, reset),
         cmocka_unit_test_setup(test_trusted_hosts, reset),
@@ -1201,5 +1220,5 @@ int main(void)
         cmocka_unit_test_setup(test_pause_gives_the_turn_to_others, reset),
         cmocka_unit_test_setup(test_concurrent_requests_are_limited, reset),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

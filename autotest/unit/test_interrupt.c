@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t heard;
 
@@ -63,6 +65,21 @@ static void test_second_reaches_the_host_at_once(void **state)
     assert_int_equal(heard, 1);
 }
 
+static void test_outermost_of_nested_ones_counts(void **state)
+{
+    (void)state;
+    become_host(hear);
+    sgc_interrupt_begin();
+    sgc_interrupt_begin();
+    raise(SIGINT);
+    sgc_interrupt_end();
+    assert_true(sgc_interrupt_came());
+    assert_int_equal(heard, 0);
+    sgc_interrupt_end();
+    assert_int_equal(heard, 1);
+    assert_host_is_back();
+}
+
 static void test_nothing_came(void **state)
 {
     (void)state;
@@ -109,14 +126,53 @@ static void test_other_threads_leave_it_alone(void **state)
     assert_host_is_back();
 }
 
+static bool host_is_back(void)
+{
+    struct sigaction now;
+    return sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == hear;
+}
+
+/* The child has but this thread, and it loads on its own. */
+static void *fork_meanwhile(void *user)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        bool good = host_is_back();
+        sgc_interrupt_begin();
+        good = good && !sgc_interrupt_came() && !host_is_back();
+        sgc_interrupt_end();
+        _exit(good && host_is_back() ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, user, 0), child);
+    return NULL;
+}
+
+static void test_children_of_other_threads_have_the_host_s(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status = -1;
+    become_host(hear);
+    sgc_interrupt_begin();
+    assert_int_equal(pthread_create(&thread, NULL, fork_meanwhile, &status), 0);
+    pthread_join(thread, NULL);
+    sgc_interrupt_end();
+    assert_int_equal(status, 0);
+    assert_int_equal(heard, 0);
+    assert_host_is_back();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reaches_the_host_at_the_end),
         cmocka_unit_test(test_second_reaches_the_host_at_once),
+        cmocka_unit_test(test_outermost_of_nested_ones_counts),
         cmocka_unit_test(test_nothing_came),
         cmocka_unit_test(test_ignored_stays_ignored),
         cmocka_unit_test(test_other_threads_leave_it_alone),
+        cmocka_unit_test(test_children_of_other_threads_have_the_host_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -744,14 +744,14 @@ static void test_arrays_that_cannot_be_read(void **state)
     check_array_fails("name.zarr", "days since 2017-01-01", SGC_INVALID, "no array \"other\"");
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
     return mkdtemp(directory) != NULL ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     VSIRmdirRecursive(directory);
@@ -783,5 +783,5 @@ int main(void)
         cmocka_unit_test_setup(test_step_that_is_not_there, set_up),
         cmocka_unit_test_setup(test_arrays_that_cannot_be_read, set_up),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -27,14 +27,14 @@ static uint32_t word_at(size_t offset)
     return word;
 }
 
-static void write_chunk(size_t wanted_block_size)
+static sgc_array_metadata describe(uint64_t side, size_t wanted_block_size)
 {
-    sgc_array_metadata metadata = {
+    return (sgc_array_metadata){
         .type = SGC_FLOAT32,
         .dimension_count = 2,
-        .shape = {SIDE, SIDE},
-        .chunk_shape = {SIDE, SIDE},
-        .chunk_bytes = (size_t)SIDE * SIDE * 4,
+        .shape = {side, side},
+        .chunk_shape = {side, side},
+        .chunk_bytes = (size_t)(side * side) * 4,
         .codecs = {.count = 1,
                    .list = {{.kind = SGC_BLOSC,
                              .level = 1,
@@ -43,6 +43,11 @@ static void write_chunk(size_t wanted_block_size)
                              .type_size = 4,
                              .block_size = wanted_block_size}}},
     };
+}
+
+static void write_chunk(size_t wanted_block_size)
+{
+    const sgc_array_metadata metadata = describe(SIDE, wanted_block_size);
     values = malloc(metadata.chunk_bytes);
     uint64_t seed = 1;
     for (size_t i = 0; i < (size_t)SIDE * SIDE; i++)
@@ -244,6 +249,43 @@ static void test_one_request_for_neighbouring_blocks(void **state)
     assert_in_range(counting_store_gets(store, "chunks/", NULL, NULL), 3, 4);
 }
 
+/* What is damaged in another block is not noticed. */
+static void test_inline_chunk_is_decoded_in_part(void **state)
+{
+    (void)state;
+    enum { SMALL = 500, BLOCKS = 4 };
+    const sgc_array_metadata m = describe(SMALL, SMALL * SMALL * sizeof(float) / BLOCKS);
+    const uint32_t origin[] = {0, 0};
+    const uint64_t first[] = {0, 0}, last[] = {SMALL - 1, 0}, row[] = {1, SMALL};
+    sgc_buffer encoded = {0};
+    sgc_chunk_ref ref;
+    sgc_repository *other = new_repository();
+    sgc_session *session = new_session(other);
+    float *fives = malloc(m.chunk_bytes), *out = malloc(SMALL * sizeof *out);
+    for (size_t i = 0; i < (size_t)SMALL * SMALL; i++)
+        fives[i] = 5;
+    put_array(session, "/dem", &m, "0");
+    assert_ok(sgc_array_write_chunk(other, &m, fives, 1, &encoded, &ref, &err));
+    assert_int_equal(ref.kind, SGC_CHUNK_INLINE);
+    uint32_t start; /* of the last block */
+    memcpy(&start, encoded.data + HEADER + 4 * (BLOCKS - 1), sizeof start);
+    memset(encoded.data + start + 4, 0, 8);
+    assert_ok(sgc_session_set_chunk(session, "/dem", origin, &ref, &err));
+    commit(session);
+    sgc_snapshot *tip = load_tip(other);
+    sgc_array *opened;
+    assert_ok(sgc_array_open(other, tip, "/dem", &opened, &err));
+    assert_ok(sgc_array_read(opened, first, row, out, 1, &err));
+    assert_memory_equal(out, fives, SMALL * sizeof *out);
+    assert_status(SGC_CORRUPT, sgc_array_read(opened, last, row, out, 1, &err));
+    sgc_array_close(opened);
+    sgc_snapshot_unref(tip);
+    sgc_repository_free(other);
+    sgc_buffer_free(&encoded);
+    free(fives);
+    free(out);
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, forget)
 
 int main(void)
@@ -259,6 +301,8 @@ int main(void)
         TEST(test_neighbour_fetches_only_new_blocks),
         TEST(test_one_request_for_neighbouring_blocks),
     };
-    return cmocka_run_group_tests_name("default blocks", tests, write_default_blocks, free_all) +
+    const struct CMUnitTest inlined[] = {cmocka_unit_test(test_inline_chunk_is_decoded_in_part)};
+    return cmocka_run_group_tests_name("inline", inlined, NULL, NULL) +
+           cmocka_run_group_tests_name("default blocks", tests, write_default_blocks, free_all) +
            cmocka_run_group_tests_name("small blocks", tests, write_small_blocks, free_all);
 }

@@ -141,6 +141,22 @@ static sgc_block_key key_of(const sgc_array *array, const chunk_job *job, uint32
                            .offset = job->ref.offset};
 }
 
+/* Objects never change and have names of their own; inline chunks have none, and are decoded block
+ * by block each time. */
+static sgc_block *get_block(const sgc_array *array, const chunk_job *job, uint32_t block)
+{
+    const sgc_block_key key = key_of(array, job, block);
+    return job->ref.kind == SGC_CHUNK_NATIVE ? sgc_block_cache_get(&key) : NULL;
+}
+
+static void keep_block(const sgc_array *array, const chunk_job *job, uint32_t index,
+                       sgc_block *block)
+{
+    const sgc_block_key key = key_of(array, job, index);
+    if (job->ref.kind == SGC_CHUNK_NATIVE)
+        sgc_block_cache_put(&key, block);
+}
+
 /* True where the Blosc frame holds the items as they are. */
 static bool reads_blocks(const sgc_array_metadata *m)
 {
@@ -196,8 +212,7 @@ static sgc_status read_frame(const sgc_array *array, const chunk_job *job, sgc_b
 static sgc_status load_index(const sgc_array *array, const chunk_job *job, sgc_block **out,
                              sgc_error *err)
 {
-    const sgc_block_key key = key_of(array, job, FRAME_INDEX);
-    if ((*out = sgc_block_cache_get(&key)) != NULL)
+    if ((*out = get_block(array, job, FRAME_INDEX)) != NULL)
         return SGC_OK;
     sgc_blosc_frame frame;
     SGC_TRY(read_frame(array, job, &frame, err));
@@ -214,7 +229,7 @@ static sgc_status load_index(const sgc_array *array, const chunk_job *job, sgc_b
         sgc_block_unref(block);
         return status;
     }
-    sgc_block_cache_put(&key, block);
+    keep_block(array, job, FRAME_INDEX, block);
     *out = block;
     return SGC_OK;
 }
@@ -311,7 +326,8 @@ static sgc_status prepare(void *user, size_t at, sgc_error *err)
         return SGC_OK;
     }
     sgc_status status = SGC_OK;
-    if (job->ref.kind == SGC_CHUNK_NATIVE && reads_blocks(&array->metadata))
+    const bool is_ours = job->ref.kind == SGC_CHUNK_NATIVE || job->ref.kind == SGC_CHUNK_INLINE;
+    if (is_ours && reads_blocks(&array->metadata))
         status = find_index(array, job, err);
     if (status == SGC_OK && job->index == NULL)
         status = read_whole(r, job, err);
@@ -363,8 +379,7 @@ static sgc_status read_missing(const reading *r, const chunk_job *job, uint32_t 
         status = decode_block(job, i, &encoded, base, &block, err);
         if (status == SGC_OK) {
             copy_block(r, job, i, block);
-            const sgc_block_key key = key_of(r->array, job, i);
-            sgc_block_cache_put(&key, block);
+            keep_block(r->array, job, i, block);
             sgc_block_unref(block);
         }
     }
@@ -391,9 +406,8 @@ static sgc_status read_run(void *user, size_t at, sgc_error *err)
         bool wanted = false;
         if (i < run->end) {
             const uint64_t from = (uint64_t)i * block_size;
-            const sgc_block_key key = key_of(r->array, job, i);
             wanted = sgc_region_meets(&job->region, from, from + block_size);
-            block = wanted ? sgc_block_cache_get(&key) : NULL;
+            block = wanted ? get_block(r->array, job, i) : NULL;
         }
         const bool fetch = wanted && block == NULL;
         if (missing > 0 && (!fetch || !follows(index, i))) {
