@@ -452,6 +452,16 @@ static void cover_options(const quotation *q, const char *url)
     cover_user(q, sgc_http_option(url, "GDAL_HTTP_PROXYUSERPWD"));
 }
 
+/* Only bodies that stay are secret. */
+static void cover_body(const quotation *q, const sgc_http_request *request)
+{
+    char *text = request->stays && request->body_size > 0
+                     ? strndup(request->body, request->body_size)
+                     : NULL;
+    cover_words(q, text, SHORTEST_IN_QUERY);
+    free(text);
+}
+
 /* Gives (free with free()) what a server said, with "***" for what a request told it about its
  * user; NULL without memory. */
 static char *without_secrets(const sgc_http_request *request, const struct curl_slist *headers,
@@ -465,8 +475,7 @@ static char *without_secrets(const sgc_http_request *request, const struct curl_
         cover_headers(&q, headers);
         cover_url(&q, request->url);
         cover_options(&q, request->url);
-        if (request->stays)
-            cover_words(&q, request->body, SHORTEST_IN_QUERY);
+        cover_body(&q, request);
     }
     for (size_t i = 0; q.covered != NULL && text != NULL && i < length; i++) {
         if (!q.covered[i])

@@ -205,11 +205,15 @@ static bool has_ending(const char *text, size_t size, const char *const *endings
     return false;
 }
 
-/* Where the first archive in a URL ends, or `size`. */
-static size_t archive_size(const char *url, size_t size)
+/* The length of the URL in a name: it ends where its quotes or braces do, or behind an archive. */
+static size_t url_size(const char *name, const char *url)
 {
+    static const char prefix[] = "/vsicurl/";
     static const char *const archives[] = {".zip", ".kmz", ".tar", ".tgz", ".tar.gz", NULL};
-    for (size_t i = 0; i < size; i++)
+    const char *begin = url == name ? name : url - strlen(prefix);
+    const char before = begin == name ? '\0' : begin[-1];
+    const size_t size = strcspn(url, before == '"' ? "\"" : before == '{' ? "}" : "");
+    for (size_t i = 0; i < size && url[i] != '?' && url[i] != '#'; i++)
         if (url[i] == '/' && has_ending(url, i, archives))
             return i;
     return size;
@@ -226,7 +230,7 @@ static const char *find_url(const char *name, size_t *size)
     const char *url = sgc_source_address(name);
     if (!STARTS_WITH_CI(url, "http://") && !STARTS_WITH_CI(url, "https://"))
         return NULL;
-    *size = archive_size(url, strcspn(url, "\"}"));
+    *size = url_size(name, url);
     const size_t path_size = MIN(*size, strcspn(url, "?#"));
     const bool is_whole_name =
         url[*size] == '\0' && (url == name || STARTS_WITH(name, "/vsicurl/"));
@@ -336,7 +340,8 @@ typedef struct fetch_default {
 enum { FETCH_DEFAULTS = 6, MOST_RETRIES = 4, LONGEST_TIMEOUT = 86400 };
 
 /* Sets what the user has not, for the calling thread. GDAL's pauses begin with its delay and more
- * than double: all retries take half a minute. With a deadline one request ends when that does. */
+ * than double: all retries take half a minute. A user's time without limit means a silent server.
+ * With a deadline one request ends when that does. */
 static void begin_defaults(const gdal_source *s, const sgc_cancel *cancel,
                            fetch_default defaults[FETCH_DEFAULTS])
 {
@@ -348,7 +353,7 @@ static void begin_defaults(const gdal_source *s, const sgc_cancel *cancel,
     const int values[FETCH_DEFAULTS] = {
         30,
         30,
-        1000,
+        CPLGetConfigOption("GDAL_HTTP_LOW_SPEED_TIME", NULL) != NULL ? 1 : 1000,
         1,
         end > 0 ? MIN(s->retries, 1) : MIN(s->retries, MOST_RETRIES),
         end > 0 ? (int)MIN(left_s, LONGEST_TIMEOUT) : 0,
@@ -429,10 +434,11 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .any_place = true,
                                       .source_band = is_array ? 1 : 0,
                                       .cancel = cancel};
-    fetch_default defaults[FETCH_DEFAULTS];
+    fetch_default defaults[FETCH_DEFAULTS] = {{0}};
     sgc_remote_call call;
     *fetch = (sgc_fetch){0};
-    begin_defaults(s, cancel, defaults);
+    if (s->files == NULL)
+        begin_defaults(s, cancel, defaults);
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);

@@ -427,6 +427,15 @@ def test_secret_in_the_name_of_a_dataset(open_document, read, config):
     assert "s3cret" not in str(error.value)
 
 
+def test_secret_in_the_address_of_a_file(open_document, write, pixels, server, read, config, assert_pixels):
+    """We fetch it, as any other GeoTIFF on a web server, and not GDAL, whose client asks for the directory, too."""
+    write("a.tif", pixels)
+    config(MY_SECRET="s3cret")
+    dataset = open_document(definition("/vsicurl/" + server.url + "/a.tif?key={config:MY_SECRET}"))
+    assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+    assert all(entry["headers"]["User-Agent"].startswith("SGC/") for entry in server.log())
+
+
 def test_secret_in_an_open_option(open_document, write, pixels, read, config, assert_pixels):
     """It is filled in when the file is opened: here as the level that is."""
     path = write("a.tif", pixels)
