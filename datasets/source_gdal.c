@@ -22,6 +22,7 @@ typedef struct handle {
     GDALDatasetH file; /* the array's; NULL when the raster was opened by itself */
     GDALDatasetH raster;
     size_t band, step; /* of an array's slice */
+    const char *crs;   /* where the raster has none; NULL: not known */
     struct handle *next;
 } handle;
 
@@ -29,6 +30,7 @@ typedef struct gdal_source {
     sgc_source base;
     const sgc_definition *definition;
     const char *dataset, *dimension; /* NULL: no array */
+    const char *crs;                 /* of a raster without one, or NULL */
     char *path;                      /* what `dataset` is when it is relative; else NULL */
     char **open_options;
     sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
@@ -205,15 +207,27 @@ static const char *find_url(const char *name)
                                                                                           : NULL;
 }
 
+/* GDAL does not open files by a plain address; but what has a query may be that of a service. */
+static bool is_plain_address(const gdal_source *s, const char *name)
+{
+    return (STARTS_WITH_CI(name, "http://") || STARTS_WITH_CI(name, "https://")) &&
+           (s->dimension != NULL || strchr(name, '?') == NULL);
+}
+
 /* Gives (free with free()) the name under which GDAL opens the dataset. */
 static sgc_status expand_name(const gdal_source *s, char **name, sgc_error *err)
 {
     char *expanded;
     SGC_TRY(sgc_config_expand(s->dataset, &expanded, err));
     const char *url = s->files != NULL ? find_url(expanded) : NULL;
-    if (url == NULL) {
+    if (url == NULL && !is_plain_address(s, expanded)) {
         *name = expanded;
         return SGC_OK;
+    }
+    if (url == NULL) {
+        const int size = asprintf(name, "/vsicurl/%s", expanded);
+        free(expanded);
+        return size >= 0 ? SGC_OK : sgc_fail_memory(err, 0, "an address");
     }
     const sgc_status status = sgc_remote_files_path(s->files, url, name, err);
     free(expanded);
@@ -262,6 +276,18 @@ static sgc_status open_into(const gdal_source *s, handle *h, sgc_error *err)
     return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", s->definition->id);
 }
 
+/* As the definition names it, or as CF's units of coordinates have it. */
+static const char *presumed_crs(const gdal_source *s, const handle *h)
+{
+    if (s->crs != NULL)
+        return s->crs;
+    const bool in_degrees =
+        s->dimension != NULL
+            ? sgc_gdal_array_in_degrees(h->file, s->definition->bands[h->band].asset)
+            : sgc_gdal_raster_in_degrees(h->raster);
+    return in_degrees ? "EPSG:4326" : NULL;
+}
+
 static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, handle **out,
                               sgc_error *err)
 {
@@ -271,11 +297,14 @@ static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, ha
     h->band = band;
     h->step = step;
     const sgc_status status = open_into(s, h, err);
-    if (status != SGC_OK)
+    if (status != SGC_OK) {
         handle_close(h);
-    else
-        *out = h;
-    return status;
+        return status;
+    }
+    if (GDALGetSpatialRef(h->raster) == NULL)
+        h->crs = presumed_crs(s, h);
+    *out = h;
+    return SGC_OK;
 }
 
 /* For what GDAL itself fetches: without these it repeats nothing, and waits forever. */
@@ -316,7 +345,9 @@ static sgc_status read_raster(gdal_source *s, size_t band, size_t step,
     handle *h = take(s, band, step);
     if (h == NULL)
         SGC_TRY(handle_open(s, band, step, &h, err));
-    const sgc_status status = sgc_raster_read(h->raster, window, pixels, valid, err);
+    sgc_raster_window placed = *window;
+    placed.crs = h->crs;
+    const sgc_status status = sgc_raster_read(h->raster, &placed, pixels, valid, err);
     if (status == SGC_OK)
         put_back(s, h);
     else
@@ -354,6 +385,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .rect = rect,
                                       .patch = patch,
                                       .any_place = true,
+                                      .home = whole_grid(&s->definition->grid),
+                                      .home_name = "the cube",
                                       .source_band = is_array ? 1 : 0,
                                       .cancel = cancel};
     fetch_default defaults[FETCH_DEFAULTS];
@@ -456,6 +489,7 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
 {
     s->dataset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dataset"));
     s->dimension = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dimension"));
+    s->crs = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "proj:code"));
     if (options->url != NULL)
         s->dataset = options->url;
     else if (s->dataset != NULL && (s->path = path_beside(s->definition, s->dataset)) != NULL)
@@ -468,6 +502,10 @@ static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_
         return fail_at(s, "/dimension", "required: which dimension is the cube's time", err);
     if (s->dimension != NULL && s->definition->time.count == 0)
         return fail_at(s, "/dimension", "the cube has no time axis", err);
+    if (s->dimension != NULL &&
+        (EQUALN(s->dataset, "NETCDF:", 7) || EQUALN(s->dataset, "HDF5:", 5)))
+        return fail_at(s, "/dataset",
+                       "give the plain file name, and the array as \"asset\" of the band", err);
     s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
     if (would_betray(s, options->url))
         return sgc_fail(err, SGC_AUTH,
