@@ -23,6 +23,7 @@ typedef struct handle {
     GDALDatasetH file; /* the array's; NULL when the raster was opened by itself */
     GDALDatasetH raster;
     size_t band, step; /* of an array's slice */
+    const char *crs;   /* where the raster has none; NULL: not known */
     struct handle *next;
 } handle;
 
@@ -30,7 +31,8 @@ typedef struct gdal_source {
     sgc_source base;
     const sgc_definition *definition;
     const char *dataset, *dimension; /* NULL: no array */
-    char *path;                      /* what `dataset` is when it is relative; else NULL */
+    const char *crs;                 /* of a raster without one, or NULL */
+    char *path; /* what `dataset` is when the text of the definition means another; else NULL */
     char **open_options;
     sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
     sgc_remote_files *files;
@@ -313,6 +315,18 @@ static sgc_status open_into(const gdal_source *s, handle *h, sgc_error *err)
     return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", s->definition->id);
 }
 
+/* As the definition names it, or as CF's units of coordinates have it. */
+static const char *presumed_crs(const gdal_source *s, const handle *h)
+{
+    if (s->crs != NULL)
+        return s->crs;
+    const bool in_degrees =
+        s->dimension != NULL
+            ? sgc_gdal_array_in_degrees(h->file, s->definition->bands[h->band].asset)
+            : sgc_gdal_raster_in_degrees(h->raster);
+    return in_degrees ? "EPSG:4326" : NULL;
+}
+
 static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, handle **out,
                               sgc_error *err)
 {
@@ -322,11 +336,14 @@ static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, ha
     h->band = band;
     h->step = step;
     const sgc_status status = open_into(s, h, err);
-    if (status != SGC_OK)
+    if (status != SGC_OK) {
         handle_close(h);
-    else
-        *out = h;
-    return status;
+        return status;
+    }
+    if (GDALGetSpatialRef(h->raster) == NULL)
+        h->crs = presumed_crs(s, h);
+    *out = h;
+    return SGC_OK;
 }
 
 /* For what GDAL itself fetches: without these it repeats nothing, and waits forever; and while it
@@ -383,7 +400,9 @@ static sgc_status read_raster(gdal_source *s, size_t band, size_t step,
     handle *h = take(s, band, step);
     if (h == NULL)
         SGC_TRY(handle_open(s, band, step, &h, err));
-    const sgc_status status = sgc_raster_read(h->raster, window, pixels, valid, err);
+    sgc_raster_window placed = *window;
+    placed.crs = h->crs;
+    const sgc_status status = sgc_raster_read(h->raster, &placed, pixels, valid, err);
     if (status == SGC_OK)
         put_back(s, h);
     else
@@ -432,6 +451,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .rect = rect,
                                       .patch = patch,
                                       .any_place = true,
+                                      .home = whole_grid(&s->definition->grid),
+                                      .home_name = "the cube",
                                       .source_band = is_array ? 1 : 0,
                                       .cancel = cancel};
     fetch_default defaults[FETCH_DEFAULTS] = {{0}};
@@ -548,23 +569,38 @@ static char *path_beside(const sgc_definition *definition, const char *name)
     return NULL;
 }
 
+/* GDAL does not open files by a plain address; but what has a query may be that of a service. */
+static bool is_plain_address(const gdal_source *s, const char *name)
+{
+    size_t size;
+    return (STARTS_WITH_CI(name, "http://") || STARTS_WITH_CI(name, "https://")) &&
+           find_url(name, &size) == NULL && (s->dimension != NULL || strchr(name, '?') == NULL);
+}
+
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                             sgc_error *err)
 {
     s->dataset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dataset"));
     s->dimension = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dimension"));
+    s->crs = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "proj:code"));
     if (options->url != NULL)
         s->dataset = options->url;
     else if (s->dataset != NULL && (s->path = path_beside(s->definition, s->dataset)) != NULL)
         s->dataset = s->path;
     if (s->dataset == NULL || *s->dataset == '\0')
         return fail_at(s, "/dataset", "required", err);
+    if (is_plain_address(s, s->dataset))
+        s->dataset = s->path = CPLStrdup(CPLSPrintf("/vsicurl/%s", s->dataset));
     if (EQUALN(s->dataset, "SGC:", 4))
         return fail_at(s, "/dataset", "a cube cannot be the source of a cube", err);
     if (s->dimension == NULL && s->definition->time.count > 1)
         return fail_at(s, "/dimension", "required: which dimension is the cube's time", err);
     if (s->dimension != NULL && s->definition->time.count == 0)
         return fail_at(s, "/dimension", "the cube has no time axis", err);
+    if (s->dimension != NULL &&
+        (EQUALN(s->dataset, "NETCDF:", 7) || EQUALN(s->dataset, "HDF5:", 5)))
+        return fail_at(s, "/dataset",
+                       "give the plain file name, and the array as \"asset\" of the band", err);
     s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
     if (would_betray(s, options->url))
         return sgc_fail(err, SGC_AUTH,

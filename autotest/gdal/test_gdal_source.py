@@ -259,6 +259,15 @@ def test_headers_of_a_file_on_a_server(open_document, write, pixels, server, rea
     assert {entry["headers"].get("X-Key") for entry in server.log()} == {key}
 
 
+def test_plain_address_of_what_gdal_opens(open_document, write, pixels, server, read, assert_pixels):
+    """A mosaic finds the files beside it."""
+    path = write("a.tif", pixels)
+    mosaic = gdal.BuildVRT(str(path.with_name("a.vrt")), [str(path)])
+    del mosaic
+    assert 'relativeToVRT="1"' in path.with_name("a.vrt").read_text()
+    assert_pixels(read(open_document(definition(server.url + "/a.vrt")), 0, 0, 10, 10), pixels[:10, :10])
+
+
 SILENT = {"delay_ms": 60000}
 
 
@@ -338,7 +347,7 @@ YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]
 SIDE = 40
 
 
-def write_array(driver, path, days):
+def write_array(driver, path, days, units=None):
     values = np.arange(len(days) * SIDE * SIDE, dtype=np.float32).reshape(len(days), SIDE, SIDE)
     file = gdal.GetDriverByName(driver).CreateMultiDimensional(str(path))
     root = file.GetRootGroup()
@@ -352,6 +361,8 @@ def write_array(driver, path, days):
         variable = root.CreateMDArray(name, dimensions[-1:], number)
         if name == "time":
             variable.SetUnit("days since 2017-01-01")
+        elif units:
+            variable.SetUnit(units[name])
         variable.Write(coordinates)
         if driver == "Zarr":  # which forgets the names of dimensions otherwise; netCDF cannot
             dimensions[-1].SetIndexingVariable(variable)
@@ -397,7 +408,111 @@ def test_time_that_is_none(open_document, tmp_path, read, assert_pixels, driver)
     assert np.isnan(read(open_document(document, TIME="2017"), 0, 0, SIDE, SIDE)).all()
 
 
+def degrees_array(driver, path, **units):
+    if gdal.GetDriverByName(driver) is None:
+        pytest.skip("this GDAL has no driver %s" % driver)
+    return write_array(driver, path, [0, 365, 730], units)
+
+
+UTM = (600000.0, 5000.0, 0.0, 6000000.0, 0.0, -5000.0)
+
+
+def of_2017(path, grid, shape, code, **source):
+    return {**definition(path, grid, shape, code, 16, dimension="time", **source), "time": {"values": YEARS}}
+
+
+def nearest_of_array(values, grid, size, code):
+    """Of a raster of write_array(), and where that is sure."""
+    x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    lon, lat = degrees_at(grid, x, y, code)
+    columns, rows = lon - 10, 60 - lat
+    sure = (np.abs(columns - np.round(columns)) > 0.02) & (np.abs(rows - np.round(rows)) > 0.02)
+    return values[rows.astype(int), columns.astype(int)], sure
+
+
+@pytest.mark.parametrize("driver", ["netCDF", "Zarr"])
+def test_array_in_degrees_that_names_no_crs(open_document, tmp_path, read, driver):
+    values = degrees_array(driver, tmp_path / "array", x="degrees_east", y="degrees_north")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    document = of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633")
+    actual = read(open_document(document, TIME="2017"), 0, 0, 40, 40)
+    assert sure.sum() > 1000
+    np.testing.assert_array_equal(actual[sure], expected[sure])
+
+
+def test_array_that_names_no_crs(open_document, tmp_path, cube, read):
+    values = degrees_array("netCDF", tmp_path / "array", x="", y="")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    with pytest.raises(RuntimeError, match='no CRS.*"proj:code" in /source'):
+        read(open_document(of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633"), TIME="2017"), 0, 0, 40, 40)
+    shutil.rmtree(cube)
+    document = of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633", **{"proj:code": "OGC:CRS84"})
+    actual = read(open_document(document, TIME="2017"), 0, 0, 40, 40)
+    np.testing.assert_array_equal(actual[sure], expected[sure])
+
+
+def test_raster_of_a_netcdf_file_in_degrees(open_document, tmp_path, read):
+    values = degrees_array("netCDF", tmp_path / "array", x="degrees_east", y="degrees_north")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    document = definition("NETCDF:%s:value" % (tmp_path / "array"), UTM, (40, 40), "EPSG:32633", 16)
+    np.testing.assert_array_equal(read(open_document(document), 0, 0, 40, 40)[sure], expected[sure])
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"asset": "t2m"}, 'no array "t2m" .it has .*"value"'),
+    ({"dimension": "month"}, 'no dimension "month" .it has "time", "y", "x"'),
+    ({"prefix": "NETCDF:"}, "plain file name.*asset"),
+])
+def test_array_that_is_misnamed(open_document, tmp_path, read, change, words):
+    degrees_array("netCDF", tmp_path / "array", x="", y="")
+    document = of_2017(change.get("prefix", "") + str(tmp_path / "array"), (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (40, 40),
+                       "EPSG:4326")
+    document["bands"][0]["asset"] = change.get("asset", "value")
+    document["source"]["dimension"] = change.get("dimension", "time")
+    with pytest.raises(RuntimeError, match=words):
+        read(open_document(document, TIME="2017"), 0, 0, 10, 10)
+
+
 # What cannot be
+
+@pytest.mark.parametrize("code, transform", [
+    (3413, (GRID[0] + 100 * SIZE, 100, 0, GRID[3], 0, -100)), (32633, (500000, 10, 0, 6000000, 0, -10)),
+    (4326, (10, 0.1, 0, 20, 0, -0.1))])
+def test_dataset_elsewhere(open_document, write, pixels, read, code, transform):
+    path = write("a.tif", pixels, transform, code)
+    with pytest.raises(RuntimeError, match=r"lies at \[.*EPSG:%d, but the cube at \[.*EPSG:3413: see proj:code" % code):
+        read(open_document(definition(path)), 0, 0, 10, 10)
+
+
+def test_grid_in_degrees_with_a_resolution_in_metres(open_document):
+    document = definition("a.tif", code="EPSG:32633")
+    del document["proj:transform"], document["proj:shape"]
+    document.update({"proj:bbox": [14, 53, 16, 54], "resolution": 10})
+    with pytest.raises(RuntimeError, match="/proj:bbox: a grid of 1 x 1 pixels.*units of the CRS"):
+        open_document(document)
+
+
+def pack(write, pixels):
+    path = write("packed.tif", pixels)
+    file = gdal.Open(str(path), gdal.GA_Update)
+    file.GetRasterBand(1).SetScale(0.1)
+    file.GetRasterBand(1).SetOffset(5)
+    return path
+
+
+def test_packed_values_as_floats(open_document, write, read):
+    path = pack(write, np.full((SIZE, SIZE), 300, np.int16))
+    with pytest.raises(RuntimeError, match='scale 0.1 and the offset 5.*"raster:scale": 0.1 and "raster:offset": 5'):
+        read(open_document(definition(path)), 0, 0, 10, 10)
+
+
+@pytest.mark.parametrize("band", [
+    {"data_type": "float32", "raster:scale": 0.1, "raster:offset": 5}, {"data_type": "float32", "raster:scale": 1},
+    {"data_type": "int16", "nodata": -1}])
+def test_packed_values_that_are_wanted(open_document, write, read, band):
+    path = pack(write, np.full((SIZE, SIZE), 300, np.int16))
+    assert (read(open_document(definition(path, band={"name": "value", **band})), 0, 0, 10, 10) == 300).all()
+
 
 def test_dataset_beside_its_definition(open_document, write, pixels, read, assert_pixels, tmp_path):
     """A relative name is that of a file beside the definition; without one, of one here."""

@@ -411,3 +411,24 @@ def test_worldcover_level(open_document, worldcover, read):
             assert pixels[j, i] in block
     assert len(np.unique(pixels)) > 2
     assert server.bytes_asked() < 400000
+
+
+@pytest.mark.parametrize("code, name, place", [
+    ("EPSG:3413", "/{col}_{y_max}.tif", "lies at .* but its tile at"), ("EPSG:32633", "/{col}_{y_min}.tif", "of EPSG:3413, but")])
+def test_file_in_another_tile(open_document, start_server, tmp_path, read, code, name, place):
+    """A mistake in the template or the CRS is no place without data."""
+    served = tmp_path / "served"
+    served.mkdir()
+    for y in 0, 200:
+        file = gdal.GetDriverByName("GTiff").Create(str(served / ("1_%d.tif" % y)), 22, 22)
+        file.SetGeoTransform((-10, 10, 0, y + 210, 0, -10))
+        file.SetProjection("EPSG:3413")
+        file.GetRasterBand(1).Fill(7)
+        del file
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "seven", "proj:code": code, "proj:transform": [10, 0, 0, 0, -10, 400],
+        "proj:shape": [40, 20], "chunk_shape": [20, 20], "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": start_server(served).url + name, "buffer": 1,
+                   "tile": {"origin": [0, 0], "size": [200, 200]}}}
+    with pytest.raises(RuntimeError, match=place):
+        read(open_document(document), 0, 20, 20, 20)
