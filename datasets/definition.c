@@ -165,8 +165,9 @@ sgc_status sgc_definition_parse(const char *text, const char *name, char *const 
 {
     const sgc_place root = {.document = name};
     sgc_definition *definition = calloc(1, sizeof *definition);
-    if (definition == NULL || (definition->text = strdup(text)) == NULL) {
-        free(definition);
+    if (definition == NULL || (definition->text = strdup(text)) == NULL ||
+        (definition->name = strdup(name)) == NULL) {
+        sgc_definition_free(definition);
         return sgc_fail_memory(err, strlen(text), "a definition");
     }
     cJSON_Minify(definition->text); /* unlike printing anew, this keeps every digit */
@@ -203,6 +204,7 @@ void sgc_definition_free(sgc_definition *d)
     for (size_t i = 0; i < d->band_count; i++)
         free_band(&d->bands[i]);
     free(d->bands);
+    free(d->name);
     free(d->id);
     free(d->title);
     free(d->license);

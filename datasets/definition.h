@@ -76,6 +76,7 @@ typedef struct sgc_level_source {
 } sgc_level_source;
 
 typedef struct sgc_definition {
+    char *name; /* what messages about it begin with: its file, or the cube that it was kept in */
     char *id;
     char *title, *license, *attribution; /* NULL when absent */
     char *crs;

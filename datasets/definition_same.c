@@ -154,7 +154,10 @@ static bool differ(const sgc_definition *theirs, const sgc_definition *mine, boo
     if (key == NULL && theirs->resampling != mine->resampling)
         key = "resampling";
     if (key != NULL) {
-        snprintf(pointer, POINTER_SIZE, "/%s", key);
+        const bool follows = sgc_json_member(mine->json, "proj:bbox") != NULL &&
+                             (strcmp(key, "proj:transform") == 0 || strcmp(key, "proj:shape") == 0);
+        snprintf(pointer, POINTER_SIZE, "/%s%s", key,
+                 follows ? ", which follows from proj:bbox and resolution," : "");
         return true;
     }
     return bands_differ(theirs, mine, pointer) ||

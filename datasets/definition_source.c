@@ -1,4 +1,5 @@
 #include <cpl_hash_set.h>
+#include <cpl_port.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +38,10 @@ static sgc_status check_name(const cJSON *item, const sgc_place *at, sgc_error *
 
 static sgc_status check_url(const cJSON *item, const sgc_place *at, sgc_error *err)
 {
-    static const char *const schemes[] = {"http://", "https://", "/vsi"};
     SGC_TRY(check_name(item, at, err));
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (strncmp(item->valuestring, schemes[i], strlen(schemes[i])) == 0)
-            return SGC_OK;
-    return sgc_fail_at(at, SGC_INVALID, err, "must begin with http://, https:// or /vsi");
+    return EQUALN(item->valuestring, "http://", 7) || EQUALN(item->valuestring, "https://", 8)
+               ? SGC_OK
+               : sgc_fail_at(at, SGC_INVALID, err, "must begin with http:// or https://");
 }
 
 /* ---- other values ---- */

@@ -10,7 +10,7 @@
 
 enum { MOST_BYTES = 50331648 }; /* of one request, as the service accounts them */
 
-/* Where errors in the definition are: "ID: /source". */
+/* Where errors in the definition are: "FILE: /source". */
 typedef struct place {
     char text[160];
 } place;
@@ -18,10 +18,10 @@ typedef struct place {
 static place place_of(const sgc_definition *d, const cJSON *json)
 {
     place p;
-    snprintf(p.text, sizeof p.text, "%.100s: /source", d->id);
+    snprintf(p.text, sizeof p.text, "%.100s: /source", d->name);
     for (size_t i = 0; i < d->level_count; i++)
         if (d->levels[i].source == json)
-            snprintf(p.text, sizeof p.text, "%.100s: /levels/%zu/source", d->id, i);
+            snprintf(p.text, sizeof p.text, "%.100s: /levels/%zu/source", d->name, i);
     return p;
 }
 

@@ -594,14 +594,18 @@ static bool may_hear_user(const sgc_http *http, const char *url)
     return is_home(http, url) || sgc_http_is_trusted(url);
 }
 
-/* Why a host may refuse who has said in GDAL's options who he is. */
-static const char *remedy(const attempt *try)
+/* Why a host may refuse who has, or has not, said in GDAL's options who he is. */
+static const char *remedy(const attempt *try, long status)
 {
     const char *url = try->request->url;
-    return may_hear_user(try->http, url) || !sgc_http_configuration_names_user(url)
-               ? ""
-               : " (the user that GDAL's options name is not told to this host; to tell it, name "
-                 "the host in SGC_TRUSTED_HOSTS)";
+    const bool names_user = sgc_http_configuration_names_user(url);
+    if (names_user && !may_hear_user(try->http, url))
+        return " (the user that GDAL's options name is not told to this host; to tell it, name "
+               "the host in SGC_TRUSTED_HOSTS)";
+    if (!names_user && status == 401 && try->request->headers == NULL)
+        return " (to say who you are, set GDAL_HTTP_HEADERS, or write \"headers\" with "
+               "{config:NAME} into the definition's source)";
+    return "";
 }
 
 static sgc_status fail_status(attempt *try, long status, sgc_error *err)
@@ -618,7 +622,7 @@ static sgc_status fail_status(attempt *try, long status, sgc_error *err)
     case 401:
     case 403:
         return sgc_fail(err, SGC_AUTH, "access refused with status %ld%s%s", status, text,
-                        remedy(try));
+                        remedy(try, status));
     case 407:
         return sgc_fail(err, SGC_AUTH,
                         "the proxy refuses with status 407%s: look at GDAL_HTTP_PROXYUSERPWD and "

@@ -167,14 +167,20 @@ static sgc_status set_verification(CURL *easy, const char *url, sgc_error *err)
 
 static sgc_status set_credentials(CURL *easy, const char *url, sgc_error *err)
 {
-    static const char netrc[] = "GDAL_HTTP_NETRC", method[] = "GDAL_HTTP_AUTH";
+    static const char netrc[] = "GDAL_HTTP_NETRC", method[] = "GDAL_HTTP_AUTH",
+                      bearer[] = "GDAL_HTTP_BEARER";
     const char *chosen = sgc_http_option(url, method);
+    const bool is_bearer = chosen != NULL ? EQUAL(chosen, "BEARER")
+                                          : sgc_http_option(url, bearer) != NULL &&
+                                                sgc_http_option(url, "GDAL_HTTP_USERPWD") == NULL;
     SGC_TRY(set_texts(easy, url, credentials, sizeof credentials / sizeof *credentials, err));
     SGC_TRY(set_number(easy, CURLOPT_NETRC,
                        is_on(url, netrc, true) ? CURL_NETRC_OPTIONAL : CURL_NETRC_IGNORED, netrc,
                        err));
-    if (chosen != NULL && EQUAL(chosen, "BEARER"))
-        SGC_TRY(set_text(easy, CURLOPT_XOAUTH2_BEARER, url, "GDAL_HTTP_BEARER", err));
+    if (is_bearer) {
+        SGC_TRY(set_text(easy, CURLOPT_XOAUTH2_BEARER, url, bearer, err));
+        SGC_TRY(set_number(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER, method, err));
+    }
     SGC_TRY(set_word(easy, CURLOPT_HTTPAUTH, methods, url, method, err));
     return set_word(easy, CURLOPT_GSSAPI_DELEGATION, delegations, url, "GDAL_GSSAPI_DELEGATION",
                     err);

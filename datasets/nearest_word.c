@@ -1,5 +1,6 @@
 #include "datasets/nearest_word.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,8 +30,21 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+/* Whether `word` begins as `whole` does and leaves letters of it out, as "dtype" does of
+ * "data_type". */
+static bool is_abbreviation(const char *word, const char *whole)
+{
+    enum { FEWEST_LETTERS = 3 };
+    if (strlen(word) < FEWEST_LETTERS || (*word | 32) != (*whole | 32))
+        return false;
+    for (; *word != '\0' && *whole != '\0'; whole++)
+        word += (*word | 32) == (*whole | 32);
+    return *word == '\0';
+}
+
 const char *sgc_nearest_word(const char *word, const char *const *candidates)
 {
+    const char *const *all = candidates;
     const char *nearest = NULL;
     size_t smallest = strlen(word) / 2 + 1;
     for (; *candidates != NULL; candidates++) {
@@ -40,5 +54,8 @@ const char *sgc_nearest_word(const char *word, const char *const *candidates)
             nearest = *candidates;
         }
     }
+    for (; nearest == NULL && *all != NULL; all++)
+        if (is_abbreviation(word, *all))
+            nearest = *all;
     return nearest;
 }

@@ -397,15 +397,19 @@ sgc_status sgc_raster_put_row(const sgc_raster_window *w, GDALDataType from_type
                               size_t count, sgc_nodata nodata, double tolerance, void *pixels,
                               uint8_t *valid, sgc_error *err)
 {
+    enum { EXACT_IN_FLOAT32 = 1 << 24 };
     const sgc_band *band = &w->definition->bands[w->band];
     double bad;
     sgc_pixels_mark(from_type, from, count, nodata, valid);
     if (from != pixels &&
         !sgc_pixels_convert(from_type, from, band->type, pixels, count, valid, tolerance, &bad))
-        return sgc_fail(err, SGC_CORRUPT,
-                        "patch %s: its file has the value %g, which the %s of band \"%s\" cannot "
-                        "hold",
-                        w->patch->id, bad, band->data_type, band->name);
+        return sgc_fail(
+            err, SGC_CORRUPT,
+            "patch %s: its file has the value %g, which the %s of band \"%s\" cannot "
+            "hold: use a wider one, like %s, or name the value in \"source_nodata\" if it "
+            "stands for nothing",
+            w->patch->id, bad, band->data_type, band->name,
+            fabs(bad) <= EXACT_IN_FLOAT32 ? "float32" : "float64");
     uint8_t *truth = pixels;
     for (size_t i = 0; band->is_bool && i < count; i++)
         truth[i] = truth[i] != 0;
@@ -607,8 +611,22 @@ sgc_status sgc_raster_extent(const char *crs, const double transform[6], int64_t
 
 /* ---- files on web servers ---- */
 
-static sgc_status open_and_read(const char *path, const sgc_raster_window *window, void *pixels,
-                                uint8_t *valid, sgc_error *err)
+/* Says which file GDAL cannot open, and what the server calls it: a page for people, say. */
+static sgc_status fail_to_open(const char *url, const sgc_remote_call *call,
+                               const sgc_raster_window *window, sgc_error *err)
+{
+    char shown[256], said[512];
+    const bool has_type = call->content_type[0] != '\0';
+    sgc_http_redact(url, shown, sizeof shown);
+    sgc_remote_last_message(said, sizeof said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file %s%s%.60s%s is not a GeoTIFF%s%s",
+                    window->patch->id, shown, has_type ? " (type " : "", call->content_type,
+                    has_type ? ")" : "", *said != '\0' ? ": " : "", said);
+}
+
+static sgc_status open_and_read(const char *path, const char *url, const sgc_remote_call *call,
+                                const sgc_raster_window *window, void *pixels, uint8_t *valid,
+                                sgc_error *err)
 {
     const char *const drivers[] = {"GTiff", NULL};
     const char *const no_siblings[] = {"", NULL};
@@ -618,12 +636,8 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
         CPLSetThreadLocalConfigOption(MULTI_RANGE_OPTION, MULTI_RANGE_BYTES);
     GDALDatasetH file =
         GDALOpenEx(path, GDAL_OF_RASTER | GDAL_OF_INTERNAL, drivers, NULL, no_siblings);
-    if (file == NULL) {
-        char said[512];
-        sgc_remote_last_message(said, sizeof said);
-        return sgc_fail(err, SGC_CORRUPT, "patch %s: its file is not a GeoTIFF%s%s",
-                        window->patch->id, *said != '\0' ? ": " : "", said);
-    }
+    if (file == NULL)
+        return fail_to_open(url, call, window, err);
     const sgc_status status = sgc_raster_read(file, window, pixels, valid, err);
     GDALClose(file);
     return status;
@@ -631,15 +645,15 @@ static sgc_status open_and_read(const char *path, const sgc_raster_window *windo
 
 /* One attempt to read a window of a file. What does not decode may have been damaged on its way, or
  * replaced in mid-read: whoever tries again must not have it from memory. */
-static sgc_status fetch_once(const char *path, const sgc_raster_window *window, void *pixels,
-                             uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
+static sgc_status fetch_once(const char *path, const char *url, const sgc_raster_window *window,
+                             void *pixels, uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
 {
     sgc_remote_call call;
     sgc_error remote_error = {""};
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, window->cancel);
-    const sgc_status status = open_and_read(path, window, pixels, valid, err);
+    const sgc_status status = open_and_read(path, url, &call, window, pixels, valid, err);
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
     CPLPopErrorHandler();
     fetch->bytes += call.bytes_received;
@@ -662,9 +676,9 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     SGC_TRY(status);
     sgc_raster_window cancellable = *window;
     cancellable.cancel = cancel;
-    status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
+    status = fetch_once(path, href, &cancellable, pixels, valid, fetch, err);
     if (status == SGC_CORRUPT) {
-        status = fetch_once(path, &cancellable, pixels, valid, fetch, err);
+        status = fetch_once(path, href, &cancellable, pixels, valid, fetch, err);
         if (status == SGC_NOT_FOUND)
             status = sgc_fail(err, SGC_NETWORK, "patch %s: its file went away while it was read",
                               window->patch->id);

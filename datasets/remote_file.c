@@ -438,8 +438,10 @@ static bool open_name(const char *text, sgc_remote_files **files, file_head **ou
         errno = ENOENT;
     else if (status != SGC_OK)
         record_failure(status, &error);
-    else if (current_call != NULL && !name.is_derived)
+    else if (current_call != NULL && !name.is_derived) {
         strcpy(current_call->etag, (*out)->response.etag);
+        strcpy(current_call->content_type, (*out)->response.content_type);
+    }
     return status == SGC_OK;
 }
 

@@ -53,6 +53,7 @@ typedef struct sgc_remote_call {
     sgc_error error;
     uint64_t bytes_received; /* inside */
     char etag[128];          /* of the last file opened inside; empty when the server gave none */
+    char content_type[128];  /* likewise */
     struct sgc_remote_call *outer;
 } sgc_remote_call;
 

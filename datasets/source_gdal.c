@@ -504,7 +504,7 @@ static void renew_in_child(void *object)
 static sgc_status fail_at(const gdal_source *s, const char *pointer, const char *reason,
                           sgc_error *err)
 {
-    return sgc_fail(err, SGC_INVALID, "%s: /source%s: %s", s->definition->id, pointer, reason);
+    return sgc_fail(err, SGC_INVALID, "%s: /source%s: %s", s->definition->name, pointer, reason);
 }
 
 /* NAME=VALUE of each member of an object, or the texts of a list. */

@@ -5,6 +5,7 @@
  * a patch is read. */
 #include <cpl_hash_set.h>
 #include <cpl_string.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ typedef struct stac_source {
     sgc_memo *documents; /* stac_item by id */
     sgc_memo *indexes;   /* sgc_stac_index, one */
     sgc_memo *kept;      /* likewise, as it was last time */
+    atomic_bool asked_for_collection;
 } stac_source;
 
 /* What the service has said about an id. */
@@ -443,6 +445,32 @@ static sgc_status take_item(void *user, const cJSON *json, const char *url, bool
     return status;
 }
 
+/* Services find nothing in a collection that they do not have: the first empty answer makes us ask
+ * for it. What else is said of it than that it does not exist is no failure. */
+static sgc_status check_collection(stac_source *source, const sgc_cancel *cancel, sgc_error *err)
+{
+    int answered = 0;
+    char *url = NULL;
+    sgc_error ignored;
+    sgc_http_response response = {0};
+    if (source->search == NULL || atomic_load(&source->asked_for_collection))
+        return SGC_OK;
+    const int length = (int)(strlen(source->search) - strlen("search"));
+    if (asprintf(&url, "%.*scollections/%s", length, source->search, source->collection) < 0)
+        return sgc_fail_memory(err, strlen(source->search), "a URL");
+    const sgc_http_request request = {.method = "GET", .url = url, .answered = &answered};
+    if (sgc_http_perform(source->http, &request, cancel, &response, &ignored) == SGC_OK)
+        sgc_http_response_clear(&response);
+    free(url);
+    if (answered == 404)
+        return sgc_fail(err, SGC_INVALID,
+                        "%s: /source/collection: the service has no collection \"%.200s\"",
+                        source->definition->name, source->collection);
+    if (answered != 0)
+        atomic_store(&source->asked_for_collection, true);
+    return SGC_OK;
+}
+
 static sgc_status find_by_search(finding *f, const sgc_cancel *cancel, sgc_error *err)
 {
     stac_source *source = f->source;
@@ -457,6 +485,8 @@ static sgc_status find_by_search(finding *f, const sgc_cancel *cancel, sgc_error
         status =
             sgc_stac_search_run(source->http, source->search, search, cancel, take_item, f, err);
     cJSON_Delete(search);
+    if (status == SGC_OK && f->list->count == 0)
+        status = check_collection(source, cancel, err);
     return status == SGC_OK ? check_assets(f, err) : status;
 }
 
@@ -736,7 +766,7 @@ static sgc_status set_items(stac_source *source, const cJSON *json,
         status = sgc_fail(err, SGC_INVALID, "it must have the place {id} and no other");
     status = status == SGC_OK
                  ? set_lattice(source, json, err)
-                 : sgc_fail_in(err, status, "%s: /source/items", source->definition->id);
+                 : sgc_fail_in(err, status, "%s: /source/items", source->definition->name);
     free(url);
     return status;
 }

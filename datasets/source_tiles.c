@@ -87,7 +87,7 @@ static sgc_status bounds_on_lattice(const tiles_source *s, sgc_rect rect, double
     CPLPopErrorHandler();
     return good ? SGC_OK
                 : sgc_fail(err, SGC_INVALID, "%s: /source/proj:code: no way from %.32s to %.32s",
-                           s->definition->id, grid->crs, s->lattice.crs);
+                           s->definition->name, grid->crs, s->lattice.crs);
 }
 
 /* The tiles along an axis that meet an interval by more than what arithmetic leaves over. */
@@ -322,7 +322,7 @@ static void tiles_free(sgc_source *self)
 static sgc_status fail_at(const tiles_source *s, const char *pointer, const char *reason,
                           sgc_error *err)
 {
-    return sgc_fail(err, SGC_INVALID, "%s: /source%s: %s", s->definition->id, pointer, reason);
+    return sgc_fail(err, SGC_INVALID, "%s: /source%s: %s", s->definition->name, pointer, reason);
 }
 
 static bool read_pair(const cJSON *list, double pair[2])

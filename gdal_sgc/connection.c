@@ -268,7 +268,8 @@ static sgc_status parse_bool(char *const *values, key k, bool *out, sgc_error *e
         EQUAL(value, "YES") || EQUAL(value, "TRUE") || EQUAL(value, "ON") || EQUAL(value, "1");
     if (!yes && !EQUAL(value, "NO") && !EQUAL(value, "FALSE") && !EQUAL(value, "OFF") &&
         !EQUAL(value, "0"))
-        return sgc_fail(err, SGC_INVALID, "%s=%.64s: must be YES or NO", keys[k].name, value);
+        return sgc_fail(err, SGC_INVALID, "%s=%.64s: must be %s", keys[k].name, value,
+                        k == DOWNLOAD ? "YES, NO or VIEW" : "YES or NO");
     *out = yes;
     return SGC_OK;
 }

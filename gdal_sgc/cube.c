@@ -28,6 +28,11 @@ bool sgc_cube_can_load(const sgc_cube *cube)
     return cube->no_load.message[0] == '\0';
 }
 
+const char *sgc_cube_why_no_load(const sgc_cube *cube)
+{
+    return cube->no_load.message;
+}
+
 size_t sgc_cube_level_count(const sgc_cube *cube)
 {
     return cube->level_count;
@@ -475,7 +480,7 @@ static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_
 }
 
 static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
-                               uint64_t *bytes, sgc_error *err)
+                               sgc_ensured *result, sgc_error *err)
 {
     sgc_window wider;
     sgc_position *positions;
@@ -484,12 +489,13 @@ static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const s
     SGC_TRY(plan_load(cube, window, policy, &wider, &positions, &count, &all, err));
     const uint64_t estimated = estimate(cube, window->level, positions, count);
     const sgc_status status =
-        count > 0 ? sgc_load(cube, window->level, positions, count, policy, err) : SGC_OK;
+        count > 0 ? sgc_load(cube, window->level, positions, count, policy, &result->absences, err)
+                  : SGC_OK;
     free(positions);
     /* What the deadline has left is not counted against the budget. */
     if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &left, NULL) != SGC_OK)
         left.bytes = 0;
-    *bytes += estimated > left.bytes ? estimated - left.bytes : 0;
+    result->estimated_bytes += estimated > left.bytes ? estimated - left.bytes : 0;
     return status != SGC_OK ? status : check_budget(window->level, &all, policy->max_bytes, err);
 }
 
@@ -512,24 +518,24 @@ static sgc_status end_late(sgc_cube *cube, const sgc_window *window, sgc_error *
 
 /* The branch is looked up first: another process may have loaded the chunks already. */
 static sgc_status download_in_turn(sgc_cube *cube, const sgc_window *window,
-                                   const sgc_policy *policy, uint64_t *bytes, sgc_error *err)
+                                   const sgc_policy *policy, sgc_ensured *result, sgc_error *err)
 {
     SGC_TRY(begin_loading(cube, policy, err));
     sgc_status status = sgc_cube_refresh(cube, err);
     if (status == SGC_OK)
-        status = load_missing(cube, window, policy, bytes, err);
+        status = load_missing(cube, window, policy, result, err);
     end_loading(cube);
     return status;
 }
 
 static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
-                           uint64_t *bytes, sgc_error *err)
+                           sgc_ensured *result, sgc_error *err)
 {
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
     loads++;
     sgc_interrupt_begin();
-    const sgc_status status = download_in_turn(cube, window, policy, bytes, err);
+    const sgc_status status = download_in_turn(cube, window, policy, result, err);
     sgc_interrupt_end();
     loads--;
     return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
@@ -571,7 +577,7 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
                               "resets the branch \"%s\"",
                               cube->place, cube->ref);
         if (status == SGC_OK)
-            status = download(cube, window, policy, &result.estimated_bytes, err);
+            status = download(cube, window, policy, &result, err);
         if (status == SGC_BUDGET && policy->missing_is_nodata)
             downloads = false; /* no more than there is */
         else

@@ -31,6 +31,8 @@ const sgc_definition *sgc_cube_definition(const sgc_cube *cube);
 const char *sgc_cube_place(const sgc_cube *cube);
 /* False where the cube cannot be loaded further, whatever the user allows. */
 bool sgc_cube_can_load(const sgc_cube *cube);
+/* Why, and what to do; "" where it can. */
+const char *sgc_cube_why_no_load(const sgc_cube *cube);
 size_t sgc_cube_level_count(const sgc_cube *cube);
 const sgc_level *sgc_cube_level(const sgc_cube *cube, size_t level);
 
@@ -69,11 +71,19 @@ typedef struct sgc_policy {
                            * for all of it, and loading goes ahead in it */
 } sgc_policy;
 
+/* Patches that were supposed, looked for and not there, where no other was and the cube holds no
+ * data. */
+typedef struct sgc_absences {
+    size_t count;
+    char first[256]; /* its file, without secrets, or its id */
+} sgc_absences;
+
 typedef struct sgc_ensured {
     sgc_view *view;          /* release with sgc_view_unref(); NULL: the cube is not made yet */
     uint64_t missing_chunks; /* served as nodata; one that is loaded for several channels is one */
     uint64_t unverified_chunks; /* served as somebody else has stored them */
     uint64_t estimated_bytes;   /* that were allowed to be downloaded */
+    sgc_absences absences;
 } sgc_ensured;
 
 /* Makes the chunks under the window complete as far as the policy allows, or fails: SGC_BUDGET when

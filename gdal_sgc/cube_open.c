@@ -127,8 +127,7 @@ static size_t list_begun(const sgc_snapshot *snapshot, int64_t factors[SGC_MOST_
     return count;
 }
 
-/* Whether nobody has loaded anything, of full resolution or a level. */
-static bool holds_nothing(const sgc_snapshot *snapshot, const sgc_definition *definition)
+bool sgc_snapshot_holds_data(const sgc_snapshot *snapshot, const sgc_definition *definition)
 {
     const sgc_snapshot_data *data = sgc_snapshot_get(snapshot);
     const sgc_level full = {.factor = 1};
@@ -137,21 +136,25 @@ static bool holds_nothing(const sgc_snapshot *snapshot, const sgc_definition *de
         sgc_layout_channel_path(definition, &full, b, path);
         const sgc_node *channel = sgc_snapshot_find(snapshot, path);
         if (channel != NULL && channel->manifest_count > 0)
-            return false;
+            return true;
     }
-    for (size_t i = 0; i < data->node_count; i++)
-        if (strncmp(data->nodes[i].path, "/sgc/", 5) == 0 && data->nodes[i].manifest_count > 0)
-            return false;
-    return true;
+    for (size_t i = 0; i < data->node_count; i++) {
+        const sgc_node *node = &data->nodes[i];
+        if (strncmp(node->path, "/sgc/", 5) == 0 && node->manifest_count > 0 &&
+            strcmp(strrchr(node->path, '/'), "/complete") != 0)
+            return true;
+    }
+    return false;
 }
 
 /* Says why the cube is not loaded further, and what may be done about it. */
 static void refuse_loading(sgc_cube *cube, const sgc_snapshot *snapshot, const sgc_error *reason)
 {
-    const bool is_empty = holds_nothing(snapshot, cube->definition);
-    sgc_fail(&cube->no_load, SGC_INVALID, "%s%s%s", reason->message,
-             is_empty ? "; it holds nothing yet: to begin anew, remove " : "",
-             is_empty ? cube->place : "");
+    const bool holds_data = sgc_snapshot_holds_data(snapshot, cube->definition);
+    sgc_fail(&cube->no_load, SGC_INVALID, "%s: %s%s%s", cube->place, reason->message,
+             holds_data ? "; for this one, name another place"
+                        : "; it holds no data yet: to begin anew, remove ",
+             holds_data ? "" : cube->place);
 }
 
 /* Uses what the user has installed or named; what the cube says about itself decides layout, never

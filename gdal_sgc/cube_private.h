@@ -93,6 +93,10 @@ SGC_CHECKED sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, s
                                            size_t bands, sgc_rect chunks, uint8_t *flags,
                                            sgc_error *err);
 
+/* Whether a pixel of any channel is stored, of full resolution or a level: not only that there is
+ * none. */
+bool sgc_snapshot_holds_data(const sgc_snapshot *snapshot, const sgc_definition *definition);
+
 sgc_view *sgc_view_ref(sgc_view *view);
 
 /* Gives what the cube holds at `snapshot` of `repository`, of which it takes a reference. */
@@ -179,10 +183,11 @@ void sgc_format_bytes(uint64_t bytes, char text[32]);
 void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *positions,
                         size_t count);
 
-/* Completes the positions, the first ones first, and commits them, in batches. The caller is the
- * thread that loads (loader.c). */
+/* Completes the positions, the first ones first, and commits them, in batches; says if nothing was
+ * there. The caller is the thread that loads (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
-                                size_t count, const sgc_policy *policy, sgc_error *err);
+                                size_t count, const sgc_policy *policy, sgc_absences *absences,
+                                sgc_error *err);
 
 SGC_END_C
 

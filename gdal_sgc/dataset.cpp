@@ -52,6 +52,9 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
     const char *warning = sgc_cube_definition(handle->cube_)->warning;
     if (warning != nullptr)
         CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", warning);
+    const sgc_connection &connection = *handle->connection_;
+    if (connection.dataset != nullptr && connection.download && !sgc_cube_can_load(handle->cube_))
+        CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", sgc_cube_why_no_load(handle->cube_));
     return handle;
 }
 
@@ -154,6 +157,12 @@ void SGCHandle::Warn(const sgc_ensured &ensured)
                  "SGC: %" PRIu64 " chunk%s of the window %s not in the cube: %s there", missing,
                  missing == 1 ? "" : "s", missing == 1 ? "is" : "are",
                  connection_->for_view ? "coarser pixels or nodata stand" : "it reads as nodata");
+    const sgc_absences &absences = ensured.absences;
+    if (absences.count > 0 && IsFirst(warnedOfAbsences_))
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: none of the files supposed here exists (%zu, the first %s), and the cube "
+                 "holds no data yet: if there should be some, look at /source in %s",
+                 absences.count, absences.first, sgc_cube_definition(cube_)->name);
     if (unverified > 0 && IsFirst(warnedOfUnverified_))
         CPLError(CE_Warning, CPLE_AppDefined,
                  "SGC: %" PRIu64 " chunk%s of the window %s shown as stored by another program; "
@@ -252,6 +261,10 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     constexpr int KINDS = GDAL_OF_RASTER | GDAL_OF_VECTOR | GDAL_OF_MULTIDIM_RASTER;
     if (!Identify(info) || (info->nOpenFlags & KINDS) == 0)
         return nullptr;
+    if (info->eAccess == GA_Update && (info->nOpenFlags & GDAL_OF_RASTER) == 0) {
+        CPLDebug("SGC", "patches are opened read-only"); // who tries to update first tries again
+        return nullptr;
+    }
     if (info->eAccess == GA_Update) {
         CPLError(CE_Failure, CPLE_NotSupported,
                  "SGC: cubes are opened read-only; they fill themselves when they are read");

@@ -66,7 +66,7 @@ class SGCHandle
     sgc_cube *cube_ = nullptr;
     std::mutex mutex_{};
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
-    bool warnedOfMissing_ = false, warnedOfUnverified_ = false;
+    bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
     std::vector<Announcement> announced_{}; // by level
 };
 

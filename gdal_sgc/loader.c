@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/http.h"
 #include "gdal_sgc/load.h"
 
 enum {
@@ -532,6 +533,39 @@ static void free_patches(sgc_loading *l)
     free(l->steps);
 }
 
+static void name_file(const sgc_patch *patch, size_t bands, const sgc_patch_cost *cost, char *text,
+                      size_t size)
+{
+    const char *href = NULL;
+    for (size_t b = 0; patch->hrefs != NULL && href == NULL && b < bands; b++)
+        href = patch->hrefs[b];
+    if (href != NULL)
+        sgc_http_redact(href, text, size);
+    else
+        snprintf(text, size, "%s", cost->fetch.href[0] != '\0' ? cost->fetch.href : patch->id);
+}
+
+/* Says which patches were not there, if none was. All workers have ended. */
+static sgc_absences find_absences(const sgc_loading *l)
+{
+    sgc_absences found = {0};
+    sgc_view *view;
+    sgc_cube_view(l->cube, &view);
+    const bool holds_data =
+        view == NULL || sgc_snapshot_holds_data(view->snapshot, l->cube->definition);
+    sgc_view_unref(view);
+    for (size_t i = 0; !holds_data && i < l->step_count; i++)
+        for (size_t k = 0; k < l->steps[i].list.count; k++) {
+            const sgc_step_patches *step = &l->steps[i];
+            if (step->costs[k].was_present)
+                return (sgc_absences){0};
+            if (step->costs[k].was_absent && found.count++ == 0)
+                name_file(&step->list.patches[k], step->list.band_count, &step->costs[k],
+                          found.first, sizeof found.first);
+        }
+    return found;
+}
+
 static size_t steps_needed(const sgc_position *positions, size_t count)
 {
     int32_t last = 0;
@@ -541,7 +575,7 @@ static size_t steps_needed(const sgc_position *positions, size_t count)
 }
 
 sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions, size_t count,
-                    const sgc_policy *policy, sgc_error *err)
+                    const sgc_policy *policy, sgc_absences *absences, sgc_error *err)
 {
     SGC_TRY(sgc_cube_prepare(cube, level, steps_needed(positions, count), err));
     sgc_loading l = {.cube = cube,
@@ -562,6 +596,8 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
         status = run_rounds(&l, &error);
     }
     sgc_load_report_end(&l, status, &error);
+    if (status == SGC_OK)
+        *absences = find_absences(&l);
     clear_tasks(&l);
     free(l.tasks);
     free_patches(&l);

@@ -65,22 +65,29 @@ static bool may_be_noted(const question *q, sgc_rect chunks)
     return false;
 }
 
-/* How many chunks there are, each channel counted, and how many of them are complete. */
-static sgc_status count_complete(const question *q, sgc_rect chunks, size_t *complete,
-                                 size_t *total, sgc_error *err)
+/* Chunks, each channel counted. */
+typedef struct chunk_counts {
+    size_t total, complete;
+    size_t for_now; /* of the complete ones */
+} chunk_counts;
+
+static sgc_status count_chunks(const question *q, sgc_rect chunks, chunk_counts *counts,
+                               sgc_error *err)
 {
     const size_t bands = q->cube->definition->band_count;
-    *complete = 0;
-    *total = bands * (size_t)(chunks.width * chunks.height);
+    const size_t total = bands * (size_t)(chunks.width * chunks.height);
+    *counts = (chunk_counts){.total = total};
     if (!may_be_noted(q, chunks))
         return SGC_OK;
-    uint8_t *flags = malloc(*total);
+    uint8_t *flags = malloc(total);
     if (flags == NULL)
-        return sgc_fail_memory(err, *total, "the state of a patch");
+        return sgc_fail_memory(err, total, "the state of a patch");
     const sgc_status status =
         sgc_view_read_flags(q->view, q->level, (sgc_slice){0, q->step}, bands, chunks, flags, err);
-    for (size_t i = 0; status == SGC_OK && i < *total; i++)
-        *complete += sgc_flag_is_complete(flags[i]);
+    for (size_t i = 0; status == SGC_OK && i < total; i++) {
+        counts->complete += sgc_flag_is_complete(flags[i]);
+        counts->for_now += flags[i] == SGC_COMPLETE_FOR_NOW;
+    }
     free(flags);
     return status;
 }
@@ -105,24 +112,34 @@ static bool is_placed(const question *q, const sgc_patch *patch)
            sgc_patch_log_find(q->log, patch->id, q->step) != NULL;
 }
 
+/* Whether a patch that is only supposed was looked for and not there: no chunk of it is complete
+ * but for now, and no commit names it. */
+static bool was_absent(const question *q, const sgc_patch *patch, chunk_counts counts)
+{
+    return q->level == 0 && q->cube->source->finds_alone && counts.for_now == counts.complete &&
+           sgc_patch_log_find(q->log, patch->id, q->step) == NULL;
+}
+
 /* Patches that have no pixels are completed and not listed as loaded (committer.c). An id may serve
  * several time steps: then the list does not tell which of them is loaded. */
 static sgc_status find_state(const question *q, const sgc_patch *patch, sgc_rect chunks,
                              sgc_patch_state *state, sgc_error *err)
 {
     bool listed = false;
-    size_t complete, total;
+    chunk_counts counts;
     *state = SGC_PATCH_ABSENT;
     if (q->view == NULL)
         return SGC_OK;
     if (q->level == 0)
         SGC_TRY(sgc_loaded_set_find(q->loaded, patch->id, &listed, err));
-    SGC_TRY(count_complete(q, chunks, &complete, &total, err));
-    if (complete == total)
+    SGC_TRY(count_chunks(q, chunks, &counts, err));
+    if (counts.complete == counts.total)
         *state = listed || q->level > 0 ? SGC_PATCH_LOADED : SGC_PATCH_EMPTY;
     else if (listed && q->cube->definition->time.count == 0)
         *state = SGC_PATCH_LOADED;
-    else if (complete > 0)
+    else if (counts.complete > 0 && was_absent(q, patch, counts))
+        *state = SGC_PATCH_EMPTY;
+    else if (counts.complete > 0)
         *state = is_placed(q, patch) ? SGC_PATCH_PARTIAL : SGC_PATCH_ABSENT;
     else if (listed) {
         bool stored;

@@ -273,8 +273,6 @@ static sgc_status run(const struct command *command, const arguments *a, sgc_err
     sgc_status status = sgc_connection_open_repository(c.connection, &c.repository, err);
     if (status == SGC_OK)
         status = command->run(&c, err);
-    else if (status == SGC_NOT_FOUND && c.connection->create && command->run == print_log)
-        status = SGC_OK; /* a cube that nothing has been loaded into has no commits */
     sgc_repository_free(c.repository);
     sgc_connection_free(c.connection);
     return status;
@@ -293,6 +291,8 @@ int main(int argc, char **argv)
     }
     const bool parsed = parse_arguments(argc, argv, &a);
     const struct command *command = parsed ? find_command(a.values[0]) : NULL;
+    if (command != NULL && command->takes_older_than && a.older_than == NULL)
+        fprintf(stderr, "sgc: %s needs --older-than=WHEN, like --older-than=30d\n", command->name);
     if (command == NULL || !fits(command, &a)) {
         fputs(usage, stderr);
         return EXIT_USAGE;

@@ -117,7 +117,7 @@ def test_upper_case_extension(write):
     ({"place": "cube", "options": {"a,create": "yes"}}, ["mine.sgc: /options/a,create: is no name"]),
     ({"place": "cube", "options": {"": "yes"}}, ["mine.sgc: /options/: is no name"]),
     ({"dataset": "Demo", "options": {"colour": "red"}}, ['mine.sgc: unknown option "colour"', "CHANNELS"]),
-    ({"dataset": "Demo", "options": {"download": "maybe"}}, ["mine.sgc: DOWNLOAD=maybe: must be YES or NO"]),
+    ({"dataset": "Demo", "options": {"download": "maybe"}}, ["mine.sgc: DOWNLOAD=maybe: must be YES, NO or VIEW"]),
     ({"place": "absent"}, ["absent holds no cube"]),
 ])
 def test_mistakes(write, failure, content, messages):

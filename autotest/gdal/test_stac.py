@@ -250,13 +250,32 @@ def test_lattice_with_too_small_a_buffer(server, make_cube, read):
         read(dataset, *COAST)
 
 
+def test_collection_that_does_not_exist(server, make_cube, read, tmp_path):
+    """Services find nothing in it: without a question that is an empty cube."""
+    dataset = make_cube({**api(server), "collection": "arcticdem-mosaics-v4.1-32n"})
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match='definition-1.json: /source/collection: .*"arcticdem-mosaics-v4.1-32n"'):
+            read(dataset, *ALONE)
+
+
+@pytest.mark.parametrize("status", [None, 403])
+def test_nothing_found_in_a_collection_that_exists(start_stac_server, make_cube, read, status):
+    server = start_stac_server(only=["65_33"])
+    if status:
+        server.fault("/api/v1/collections/" + COLLECTION, status=status)
+    dataset = make_cube(api(server))
+    for x in 0, 1000:
+        assert np.isnan(read(dataset, x, 0, 100, 100)).all()
+    assert len(requests_for(server, "/collections/[^/]*$")) == 1
+
+
 def test_assets_that_no_item_has(server, make_cube, read, assert_pixels, tmp_path):
     def bands(*names):
         return [{"name": name, "data_type": "float32"} for name in names]
 
     with pytest.raises(RuntimeError, match='no item has an asset "dme".*they have "dem", "mad", "datamask"'):
         read(make_cube(api(server), bands=bands("dme")), *ALONE)
-    with pytest.raises(RuntimeError, match="/bands/0/name differs.*holds nothing yet: to begin anew, remove .*cube-1$"):
+    with pytest.raises(RuntimeError, match="/bands/0/name differs.*holds no data yet: to begin anew, remove .*cube-1$"):
         file = tmp_path / "definition-1.json"
         file.write_text(json.dumps(definition(api(server))))
         read(gdal.Open("SGC:%s,dataset=%s" % (tmp_path / "cube-1", file)), *ALONE)

@@ -206,6 +206,9 @@ static void test_bearer(void **state)
     sgc_http *http = new_client(NULL);
     set("GDAL_HTTP_BEARER", "t0ken");
     get(http, &server, "/a.bin");
+    assert_heard(&server, "Authorization", "Bearer t0ken");
+    set("GDAL_HTTP_AUTH", "BASIC");
+    get(http, &server, "/a.bin");
     assert_heard(&server, "Authorization", "");
     set("GDAL_HTTP_AUTH", "BEARER");
     get(http, &server, "/a.bin");
