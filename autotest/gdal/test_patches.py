@@ -53,9 +53,13 @@ def states(layer):
 def messages_of(call):
     """What is said while `call` runs: severities and texts."""
     said = []
+    gdal.DontUseExceptions()  # which GDAL 3.7 and later raise for layers too
     gdal.PushErrorHandler(lambda severity, number, text: said.append((severity, text)))
-    call()
-    gdal.PopErrorHandler()
+    try:
+        call()
+    finally:
+        gdal.PopErrorHandler()
+        gdal.UseExceptions()
     return said
 
 
