@@ -507,7 +507,7 @@ static void *see_options(void *user, const char *name, const char *access)
     return NULL;
 }
 
-static bool goes_on(void *user)
+static bool never(void *user)
 {
     (void)user;
     return false;
@@ -529,8 +529,8 @@ static void test_limits_of_gdals_own_requests(void **state)
     void *pixels = &pixel;
     uint8_t *valids = &valid;
     sgc_fetch fetch;
-    const sgc_cancel soon = {.requested = goes_on, .deadline_ms = 1},
-                     late = {.requested = goes_on, .deadline_ms = UINT64_MAX};
+    const sgc_cancel soon = {.requested = never, .deadline_ms = 1},
+                     late = {.requested = never, .deadline_ms = UINT64_MAX};
     const struct {
         const sgc_cancel *cancel;
         const char *slow, *expected, *afterwards;
