@@ -27,11 +27,11 @@ build_packages=(gcc g++ cmake ninja-build pkg-config gdal-bin libgdal-dev libpro
     libcurl4-gnutls-dev libblosc-dev libzstd-dev zlib1g-dev libcjson-dev libyaml-dev libpcre2-dev
     libflatbuffers-dev flatbuffers-compiler)
 test_packages=(libcmocka-dev openssl python3 python3-gdal python3-numpy python3-pytest
-    python3-pytest-xdist python3-rasterio python3-venv zstd)
+    python3-pytest-xdist python3-rasterio python3-venv strace zstd)
 
 # build PRESET [-DOPTION=VALUE...]
 build() {
-    cmake --preset "$@" >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
-    rm -f build-configure.log
-    cmake --build --preset "$1" | tail -n 1
+    { cmake --preset "$@" && cmake --build --preset "$1"; } >build.log 2>&1 || { cat build.log; return 1; }
+    tail -n 1 build.log
+    rm -f build.log
 }

@@ -118,6 +118,13 @@ SGC_CHECKED sgc_status sgc_definition_check_same(const sgc_definition *theirs,
                                                  const sgc_definition *mine, const int64_t *begun,
                                                  size_t begun_count, sgc_error *err);
 
+/* The same for one level that the cube has begun, or that `mine` begins with the source of full
+ * resolution: sources of other levels may differ, and `mine` may lack the time steps that a later
+ * definition has added. */
+SGC_CHECKED sgc_status sgc_definition_check_level(const sgc_definition *theirs,
+                                                  const sgc_definition *mine, int64_t factor,
+                                                  sgc_error *err);
+
 /* Estimated bytes to download for one pixel of `count` bands. */
 double sgc_definition_bytes_per_pixel(const sgc_definition *definition, size_t first, size_t count);
 

@@ -104,9 +104,14 @@ static sgc_status read_bbox(sgc_definition *d, const sgc_place *root, sgc_error 
     if (!(r[0] > 0 && r[1] > 0 && isfinite(r[0]) && isfinite(r[1])))
         return sgc_fail_at(&at_resolution, SGC_INVALID, err, "must be positive");
     sgc_error reason;
-    return sgc_grid_from_bbox(box, r, &d->grid, &reason) == SGC_OK
-               ? SGC_OK
-               : sgc_fail_at(&at, SGC_INVALID, err, "%s", reason.message);
+    if (sgc_grid_from_bbox(box, r, &d->grid, &reason) != SGC_OK)
+        return sgc_fail_at(&at, SGC_INVALID, err, "%s", reason.message);
+    if (d->grid.width < 2 || d->grid.height < 2)
+        return sgc_fail_at(&at, SGC_INVALID, err,
+                           "a grid of %lld x %lld pixels: proj:bbox and resolution must both be in "
+                           "units of the CRS (for such a grid, give proj:transform and proj:shape)",
+                           (long long)d->grid.width, (long long)d->grid.height);
+    return SGC_OK;
 }
 
 static sgc_status read_chunks(sgc_definition *d, const sgc_place *root, sgc_error *err)

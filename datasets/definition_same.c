@@ -109,6 +109,14 @@ static const cJSON *source_of_level(const sgc_definition *d, int64_t factor, cha
     return source;
 }
 
+static bool level_differs(const sgc_definition *theirs, const sgc_definition *mine, int64_t factor,
+                          char pointer[POINTER_SIZE])
+{
+    char at_theirs[64], at[64];
+    const cJSON *before = source_of_level(theirs, factor, at_theirs);
+    return sources_differ(before, source_of_level(mine, factor, at), at, pointer);
+}
+
 /* Each source of levels that the cube knows must still be there; further ones are for levels that
  * it has not begun. */
 static bool levels_differ(const sgc_definition *theirs, const sgc_definition *mine,
@@ -127,20 +135,19 @@ static bool levels_differ(const sgc_definition *theirs, const sgc_definition *mi
         if (sources_differ(theirs->levels[i].source, mine->levels[k].source, at, pointer))
             return true;
     }
-    for (size_t i = 0; i < begun_count; i++) {
-        char at_theirs[64], at[64];
-        const cJSON *before = source_of_level(theirs, begun[i], at_theirs);
-        if (sources_differ(before, source_of_level(mine, begun[i], at), at, pointer))
+    for (size_t i = 0; i < begun_count; i++)
+        if (level_differs(theirs, mine, begun[i], pointer))
             return true;
-    }
     return false;
 }
 
-static bool differ(const sgc_definition *theirs, const sgc_definition *mine, const int64_t *begun,
-                   size_t begun_count, char pointer[POINTER_SIZE])
+/* Whether they differ in what holds for all levels; `may_lack` steps that were added to theirs. */
+static bool differ(const sgc_definition *theirs, const sgc_definition *mine, bool may_lack,
+                   char pointer[POINTER_SIZE])
 {
     const char *key = strcmp(theirs->id, mine->id) != 0 ? "id" : grid_difference(theirs, mine);
-    if (key == NULL && times_differ(&theirs->time, &mine->time))
+    if (key == NULL && times_differ(&theirs->time, &mine->time) &&
+        !(may_lack && !times_differ(&mine->time, &theirs->time)))
         key = "time";
     if (key == NULL && theirs->composite != mine->composite)
         key = "composite";
@@ -154,18 +161,32 @@ static bool differ(const sgc_definition *theirs, const sgc_definition *mine, con
         return true;
     }
     return bands_differ(theirs, mine, pointer) ||
-           sources_differ(theirs->source, mine->source, "/source", pointer) ||
-           levels_differ(theirs, mine, begun, begun_count, pointer);
+           sources_differ(theirs->source, mine->source, "/source", pointer);
+}
+
+static sgc_status fail_different(const sgc_definition *theirs, const char *pointer, sgc_error *err)
+{
+    return sgc_fail(err, SGC_INVALID,
+                    "the cube was made with another definition of \"%s\" (%s differs): it can be "
+                    "read, but not loaded further",
+                    theirs->id, pointer);
 }
 
 sgc_status sgc_definition_check_same(const sgc_definition *theirs, const sgc_definition *mine,
                                      const int64_t *begun, size_t begun_count, sgc_error *err)
 {
     char pointer[POINTER_SIZE];
-    if (!differ(theirs, mine, begun, begun_count, pointer))
-        return SGC_OK;
-    return sgc_fail(err, SGC_INVALID,
-                    "the cube was made with another definition of \"%s\" (%s differs): it can be "
-                    "read, but not loaded further",
-                    theirs->id, pointer);
+    return differ(theirs, mine, false, pointer) ||
+                   levels_differ(theirs, mine, begun, begun_count, pointer)
+               ? fail_different(theirs, pointer, err)
+               : SGC_OK;
+}
+
+sgc_status sgc_definition_check_level(const sgc_definition *theirs, const sgc_definition *mine,
+                                      int64_t factor, sgc_error *err)
+{
+    char pointer[POINTER_SIZE];
+    return differ(theirs, mine, true, pointer) || level_differs(theirs, mine, factor, pointer)
+               ? fail_different(theirs, pointer, err)
+               : SGC_OK;
 }

@@ -41,20 +41,36 @@ static bool is_secret_name(const char *name, size_t size)
     return found;
 }
 
-/* True for {config:NAME}, also in quotes or behind the word of an authentication scheme. */
-static bool is_reference(const char *value)
+/* Gives what follows {config:NAME}, or several of them with colons between, also in quotes or
+ * behind the word of an authentication scheme; NULL when the value begins otherwise. */
+static const char *after_references(const char *value)
 {
     static const char *const schemes[] = {"bearer ", "basic ", "token ", NULL};
+    const char *end = NULL;
     value += strspn(value, " '\"");
     for (const char *const *scheme = schemes; *scheme != NULL; scheme++)
         if (strncasecmp(value, *scheme, strlen(*scheme)) == 0)
             value += strlen(*scheme);
-    return strncmp(value + strspn(value, " "), "{config:", 8) == 0;
+    value += strspn(value, " ");
+    while (strncmp(value, "{config:", 8) == 0 && (value = strchr(value, '}')) != NULL) {
+        end = ++value;
+        value += *value == ':';
+    }
+    return end;
+}
+
+/* Whether the value of a pair, which more text may follow, is nothing but references. */
+static bool is_reference(const char *value)
+{
+    const char *rest = after_references(value);
+    return rest != NULL && (*rest == '\0' || strchr(" '\"&;,<", *rest) != NULL);
 }
 
 bool sgc_definition_is_secret(const char *name, const char *value)
 {
-    return is_secret_name(name, strlen(name)) && !is_reference(value);
+    const char *rest = after_references(value);
+    return is_secret_name(name, strlen(name)) &&
+           (rest == NULL || rest[strspn(rest, " '\"")] != '\0');
 }
 
 /* True for user:password@. */

@@ -241,6 +241,7 @@ static const key keys[] = {
     {"gdal", "dataset", check_name, {NULL}, SAME},
     {"gdal", "open_options", check_open_options, {NULL}, SAME},
     {"gdal", "dimension", check_text, {NULL}, SAME},
+    {"gdal", "proj:code", check_crs, {NULL}, SAME},
     {"gdal", "buffer", check_count, {NULL}, SAME},
 
     {"earthengine", "asset", check_text, {NULL}, SAME},

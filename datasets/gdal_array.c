@@ -6,7 +6,6 @@
 #include <math.h>
 #include <ogr_api.h>
 #include <ogr_core.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +138,11 @@ static size_t find_axis(GDALDimensionH *dimensions, size_t count, const char *ty
     return otherwise;
 }
 
+/* Names, quoted. */
+typedef struct name_list {
+    char text[300];
+} name_list;
+
 typedef struct slice_view {
     char expression[32 * MOST_DIMENSIONS];
     size_t x, y; /* dimensions of the view */
@@ -154,6 +158,24 @@ static sgc_status index_along(GDALDimensionH dimension, const sgc_gdal_slice *sl
     return *index < size ? SGC_OK
                          : sgc_fail(err, SGC_INVALID, "its dimension \"%.64s\" has no band %d",
                                     GDALDimensionGetName(dimension), slice->band);
+}
+
+static void append(name_list *list, const char *name)
+{
+    const size_t length = strlen(list->text);
+    if (length + strlen(name) + strlen(", \"\"") < sizeof list->text)
+        snprintf(list->text + length, sizeof list->text - length, "%s\"%s\"",
+                 length > 0 ? ", " : "", name);
+}
+
+static sgc_status fail_dimension(GDALDimensionH *dimensions, size_t count,
+                                 const sgc_gdal_slice *slice, sgc_error *err)
+{
+    name_list names = {""};
+    for (size_t i = 0; i < count; i++)
+        append(&names, GDALDimensionGetName(dimensions[i]));
+    return sgc_fail(err, SGC_INVALID, "its array \"%.64s\" has no dimension \"%.64s\" (it has %s)",
+                    slice->array, slice->time_dimension, names.text);
 }
 
 /* Writes how GDAL names the slice: "[3,0,:,:]". */
@@ -179,9 +201,7 @@ static sgc_status describe(GDALDimensionH *dimensions, size_t count, const sgc_g
     snprintf(view->expression + used, sizeof view->expression - used, "]");
     view->x = x > y;
     view->y = y > x;
-    return has_time ? SGC_OK
-                    : sgc_fail(err, SGC_INVALID, "its array \"%.64s\" has no dimension \"%.64s\"",
-                               slice->array, slice->time_dimension);
+    return has_time ? SGC_OK : fail_dimension(dimensions, count, slice, err);
 }
 
 static sgc_status open_slice(GDALMDArrayH array, const sgc_gdal_slice *slice, GDALDatasetH *raster,
@@ -204,6 +224,19 @@ static sgc_status open_slice(GDALMDArrayH array, const sgc_gdal_slice *slice, GD
                                       slice->array, CPLGetLastErrorMsg());
 }
 
+static sgc_status fail_array(GDALGroupH root, const char *array, sgc_error *err)
+{
+    name_list names = {""};
+    char **list = root != NULL ? GDALGroupGetMDArrayNames(root, NULL) : NULL;
+    for (int i = 0; i < CSLCount(list); i++)
+        append(&names, list[i]);
+    CSLDestroy(list);
+    return sgc_fail(err, SGC_INVALID,
+                    "its dataset has no array \"%.64s\" (it has %s): name one with \"asset\" of "
+                    "the band",
+                    array, names.text[0] != '\0' ? names.text : "none");
+}
+
 sgc_status sgc_gdal_array_open(GDALDatasetH file, const sgc_gdal_slice *slice, GDALDatasetH *raster,
                                sgc_error *err)
 {
@@ -211,10 +244,61 @@ sgc_status sgc_gdal_array_open(GDALDatasetH file, const sgc_gdal_slice *slice, G
     GDALMDArrayH array =
         root != NULL ? GDALGroupResolveMDArray(root, slice->array, "", NULL) : NULL;
     const sgc_status status =
-        array != NULL
-            ? open_slice(array, slice, raster, err)
-            : sgc_fail(err, SGC_INVALID, "its dataset has no array \"%.64s\"", slice->array);
+        array != NULL ? open_slice(array, slice, raster, err) : fail_array(root, slice->array, err);
     GDALMDArrayRelease(array);
     GDALGroupRelease(root);
     return status;
+}
+
+/* ---- degrees ---- */
+
+/* "degrees_north", and how else CF writes it; `initial` is that of the direction. */
+static bool is_degrees(const char *unit, char initial)
+{
+    const char *word = initial == 'N' ? "north" : "east";
+    if (unit == NULL || !EQUALN(unit, "degree", 6))
+        return false;
+    unit += unit[6] == 's' ? 7 : 6;
+    unit += *unit == '_';
+    return strcmp(unit, word) == 0 || (unit[0] == initial && unit[1] == '\0');
+}
+
+static bool has_degrees(GDALDimensionH dimension, char initial)
+{
+    GDALMDArrayH variable = GDALDimensionGetIndexingVariable(dimension);
+    const bool found = variable != NULL && is_degrees(GDALMDArrayGetUnit(variable), initial);
+    GDALMDArrayRelease(variable);
+    return found;
+}
+
+bool sgc_gdal_array_in_degrees(GDALDatasetH file, const char *name)
+{
+    GDALGroupH root = GDALDatasetGetRootGroup(file);
+    GDALMDArrayH array = root != NULL ? GDALGroupResolveMDArray(root, name, "", NULL) : NULL;
+    size_t count = 0;
+    GDALDimensionH *dimensions = array != NULL ? GDALMDArrayGetDimensions(array, &count) : NULL;
+    const bool found =
+        count >= 2 &&
+        has_degrees(dimensions[find_axis(dimensions, count, "HORIZONTAL_X", count - 1)], 'E') &&
+        has_degrees(dimensions[find_axis(dimensions, count, "HORIZONTAL_Y", count - 2)], 'N');
+    GDALReleaseDimensions(dimensions, count);
+    GDALMDArrayRelease(array);
+    GDALGroupRelease(root);
+    return found;
+}
+
+bool sgc_gdal_raster_in_degrees(GDALDatasetH raster)
+{
+    static const char suffix[] = "#units";
+    bool has_x = false, has_y = false;
+    for (char **item = GDALGetMetadata(raster, NULL); item != NULL && *item != NULL; item++) {
+        const char *value = strchr(*item, '=');
+        const size_t size = sizeof suffix - 1;
+        if (value == NULL || (size_t)(value - *item) < size ||
+            strncmp(value - size, suffix, size) != 0)
+            continue;
+        has_x |= is_degrees(value + 1, 'E');
+        has_y |= is_degrees(value + 1, 'N');
+    }
+    return has_x && has_y;
 }

@@ -3,6 +3,7 @@
 #define SGC_GDAL_ARRAY_H
 
 #include <gdal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/error.h"
@@ -22,6 +23,11 @@ typedef struct sgc_gdal_slice {
  * another calendar, SGC_IO when they cannot be read. */
 SGC_CHECKED sgc_status sgc_gdal_array_open(GDALDatasetH file, const sgc_gdal_slice *slice,
                                            GDALDatasetH *raster, sgc_error *err);
+
+/* True when CF's units of the array's coordinates, or what the raster tells of them, are degrees
+ * north and east. */
+bool sgc_gdal_array_in_degrees(GDALDatasetH file, const char *array);
+bool sgc_gdal_raster_in_degrees(GDALDatasetH raster);
 
 SGC_END_C
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -27,6 +28,9 @@ enum {
     MAX_REDIRECTS = 10,
     FIRST_CAPACITY = 16 << 10,
     ERROR_TEXT_SIZE = 64 << 10, /* of an error's body; what follows is dropped */
+    SHORTEST_SECRET = 3,        /* of the words of a header */
+    SHORTEST_IN_QUERY = 8,      /* where most words are none */
+    LOWEST_SPEED = 1000,        /* bytes per second, that a transfer may have for `slow_s` */
 };
 
 static const size_t default_max_size = (size_t)1 << 30;
@@ -66,6 +70,7 @@ typedef struct http_body {
 typedef struct attempt {
     const sgc_http *http;
     const sgc_http_request *request;
+    const struct curl_slist *headers;
     CURL *easy;
     char *redirect; /* where the answer sends us */
     bool has_begun;
@@ -261,18 +266,24 @@ static bool has_wanted_part(const http_body *body)
             return set_;                                             \
     } while (0)
 
-static long number_option(const char *name, const char *otherwise, double scale)
+static long number_option(const char *url, const char *name, double otherwise, double scale)
 {
-    const double number = CPLAtof(CPLGetConfigOption(name, otherwise)) * scale;
+    const char *value = sgc_http_option(url, name);
+    const double number = (value != NULL ? CPLAtof(value) : otherwise) * scale;
     return number > 0 && number < INT_MAX ? (long)number : 0;
 }
 
-static CURLcode apply_limits(CURL *easy)
+/* A user's time without limit means a silent server, as in GDAL. */
+static CURLcode apply_limits(const attempt *try)
 {
-    SET(CURLOPT_TIMEOUT_MS, number_option("GDAL_HTTP_TIMEOUT", "0", 1000));
-    SET(CURLOPT_CONNECTTIMEOUT_MS, number_option("GDAL_HTTP_CONNECTTIMEOUT", "30", 1000));
-    SET(CURLOPT_LOW_SPEED_TIME, number_option("GDAL_HTTP_LOW_SPEED_TIME", "60", 1));
-    SET(CURLOPT_LOW_SPEED_LIMIT, number_option("GDAL_HTTP_LOW_SPEED_LIMIT", "1", 1));
+    static const char slow[] = "GDAL_HTTP_LOW_SPEED_TIME";
+    CURL *easy = try->easy;
+    const char *url = try->request->url;
+    const double floor = sgc_http_option(url, slow) != NULL ? 1 : LOWEST_SPEED;
+    SET(CURLOPT_TIMEOUT_MS, number_option(url, "GDAL_HTTP_TIMEOUT", 0, 1000));
+    SET(CURLOPT_CONNECTTIMEOUT_MS, number_option(url, "GDAL_HTTP_CONNECTTIMEOUT", 30, 1000));
+    SET(CURLOPT_LOW_SPEED_TIME, number_option(url, slow, try->http->options.slow_s, 1));
+    SET(CURLOPT_LOW_SPEED_LIMIT, number_option(url, "GDAL_HTTP_LOW_SPEED_LIMIT", floor, 1));
     return CURLE_OK;
 }
 
@@ -347,8 +358,139 @@ static const char *json_explanation(const cJSON *json)
     return text;
 }
 
+/* What a server said, and which of its characters must not be shown. */
+typedef struct quotation {
+    const char *said;
+    char *covered; /* as many; not 0 where so */
+} quotation;
+
+static void cover(const quotation *q, const char *secret, size_t size)
+{
+    const size_t length = strlen(q->said);
+    for (const char *at = q->said; size > 0 && at < q->said + length; at++) {
+        at = memmem(at, length - (size_t)(at - q->said), secret, size);
+        if (at == NULL)
+            return;
+        memset(q->covered + (at - q->said), 1, size);
+    }
+}
+
+static bool is_scheme(const char *word, size_t size)
+{
+    static const char *const schemes[] = {"Basic", "Bearer", "Digest", "Token"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        found |= strlen(schemes[i]) == size && strncasecmp(word, schemes[i], size) == 0;
+    return found;
+}
+
+/* Covers a text and each word of it, if it is so long that it may be a secret: a server may quote
+ * the token of "Bearer token", or a password without its user. */
+static void cover_words(const quotation *q, const char *text, size_t shortest)
+{
+    if (text == NULL)
+        return;
+    if (strlen(text) >= shortest)
+        cover(q, text, strlen(text));
+    while (*text != '\0') {
+        const size_t size = strcspn(text, " \t:,;&=\"'");
+        if (size >= shortest && !is_scheme(text, size))
+            cover(q, text, size);
+        text += size + (text[size] != '\0');
+    }
+}
+
+/* "user:password", as it is and as it is sent. */
+static void cover_user(const quotation *q, const char *user)
+{
+    if (user == NULL || strlen(user) > INT_MAX)
+        return;
+    char *sent = CPLBase64Encode((int)strlen(user), (const GByte *)user);
+    cover_words(q, user, SHORTEST_SECRET);
+    cover_words(q, sent, SHORTEST_SECRET);
+    CPLFree(sent);
+}
+
+/* Says what is asked for, not who asks. */
+static bool is_harmless(const char *line)
+{
+    return strncasecmp(line, "Accept:", 7) == 0 || strncasecmp(line, "Content-Type:", 13) == 0;
+}
+
+static void cover_headers(const quotation *q, const struct curl_slist *headers)
+{
+    for (; headers != NULL; headers = headers->next) {
+        const char *value = headers->data + strcspn(headers->data, ":");
+        if (!is_harmless(headers->data))
+            cover_words(q, value + strspn(value, ": \t"), SHORTEST_SECRET);
+    }
+}
+
+/* The user and the password in a URL, and its query. */
+static void cover_url(const quotation *q, const char *url)
+{
+    const char *host = strstr(url, "://");
+    char *authority = host != NULL ? strndup(host + 3, strcspn(host + 3, "/?#")) : NULL;
+    char *end = authority != NULL ? strrchr(authority, '@') : NULL;
+    const char *query = strchr(url, '?');
+    if (end != NULL) {
+        *end = '\0';
+        cover_user(q, authority);
+    }
+    free(authority);
+    if (query != NULL)
+        cover_words(q, query + 1, SHORTEST_IN_QUERY);
+}
+
+static void cover_options(const quotation *q, const char *url)
+{
+    static const char *const names[] = {"GDAL_HTTP_BEARER", "GDAL_HTTP_COOKIE",
+                                        "GDAL_HTTP_KEYPASSWD"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cover_words(q, sgc_http_option(url, names[i]), SHORTEST_SECRET);
+    cover_user(q, sgc_http_option(url, "GDAL_HTTP_USERPWD"));
+    cover_user(q, sgc_http_option(url, "GDAL_HTTP_PROXYUSERPWD"));
+}
+
+/* Only bodies that stay are secret. */
+static void cover_body(const quotation *q, const sgc_http_request *request)
+{
+    char *text = request->stays && request->body_size > 0
+                     ? strndup(request->body, request->body_size)
+                     : NULL;
+    cover_words(q, text, SHORTEST_IN_QUERY);
+    free(text);
+}
+
+/* Gives (free with free()) what a server said, with "***" for what a request told it about its
+ * user; NULL without memory. */
+static char *without_secrets(const sgc_http_request *request, const struct curl_slist *headers,
+                             const char *said)
+{
+    const size_t length = strlen(said);
+    const quotation q = {.said = said, .covered = calloc(length + 1, 1)};
+    char *text = malloc(3 * length + 1);
+    size_t n = 0;
+    if (q.covered != NULL && text != NULL) {
+        cover_headers(&q, headers);
+        cover_url(&q, request->url);
+        cover_options(&q, request->url);
+        cover_body(&q, request);
+    }
+    for (size_t i = 0; q.covered != NULL && text != NULL && i < length; i++) {
+        if (!q.covered[i])
+            text[n++] = said[i];
+        else if (i == 0 || !q.covered[i - 1])
+            n += (size_t)sprintf(text + n, "***");
+    }
+    if (text != NULL)
+        text[q.covered != NULL ? n : 0] = '\0';
+    free(q.covered);
+    return text;
+}
+
 /* Copies the first line of `from`, printable, and without the query of a URL that it may quote. */
-static void copy_line(const char *from, char *line, size_t size)
+static void copy_printable(const char *from, char *line, size_t size)
 {
     size_t n = 0;
     from += strspn(from, " \t\r\n");
@@ -359,19 +501,28 @@ static void copy_line(const char *from, char *line, size_t size)
     line[n] = '\0';
 }
 
+/* Copies what may be shown of a server's words. */
+static void copy_line(const sgc_http_request *request, const struct curl_slist *headers,
+                      const char *said, char *line, size_t size)
+{
+    char *text = without_secrets(request, headers, said);
+    copy_printable(text != NULL ? text : "", line, size);
+    free(text);
+}
+
 /* What the server said about its refusal, as ": text", or nothing. */
-static void explain(const http_body *body, char *text, size_t size)
+static void explain(const attempt *try, char *text, size_t size)
 {
     text[0] = '\0';
-    if (body->size == 0)
+    if (try->body.size == 0)
         return;
-    const char *said = (const char *)body->data;
+    const char *said = (const char *)try->body.data;
     cJSON *json = cJSON_Parse(said);
     if (json != NULL)
         said = json_explanation(json);
     char line[200] = "";
     if (said != NULL && *said != '<')
-        copy_line(said, line, sizeof line);
+        copy_line(try->request, try->headers, said, line, sizeof line);
     if (line[0] != '\0')
         snprintf(text, size, ": %s", line);
     cJSON_Delete(json);
@@ -462,7 +613,7 @@ static sgc_status fail_status(attempt *try, long status, sgc_error *err)
     char text[256];
     curl_off_t retry_after = 0;
     curl_easy_getinfo(try->easy, CURLINFO_RETRY_AFTER, &retry_after);
-    explain(&try->body, text, sizeof text);
+    explain(try, text, sizeof text);
     if (is_missing(try->http, status))
         return sgc_fail(err, SGC_NOT_FOUND, "not found, status %ld%s", status, text);
     try->is_transient = is_transient_status(status);
@@ -547,7 +698,7 @@ static sgc_status accept_part(attempt *try, uint64_t *total_size, sgc_error *err
         last > request->range_last || last - first + 1 != try->body.size ||
         (last != request->range_last && last + 1 != total)) {
         char line[64];
-        copy_line(text == NULL ? "" : text, line, sizeof line);
+        copy_line(request, try->headers, text == NULL ? "" : text, line, sizeof line);
         try->is_transient = true;
         return sgc_fail(err, SGC_NETWORK,
                         "asked for bytes %" PRIu64 "-%" PRIu64 ", got %zu with Content-Range '%s'",
@@ -604,6 +755,8 @@ static sgc_status accept_answer(attempt *try, CURLcode code, sgc_http_response *
                                     .total_size = total_size};
     copy_header(try->easy, "ETag", response->etag, sizeof response->etag);
     copy_header(try->easy, "Content-Type", response->content_type, sizeof response->content_type);
+    copy_header(try->easy, "Last-Modified", response->last_modified,
+                sizeof response->last_modified);
     return SGC_OK;
 }
 
@@ -613,7 +766,7 @@ static sgc_status apply_all(attempt *try, struct curl_slist *headers, sgc_error 
 {
     SGC_TRY(sgc_http_configure(try->easy, try->request->url,
                                may_hear_user(try->http, try->request->url), err));
-    CURLcode code = apply_limits(try->easy);
+    CURLcode code = apply_limits(try);
     if (code == CURLE_OK)
         code = apply_policy(try->easy);
     if (code == CURLE_OK)
@@ -717,7 +870,7 @@ static sgc_status try_until_done(sgc_http *http, const sgc_http_request *request
                                  sgc_error *err)
 {
     for (c->attempts = 1;; c->attempts++) {
-        attempt try = {.http = http, .request = request};
+        attempt try = {.http = http, .request = request, .headers = headers};
         const sgc_status status = try_once(http, headers, cancel, &try, response, err);
         *redirect = try.redirect;
         if (status == SGC_OK || !try.is_transient || c->attempts > http->options.retries)
@@ -827,6 +980,27 @@ static sgc_status perform_step(sgc_http *http, const sgc_http_request *request,
     return status;
 }
 
+/* Whether both are places of one origin, or the second is that of the first with TLS. */
+static bool is_at_home(const char *first_url, const char *url)
+{
+    char secure[1024] = "";
+    if (strncasecmp(first_url, "http://", 7) == 0)
+        snprintf(secure, sizeof secure, "https%s", first_url + 4);
+    return sgc_http_is_same_origin(first_url, url) || sgc_http_is_same_origin(secure, url);
+}
+
+/* That a page of a login, say, is missing elsewhere does not mean that the file is. */
+static sgc_status fail_elsewhere(const char *url, int answered, sgc_error *err)
+{
+    char shown[256];
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_AUTH,
+                    "redirected to another host, where %s is not there (status %d), which does not "
+                    "mean that the file is missing: give credentials if it asks to log in, or name "
+                    "the other host in the definition if the files have moved there",
+                    shown, answered);
+}
+
 static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
                                 const sgc_cancel *cancel, sgc_http_response *response, course *c,
                                 sgc_error *err)
@@ -846,11 +1020,24 @@ static sgc_status perform_steps(sgc_http *http, const sgc_http_request *request,
     }
     if (redirect != NULL)
         status = sgc_fail(err, SGC_NETWORK, "more than %d redirections", MAX_REDIRECTS);
+    else if (status == SGC_NOT_FOUND && url != NULL && !is_at_home(request->url, url))
+        status = fail_elsewhere(url, answered, err);
     if (request->answered != NULL)
         *request->answered = answered;
     free(redirect);
     free(url);
     return status;
+}
+
+void sgc_http_quote(const sgc_http *http, const char *url, const char *said, char *line,
+                    size_t size)
+{
+    const sgc_http_request request = {.method = "GET", .url = url};
+    struct curl_slist *headers = NULL;
+    sgc_error err;
+    const bool good = make_headers(http, &request, url, &headers, &err) == SGC_OK;
+    copy_line(&request, headers, good ? said : "", line, size);
+    curl_slist_free_all(headers);
 }
 
 static sgc_status fail_request(const sgc_http_request *request, unsigned attempts,
@@ -1012,6 +1199,8 @@ sgc_status sgc_http_new(const sgc_http_options *options, sgc_http **out, sgc_err
         http->options.max_delay_ms = 120000;
     if (http->options.patience_ms == 0)
         http->options.patience_ms = 600000;
+    if (http->options.slow_s == 0)
+        http->options.slow_s = 60;
     pthread_mutex_init(&http->mutex, NULL);
     sgc_condition_init(&http->released);
     sgc_fork_watch_begin(&http->forks, renew_in_child, http);

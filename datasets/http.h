@@ -5,12 +5,13 @@
  * failures (no connection, reset, timeout, truncated body, 408, 425, 429, 500, 502, 503, 504) with
  * exponential back-off and jitter, honours Retry-After, and stops within a fraction of a second
  * when cancelled, also while it waits. It remembers no failure. Other statuses fail at once: 401
- * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, the rest with SGC_NETWORK and the first
+ * and 403 with SGC_AUTH, 404 and 410 with SGC_NOT_FOUND, or SGC_AUTH
+ * when a redirection led to another origin, the rest with SGC_NETWORK and the first
  * line of what the server said. A transient failure that outlives its retries or the patience for
  * the whole request, or for which the server asks to wait longer than allowed, is SGC_NETWORK. At
  * most 10 redirections are followed, to http and https only; headers of the caller go along, except
  * Authorization and Cookie to another host. Messages never carry credentials: user info and query
- * strings are cut from URLs.
+ * strings are cut from URLs, and what requests tell about their user from what servers say.
  *
  * GDAL_HTTP_TIMEOUT, GDAL_HTTP_CONNECTTIMEOUT, GDAL_HTTP_LOW_SPEED_TIME, GDAL_HTTP_LOW_SPEED_LIMIT
  * and the options of http_configuration.h are read, as GDAL configuration options, from the calling
@@ -37,6 +38,8 @@ typedef struct sgc_http_options {
     unsigned max_delay_ms;   /* longest pause, also bounds Retry-After; 0 means 120000 */
     unsigned patience_ms;    /* no repetition begins later than this after the request, whatever
                                 bounds GDAL_HTTP_TIMEOUT sets to one attempt; 0 means 600000 */
+    unsigned slow_s;         /* slower than 1 kB/s for so long is a transient failure, unless
+                                GDAL_HTTP_LOW_SPEED_* say otherwise; 0 means 60 */
     /* "Name: value", NULL-terminated, or NULL. They may hold secrets: they go with requests to the
      * scheme, host and port of one of `header_urls` only, also when a request is redirected, and
      * {config:NAME} in them is expanded at each. `header_urls` are also whom the user trusts. Both
@@ -69,6 +72,7 @@ typedef struct sgc_http_response {
                                unknown */
     char etag[128];         /* empty when absent or longer */
     char content_type[128]; /* likewise */
+    char last_modified[64]; /* likewise */
 } sgc_http_response;
 
 typedef struct sgc_http_counters {
@@ -91,6 +95,11 @@ void sgc_http_response_clear(sgc_http_response *response);
 
 /* Writes `url` without user info, query and fragment: as it may appear in a message. */
 void sgc_http_redact(const char *url, char *text, size_t size);
+
+/* Writes the first line of what a server said in its answer to a request to `url`, printable, and
+ * without what a request tells about its user: as it may appear in a message. Thread-safe. */
+void sgc_http_quote(const sgc_http *http, const char *url, const char *said, char *line,
+                    size_t size);
 
 /* True when both URLs are valid and have the same scheme, host and port. */
 bool sgc_http_is_same_origin(const char *a, const char *b);

@@ -12,8 +12,7 @@
 #define SGC_VERSION "0"
 #endif
 
-/* The value of an option for a URL, or NULL. */
-static const char *option_for(const char *url, const char *name)
+const char *sgc_http_option(const char *url, const char *name)
 {
     char path[1024];
     snprintf(path, sizeof path, "/vsicurl/%s", url);
@@ -23,13 +22,13 @@ static const char *option_for(const char *url, const char *name)
 
 static bool is_on(const char *url, const char *name, bool otherwise)
 {
-    const char *value = option_for(url, name);
+    const char *value = sgc_http_option(url, name);
     return value != NULL ? CPLTestBool(value) : otherwise;
 }
 
 static long count_of(const char *url, const char *name, long otherwise)
 {
-    const char *value = option_for(url, name);
+    const char *value = sgc_http_option(url, name);
     const double count = value != NULL ? CPLAtof(value) : -1;
     return count >= 0 && count < INT_MAX ? (long)count : otherwise;
 }
@@ -47,6 +46,7 @@ static const text_option texts[] = {
     {CURLOPT_PROXYUSERPWD, "GDAL_HTTP_PROXYUSERPWD"},
     {CURLOPT_CAINFO, "SSL_CERT_FILE"},
     {CURLOPT_CAINFO, "CURL_CA_BUNDLE"}, /* counts more */
+    {CURLOPT_CAINFO, "GDAL_CURL_CA_BUNDLE"},
     {CURLOPT_CAPATH, "GDAL_HTTP_CAPATH"},
 };
 
@@ -74,7 +74,7 @@ static sgc_status set_number(CURL *easy, CURLoption option, long value, const ch
 static sgc_status set_text(CURL *easy, CURLoption option, const char *url, const char *name,
                            sgc_error *err)
 {
-    const char *value = option_for(url, name);
+    const char *value = sgc_http_option(url, name);
     const CURLcode code = value != NULL ? curl_easy_setopt(easy, option, value) : CURLE_OK;
     return code == CURLE_OK ? SGC_OK : fail_option(name, code, err);
 }
@@ -121,7 +121,7 @@ static const word versions[] = {
 static sgc_status set_word(CURL *easy, CURLoption option, const word *words, const char *url,
                            const char *name, sgc_error *err)
 {
-    const char *value = option_for(url, name);
+    const char *value = sgc_http_option(url, name);
     char known[128] = "";
     if (value == NULL)
         return SGC_OK;
@@ -169,10 +169,10 @@ static sgc_status set_credentials(CURL *easy, const char *url, sgc_error *err)
 {
     static const char netrc[] = "GDAL_HTTP_NETRC", method[] = "GDAL_HTTP_AUTH",
                       bearer[] = "GDAL_HTTP_BEARER";
-    const char *chosen = option_for(url, method);
+    const char *chosen = sgc_http_option(url, method);
     const bool is_bearer = chosen != NULL ? EQUAL(chosen, "BEARER")
-                                          : option_for(url, bearer) != NULL &&
-                                                option_for(url, "GDAL_HTTP_USERPWD") == NULL;
+                                          : sgc_http_option(url, bearer) != NULL &&
+                                                sgc_http_option(url, "GDAL_HTTP_USERPWD") == NULL;
     SGC_TRY(set_texts(easy, url, credentials, sizeof credentials / sizeof *credentials, err));
     SGC_TRY(set_number(easy, CURLOPT_NETRC,
                        is_on(url, netrc, true) ? CURL_NETRC_OPTIONAL : CURL_NETRC_IGNORED, netrc,
@@ -256,10 +256,10 @@ static sgc_status add_file(const char *name, struct curl_slist **headers, sgc_er
 
 sgc_status sgc_http_configure_headers(const char *url, struct curl_slist **headers, sgc_error *err)
 {
-    const char *file = option_for(url, "GDAL_HTTP_HEADER_FILE");
+    const char *file = sgc_http_option(url, "GDAL_HTTP_HEADER_FILE");
     if (file != NULL)
         SGC_TRY(add_file(file, headers, err));
-    const char *text = option_for(url, "GDAL_HTTP_HEADERS");
+    const char *text = sgc_http_option(url, "GDAL_HTTP_HEADERS");
     return text != NULL ? add_lines(split(text), headers, err) : SGC_OK;
 }
 
@@ -269,8 +269,8 @@ bool sgc_http_configuration_names_user(const char *url)
                                        "GDAL_HTTP_BEARER"};
     bool found = false;
     for (size_t i = 0; !found && i < sizeof more / sizeof *more; i++)
-        found = option_for(url, more[i]) != NULL;
+        found = sgc_http_option(url, more[i]) != NULL;
     for (size_t i = 0; !found && i < sizeof credentials / sizeof *credentials; i++)
-        found = option_for(url, credentials[i].name) != NULL;
+        found = sgc_http_option(url, credentials[i].name) != NULL;
     return found;
 }

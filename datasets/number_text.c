@@ -5,8 +5,10 @@
 
 void sgc_number_print(double value, char text[SGC_NUMBER_TEXT_SIZE])
 {
-    for (int digits = 15; digits <= 17; digits++) {
-        CPLsnprintf(text, SGC_NUMBER_TEXT_SIZE, "%.*g", digits, value);
+    /* Of "%.*g" GDAL makes what the locale says. */
+    static const char *const formats[] = {"%.15g", "%.16g", "%.17g"};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        CPLsnprintf(text, SGC_NUMBER_TEXT_SIZE, formats[i], value);
         if (CPLAtof(text) == value)
             break;
     }

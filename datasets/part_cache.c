@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/condition.h"
 #include "store/fork.h"
 
+enum { MOST_AGE_MS = 10 * 60 * 1000 };
+
 typedef struct part {
-    struct part *next; /* was used before this one */
+    struct part *chained;       /* in the bucket */
+    struct part *newer, *older; /* in the order of use */
     char *url;
-    uint64_t offset;
+    uint64_t hash; /* of URL and offset */
+    uint64_t offset, kept_ms;
     size_t size;
     sgc_file_version version;
     unsigned char data[];
@@ -17,86 +22,112 @@ typedef struct part {
 
 struct sgc_part_cache {
     pthread_mutex_t mutex;
-    part *first;
+    part **buckets; /* as many as there may be parts */
+    part *newest, *oldest;
     size_t count, most;
     sgc_fork_watch forks;
 };
 
-static void part_free(part *p)
+/* FNV-1a. */
+static uint64_t hash(const char *url, uint64_t offset)
 {
-    if (p != NULL)
-        free(p->url);
-    free(p);
+    uint64_t h = UINT64_C(14695981039346656037) ^ (offset / SGC_PART_SIZE);
+    for (; *url != '\0'; url++)
+        h = (h ^ (unsigned char)*url) * UINT64_C(1099511628211);
+    return h;
 }
 
-/* Takes the part that `link` leads to out of the list. */
-static part *take_locked(sgc_part_cache *cache, part **link)
+static void unlink_use(sgc_part_cache *cache, part *p)
 {
-    part *p = *link;
-    *link = p->next;
-    cache->count--;
+    *(p->newer != NULL ? &p->newer->older : &cache->newest) = p->older;
+    *(p->older != NULL ? &p->older->newer : &cache->oldest) = p->newer;
+}
+
+static void link_newest(sgc_part_cache *cache, part *p)
+{
+    p->newer = NULL;
+    p->older = cache->newest;
+    *(cache->newest != NULL ? &cache->newest->newer : &cache->oldest) = p;
+    cache->newest = p;
+}
+
+static part *find_locked(const sgc_part_cache *cache, const char *url, uint64_t offset)
+{
+    const uint64_t h = hash(url, offset);
+    part *p = cache->buckets[h % cache->most];
+    while (p != NULL && (p->hash != h || p->offset != offset || strcmp(p->url, url) != 0))
+        p = p->chained;
     return p;
 }
 
-static void put_first_locked(sgc_part_cache *cache, part *p)
+static void drop_locked(sgc_part_cache *cache, part *p)
 {
-    p->next = cache->first;
-    cache->first = p;
+    part **link = &cache->buckets[p->hash % cache->most];
+    while (*link != p)
+        link = &(*link)->chained;
+    *link = p->chained;
+    unlink_use(cache, p);
+    cache->count--;
+    free(p->url);
+    free(p);
+}
+
+static void keep_locked(sgc_part_cache *cache, part *p)
+{
+    part *old = find_locked(cache, p->url, p->offset);
+    if (old == NULL && cache->count == cache->most)
+        old = cache->oldest;
+    if (old != NULL)
+        drop_locked(cache, old);
+    part **bucket = &cache->buckets[p->hash % cache->most];
+    p->chained = *bucket;
+    *bucket = p;
+    link_newest(cache, p);
     cache->count++;
 }
 
 static bool is_same_version(const sgc_file_version *a, const sgc_file_version *b)
 {
-    return a->size == b->size && strcmp(a->etag, b->etag) == 0;
+    return a->size == b->size && strcmp(a->etag, b->etag) == 0 &&
+           strcmp(a->last_modified, b->last_modified) == 0;
 }
 
-static void drop_other_versions_locked(sgc_part_cache *cache, const char *url,
-                                       const sgc_file_version *version)
+/* Gives the part that begins at `offset`, or NULL; one of another version is of no use any more. */
+static part *take_locked(sgc_part_cache *cache, const char *url, const sgc_file_version *version,
+                         uint64_t offset)
 {
-    part **link = &cache->first;
-    while (*link != NULL)
-        if (strcmp((*link)->url, url) == 0 && !is_same_version(&(*link)->version, version))
-            part_free(take_locked(cache, link));
-        else
-            link = &(*link)->next;
+    part *p = find_locked(cache, url, offset);
+    if (p == NULL)
+        return NULL;
+    if (sgc_monotonic_ms() - p->kept_ms > MOST_AGE_MS ||
+        (version != NULL && !is_same_version(&p->version, version))) {
+        drop_locked(cache, p);
+        return NULL;
+    }
+    unlink_use(cache, p);
+    link_newest(cache, p);
+    return p;
 }
 
-static part **find_locked(sgc_part_cache *cache, const char *url, uint64_t offset)
+size_t sgc_part_cache_read(sgc_part_cache *cache, const char *url, const sgc_file_version *version,
+                           uint64_t offset, void *data, size_t size, sgc_file_version *found)
 {
-    part **link = &cache->first;
-    while (*link != NULL && ((*link)->offset != offset || strcmp((*link)->url, url) != 0))
-        link = &(*link)->next;
-    return link;
-}
-
-static void drop_oldest_locked(sgc_part_cache *cache)
-{
-    part **link = &cache->first;
-    while ((*link)->next != NULL)
-        link = &(*link)->next;
-    part_free(take_locked(cache, link));
-}
-
-size_t sgc_part_cache_read(sgc_part_cache *cache, const char *url, uint64_t offset, void *data,
-                           size_t size, sgc_file_version *version)
-{
-    const uint64_t skip = offset % SGC_PART_SIZE;
+    const size_t skip = (size_t)(offset % SGC_PART_SIZE);
     size_t n = 0;
     pthread_mutex_lock(&cache->mutex);
-    part **link = find_locked(cache, url, offset - skip);
-    if (*link != NULL && (*link)->size > skip) {
-        part *p = take_locked(cache, link);
-        put_first_locked(cache, p);
-        n = p->size - skip < size ? p->size - (size_t)skip : size;
+    const part *p = take_locked(cache, url, version, offset - skip);
+    if (p != NULL && p->size > skip) {
+        n = p->size - skip < size ? p->size - skip : size;
         memcpy(data, p->data + skip, n);
-        *version = p->version;
+        if (found != NULL)
+            *found = p->version;
     }
     pthread_mutex_unlock(&cache->mutex);
     return n;
 }
 
-static part *part_new(const char *url, uint64_t offset, const void *data, size_t size,
-                      const sgc_file_version *version)
+static part *part_new(const char *url, const sgc_file_version *version, uint64_t offset,
+                      const void *data, size_t size)
 {
     part *p = malloc(sizeof *p + size);
     char *copy = strdup(url);
@@ -105,52 +136,63 @@ static part *part_new(const char *url, uint64_t offset, const void *data, size_t
         free(copy);
         return NULL;
     }
-    *p = (part){.url = copy, .offset = offset, .size = size, .version = *version};
+    *p = (part){.url = copy,
+                .hash = hash(url, offset),
+                .offset = offset,
+                .kept_ms = sgc_monotonic_ms(),
+                .size = size,
+                .version = *version};
     memcpy(p->data, data, size);
     return p;
 }
 
-static void keep_locked(sgc_part_cache *cache, part *p)
-{
-    part **old = find_locked(cache, p->url, p->offset);
-    if (*old != NULL)
-        part_free(take_locked(cache, old));
-    else if (cache->count == cache->most)
-        drop_oldest_locked(cache);
-    put_first_locked(cache, p);
-}
-
-void sgc_part_cache_put(sgc_part_cache *cache, const char *url, uint64_t offset, const void *data,
-                        size_t size, const sgc_file_version *version)
+void sgc_part_cache_put(sgc_part_cache *cache, const char *url, const sgc_file_version *version,
+                        uint64_t offset, const void *data, size_t size)
 {
     pthread_mutex_lock(&cache->mutex);
-    drop_other_versions_locked(cache, url, version);
     for (size_t at = 0; at < size; at += SGC_PART_SIZE) {
         const size_t n = size - at < SGC_PART_SIZE ? size - at : SGC_PART_SIZE;
         const bool whole = n == SGC_PART_SIZE || offset + size == version->size;
         part *p =
-            whole ? part_new(url, offset + at, (const unsigned char *)data + at, n, version) : NULL;
+            whole ? part_new(url, version, offset + at, (const unsigned char *)data + at, n) : NULL;
         if (p != NULL)
             keep_locked(cache, p);
     }
     pthread_mutex_unlock(&cache->mutex);
 }
 
-/* The list may have been in the middle of a change: the child begins with an empty one. */
+void sgc_part_cache_forget(sgc_part_cache *cache, const char *url)
+{
+    pthread_mutex_lock(&cache->mutex);
+    for (part *p = cache->newest, *next; p != NULL; p = next) {
+        next = p->older;
+        if (strcmp(p->url, url) == 0)
+            drop_locked(cache, p);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+/* The lists may have been in the middle of a change: the child begins with empty ones. */
 static void renew_in_child(void *object)
 {
     sgc_part_cache *cache = object;
     pthread_mutex_init(&cache->mutex, NULL);
-    cache->first = NULL;
+    memset(cache->buckets, 0, cache->most * sizeof(part *));
+    cache->newest = cache->oldest = NULL;
     cache->count = 0;
 }
 
 sgc_status sgc_part_cache_new(size_t bytes, sgc_part_cache **out, sgc_error *err)
 {
+    const size_t most = bytes / SGC_PART_SIZE > 0 ? bytes / SGC_PART_SIZE : 1;
     sgc_part_cache *cache = calloc(1, sizeof *cache);
-    if (cache == NULL)
-        return sgc_fail_memory(err, sizeof *cache, "a cache of files");
-    cache->most = bytes / SGC_PART_SIZE > 0 ? bytes / SGC_PART_SIZE : 1;
+    part **buckets = calloc(most, sizeof(part *));
+    if (cache == NULL || buckets == NULL) {
+        free(cache);
+        free(buckets);
+        return sgc_fail_memory(err, sizeof *cache + most * sizeof(part *), "a cache of files");
+    }
+    *cache = (sgc_part_cache){.buckets = buckets, .most = most};
     pthread_mutex_init(&cache->mutex, NULL);
     sgc_fork_watch_begin(&cache->forks, renew_in_child, cache);
     *out = cache;
@@ -162,8 +204,9 @@ void sgc_part_cache_free(sgc_part_cache *cache)
     if (cache == NULL)
         return;
     sgc_fork_watch_end(&cache->forks);
-    while (cache->first != NULL)
-        part_free(take_locked(cache, &cache->first));
+    while (cache->newest != NULL)
+        drop_locked(cache, cache->newest);
     pthread_mutex_destroy(&cache->mutex);
+    free(cache->buckets);
     free(cache);
 }

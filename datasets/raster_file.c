@@ -97,13 +97,13 @@ static sgc_status check_promise(sgc_raster_place *p, const sgc_patch *patch, sgc
 
 /* A file elsewhere than its item says would be looked for where it is not, and be no data. */
 static sgc_status check_extent(const sgc_raster_place *p, const sgc_raster_window *w,
-                               OGRSpatialReferenceH own, sgc_error *err)
+                               sgc_error *err)
 {
     const int width = GDALGetRasterXSize(p->raster), height = GDALGetRasterYSize(p->raster);
     const sgc_rect promised = w->patch->rect;
     char *crs = NULL;
     sgc_rect rect;
-    if (!p->has_cube_crs && OSRExportToWkt(own, &crs) != OGRERR_NONE)
+    if (!p->has_cube_crs && OSRExportToWkt(p->crs, &crs) != OGRERR_NONE)
         return sgc_fail(err, SGC_CORRUPT, "patch %s: its file has no usable CRS", w->patch->id);
     const sgc_status status =
         sgc_raster_extent(crs, p->transform, width, height, &w->definition->grid, &rect, err);
@@ -122,10 +122,145 @@ static sgc_status check_extent(const sgc_raster_place *p, const sgc_raster_windo
                           w->patch->id);
 }
 
+static sgc_status fail_crs(const char *crs, sgc_error *err)
+{
+    return sgc_fail(err, SGC_INVALID, "unknown CRS \"%.64s\"", crs);
+}
+
+static sgc_status change_bounds(const char *from_name, const char *to_name, double bounds[4],
+                                sgc_error *err)
+{
+    OGRSpatialReferenceH from = new_crs(from_name), to = new_crs(to_name);
+    OGRCoordinateTransformationH change = NULL;
+    sgc_status status = SGC_OK;
+    if (from == NULL || to == NULL)
+        status = fail_crs(from == NULL ? from_name : to_name, err);
+    else if (!is_same_crs(from, to)) {
+        double b[4];
+        change = OCTNewCoordinateTransformation(from, to);
+        if (change == NULL || !OCTTransformBounds(change, bounds[0], bounds[1], bounds[2],
+                                                  bounds[3], &b[0], &b[1], &b[2], &b[3], DENSIFY))
+            status = sgc_fail(err, SGC_INVALID, "no way from %.32s to %.32s: %s", from_name,
+                              to_name, CPLGetLastErrorMsg());
+        else
+            memcpy(bounds, b, sizeof b);
+    }
+    OCTDestroyCoordinateTransformation(change);
+    OSRDestroySpatialReference(from);
+    OSRDestroySpatialReference(to);
+    return status;
+}
+
+/* Left, bottom, right, top. */
+typedef struct box {
+    double edges[4];
+} box;
+
+static box bounds_of(const double t[6], int64_t width, int64_t height)
+{
+    box b = {{INFINITY, INFINITY, -INFINITY, -INFINITY}};
+    for (int corner = 0; corner < 4; corner++) {
+        const double column = corner % 2 ? (double)width : 0, row = corner / 2 ? (double)height : 0;
+        const double x = t[0] + column * t[1] + row * t[2], y = t[3] + column * t[4] + row * t[5];
+        b.edges[0] = fmin(b.edges[0], x);
+        b.edges[1] = fmin(b.edges[1], y);
+        b.edges[2] = fmax(b.edges[2], x);
+        b.edges[3] = fmax(b.edges[3], y);
+    }
+    return b;
+}
+
+static box bounds_of_home(const sgc_raster_window *w)
+{
+    double t[6];
+    memcpy(t, w->definition->grid.transform, sizeof t);
+    t[0] += (double)w->home.x * t[1];
+    t[3] += (double)w->home.y * t[5];
+    return bounds_of(t, w->home.width, w->home.height);
+}
+
+/* What begins right of where it ends crosses the antimeridian. */
+static bool is_apart(const box *a, const box *b, double shift)
+{
+    const double *p = a->edges, *q = b->edges;
+    const bool crosses = p[0] > p[2] || q[0] > q[2];
+    return p[1] >= q[3] || p[3] <= q[1] ||
+           (!crosses && (p[0] >= q[2] + shift || p[2] <= q[0] + shift));
+}
+
+/* Seen from the cube, a raster that has a pole in it may seem to be a line, so that both must be
+ * apart as the other sees them; what cannot be transformed is not known to be. */
+static bool is_elsewhere(const sgc_raster_place *p, const sgc_raster_window *w, const char *crs)
+{
+    const int width = GDALGetRasterXSize(p->raster), height = GDALGetRasterYSize(p->raster);
+    const sgc_grid *grid = &w->definition->grid;
+    const box own = bounds_of(p->transform, width, height);
+    box home = bounds_of_home(w);
+    sgc_rect rect;
+    const sgc_status status =
+        sgc_raster_extent(crs, p->transform, width, height, grid, &rect, NULL);
+    if (status == SGC_OK && (!sgc_rect_is_empty(sgc_rect_intersect(rect, w->home)) ||
+                             sgc_rect_contains(w->patch->rect, rect)))
+        return false;
+    if (crs == NULL)
+        return status == SGC_OK;
+    const double turn = OSRIsGeographic(p->crs) ? 2 * M_PI / OSRGetAngularUnits(p->crs, NULL) : 0;
+    return change_bounds(grid->crs, crs, home.edges, NULL) == SGC_OK && is_apart(&own, &home, 0) &&
+           is_apart(&own, &home, turn) && is_apart(&own, &home, -turn);
+}
+
+typedef struct place_name {
+    char text[160];
+} place_name;
+
+static place_name name_of_place(const box *b, OGRSpatialReferenceH crs)
+{
+    const double *e = b->edges;
+    const char *authority = OSRGetAuthorityName(crs, NULL), *code = OSRGetAuthorityCode(crs, NULL);
+    const bool has_code = authority != NULL && code != NULL;
+    place_name name;
+    snprintf(name.text, sizeof name.text, "[%.9g, %.9g, %.9g, %.9g] of %.20s%s%.32s", e[0], e[1],
+             e[2], e[3], has_code ? authority : "", has_code ? ":" : "",
+             has_code ? code : OSRGetName(crs));
+    return name;
+}
+
+/* A file that is not where the definition has it would be no data everywhere. */
+static sgc_status check_home(const sgc_raster_place *p, const sgc_raster_window *w,
+                             OGRSpatialReferenceH cube, sgc_error *err)
+{
+    char *crs = NULL;
+    if (sgc_rect_is_empty(w->home) ||
+        (!p->has_cube_crs && OSRExportToWkt(p->crs, &crs) != OGRERR_NONE))
+        return SGC_OK;
+    const bool elsewhere = is_elsewhere(p, w, crs);
+    CPLFree(crs);
+    if (!elsewhere)
+        return SGC_OK;
+    const box own =
+        bounds_of(p->transform, GDALGetRasterXSize(p->raster), GDALGetRasterYSize(p->raster));
+    const box home = bounds_of_home(w);
+    const place_name there = name_of_place(&own, p->crs != NULL ? p->crs : cube);
+    const place_name here = name_of_place(&home, cube);
+    return sgc_fail(err, SGC_INVALID,
+                    "patch %s: its file lies at %s, but %s at %s: see proj:code, the grid and "
+                    "/source of the definition",
+                    w->patch->id, there.text, w->home_name, here.text);
+}
+
+static sgc_status check_crs(const sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
+{
+    return p->crs != NULL || p->is_on_lattice
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID,
+                          "patch %s: its file has no CRS, and other pixels than the cube: name its "
+                          "CRS with \"proj:code\" in /source of the definition",
+                          w->patch->id);
+}
+
 static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
                              OGRSpatialReferenceH cube, sgc_error *err)
 {
-    OGRSpatialReferenceH own = GDALGetSpatialRef(p->raster);
     p->has_transform = GDALGetGeoTransform(p->raster, p->transform) == CE_None;
     if (p->has_transform)
         find_lattice(p, &w->definition->grid);
@@ -134,9 +269,10 @@ static sgc_status find_place(sgc_raster_place *p, const sgc_raster_window *w,
     if (!p->has_transform)
         return sgc_fail(err, SGC_CORRUPT, "patch %s: its file does not say where it lies",
                         w->patch->id);
-    p->has_cube_crs = own == NULL || is_same_crs(own, cube);
+    SGC_TRY(check_crs(p, w, err));
+    p->has_cube_crs = p->crs == NULL || is_same_crs(p->crs, cube);
     p->is_on_lattice = p->is_on_lattice && p->has_cube_crs;
-    return w->patch->is_promised ? check_extent(p, w, own, err) : SGC_OK;
+    return w->patch->is_promised ? check_extent(p, w, err) : check_home(p, w, cube, err);
 }
 
 /* ---- the wanted band ---- */
@@ -184,6 +320,54 @@ static bool has_signed_bytes(GDALRasterBandH band)
     return type != NULL && EQUAL(type, "SIGNEDBYTE");
 }
 
+/* GDAL decodes blocks as a whole, of all bands where their values alternate. */
+static sgc_status check_block(const sgc_raster_place *p, const sgc_raster_window *w,
+                              GDALRasterBandH band, sgc_error *err)
+{
+    const char *interleaving = GDALGetMetadataItem(p->raster, "INTERLEAVE", "IMAGE_STRUCTURE");
+    const bool alternate = interleaving != NULL && EQUAL(interleaving, "PIXEL");
+    const size_t room = sgc_load_memory();
+    int width, height;
+    GDALGetBlockSize(band, &width, &height);
+    const double size = (double)width * height * GDALGetDataTypeSizeBytes(p->type) *
+                        (alternate ? GDALGetRasterCount(p->raster) : 1);
+    if (size <= (double)room)
+        return SGC_OK;
+    return sgc_fail(err, SGC_UNSUPPORTED,
+                    "patch %s: its file has blocks of %d x %d pixels, and each needs %.0f MiB at "
+                    "once, more than the %zu MiB of SGC_LOAD_MEMORY: raise that, or use a file "
+                    "with smaller tiles",
+                    w->patch->id, width, height, ceil(size / (1 << 20)), room >> 20);
+}
+
+/* Of what is read: overviews take the place of the band for levels. */
+static sgc_status check_blocks(const sgc_raster_place *p, const sgc_raster_window *w,
+                               sgc_error *err)
+{
+    const int overviews = w->factor > 1 ? GDALGetOverviewCount(p->band) : 0;
+    for (int i = 0; i < overviews; i++)
+        SGC_TRY(check_block(p, w, GDALGetOverview(p->band, i), err));
+    return overviews > 0 ? SGC_OK : check_block(p, w, p->band, err);
+}
+
+/* Floats that are packed numbers are a mistake, unless the definition says so. */
+static sgc_status check_scale(const sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
+{
+    const sgc_band *band = &w->definition->bands[w->band];
+    int has_scale = 0, has_offset = 0;
+    double scale = GDALGetRasterScale(p->band, &has_scale);
+    double offset = GDALGetRasterOffset(p->band, &has_offset);
+    scale = has_scale ? scale : 1;
+    offset = has_offset ? offset : 0;
+    if (band->has_scale || !GDALDataTypeIsFloating(band->type) || (scale == 1 && offset == 0))
+        return SGC_OK;
+    return sgc_fail(err, SGC_INVALID,
+                    "patch %s: its file has the scale %.15g and the offset %.15g, band \"%s\" has "
+                    "none: values are stored as they come, so give the band \"raster:scale\": "
+                    "%.15g and \"raster:offset\": %.15g (or 1 and 0 to leave them alone)",
+                    w->patch->id, scale, offset, band->name, scale, offset);
+}
+
 static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc_error *err)
 {
     const sgc_band *band = &w->definition->bands[w->band];
@@ -200,6 +384,8 @@ static sgc_status find_band(sgc_raster_place *p, const sgc_raster_window *w, sgc
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "patch %s: its file has signed bytes: they need GDAL 3.7 or later",
                         w->patch->id);
+    SGC_TRY(check_blocks(p, w, err));
+    SGC_TRY(check_scale(p, w, err));
     p->nodata = nodata_of(p->band, w);
     find_mask(p);
     return SGC_OK;
@@ -340,24 +526,34 @@ static void drop_beyond_poles(const sgc_raster_window *w, OGRSpatialReferenceH c
     }
 }
 
-static sgc_status read_window(GDALDatasetH raster, const sgc_raster_window *w,
-                              OGRSpatialReferenceH crs, void *pixels, uint8_t *valid,
-                              sgc_error *err)
+static sgc_status read_place(sgc_raster_place *p, const sgc_raster_window *w,
+                             OGRSpatialReferenceH cube, void *pixels, uint8_t *valid,
+                             sgc_error *err)
 {
-    sgc_raster_place place = {.raster = raster};
-    SGC_TRY(find_band(&place, w, err));
-    SGC_TRY(find_place(&place, w, crs, err));
-    if (w->factor == 1 && place.is_on_lattice)
-        SGC_TRY(copy_window(&place, w, pixels, valid, err));
+    SGC_TRY(find_band(p, w, err));
+    SGC_TRY(find_place(p, w, cube, err));
+    if (w->factor == 1 && p->is_on_lattice)
+        SGC_TRY(copy_window(p, w, pixels, valid, err));
     else
-        SGC_TRY(sgc_raster_warp(&place, w, pixels, valid, err));
-    drop_beyond_poles(w, crs, valid);
+        SGC_TRY(sgc_raster_warp(p, w, pixels, valid, err));
+    drop_beyond_poles(w, cube, valid);
     return SGC_OK;
 }
 
-static sgc_status fail_crs(const char *crs, sgc_error *err)
+static sgc_status read_window(GDALDatasetH raster, const sgc_raster_window *w,
+                              OGRSpatialReferenceH cube, void *pixels, uint8_t *valid,
+                              sgc_error *err)
 {
-    return sgc_fail(err, SGC_INVALID, "unknown CRS \"%.64s\"", crs);
+    sgc_raster_place place = {.raster = raster, .crs = GDALGetSpatialRef(raster)};
+    if (place.crs != NULL || w->crs == NULL)
+        return read_place(&place, w, cube, pixels, valid, err);
+    place.named_crs = w->crs;
+    place.crs = new_crs(w->crs);
+    if (place.crs == NULL)
+        return fail_crs(w->crs, err);
+    const sgc_status status = read_place(&place, w, cube, pixels, valid, err);
+    OSRDestroySpatialReference(place.crs);
+    return status;
 }
 
 sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *w, void *pixels,
@@ -374,45 +570,6 @@ sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *w, void
 }
 
 /* ---- extents ---- */
-
-/* The bounds of the raster in its own CRS: left, bottom, right, top. */
-static void own_bounds(const double t[6], int64_t width, int64_t height, double bounds[4])
-{
-    bounds[0] = bounds[1] = INFINITY;
-    bounds[2] = bounds[3] = -INFINITY;
-    for (int corner = 0; corner < 4; corner++) {
-        const double column = corner % 2 ? (double)width : 0, row = corner / 2 ? (double)height : 0;
-        const double x = t[0] + column * t[1] + row * t[2], y = t[3] + column * t[4] + row * t[5];
-        bounds[0] = fmin(bounds[0], x);
-        bounds[1] = fmin(bounds[1], y);
-        bounds[2] = fmax(bounds[2], x);
-        bounds[3] = fmax(bounds[3], y);
-    }
-}
-
-static sgc_status bounds_on_cube(const char *crs, const sgc_grid *cube, double bounds[4],
-                                 sgc_error *err)
-{
-    OGRSpatialReferenceH from = new_crs(crs), to = new_crs(cube->crs);
-    OGRCoordinateTransformationH change = NULL;
-    sgc_status status = SGC_OK;
-    if (from == NULL || to == NULL)
-        status = fail_crs(from == NULL ? crs : cube->crs, err);
-    else if (!is_same_crs(from, to)) {
-        double b[4];
-        change = OCTNewCoordinateTransformation(from, to);
-        if (change == NULL || !OCTTransformBounds(change, bounds[0], bounds[1], bounds[2],
-                                                  bounds[3], &b[0], &b[1], &b[2], &b[3], DENSIFY))
-            status = sgc_fail(err, SGC_INVALID, "no way from %.32s to %.32s: %s", crs, cube->crs,
-                              CPLGetLastErrorMsg());
-        else
-            memcpy(bounds, b, sizeof b);
-    }
-    OCTDestroyCoordinateTransformation(change);
-    OSRDestroySpatialReference(from);
-    OSRDestroySpatialReference(to);
-    return status;
-}
 
 static bool is_pixel(double position)
 {
@@ -442,15 +599,14 @@ static sgc_status outward(const double bounds[4], const sgc_grid *cube, sgc_rect
 sgc_status sgc_raster_extent(const char *crs, const double transform[6], int64_t width,
                              int64_t height, const sgc_grid *cube, sgc_rect *rect, sgc_error *err)
 {
-    double bounds[4];
-    own_bounds(transform, width, height, bounds);
+    box b = bounds_of(transform, width, height);
     if (crs != NULL) {
         CPLPushErrorHandler(CPLQuietErrorHandler);
-        const sgc_status status = bounds_on_cube(crs, cube, bounds, err);
+        const sgc_status status = change_bounds(crs, cube->crs, b.edges, err);
         CPLPopErrorHandler();
         SGC_TRY(status);
     }
-    return outward(bounds, cube, rect, err);
+    return outward(b.edges, cube, rect, err);
 }
 
 /* ---- files on web servers ---- */
@@ -487,7 +643,8 @@ static sgc_status open_and_read(const char *path, const char *url, const sgc_rem
     return status;
 }
 
-/* One attempt to read a window of a file. */
+/* One attempt to read a window of a file. What does not decode may have been damaged on its way, or
+ * replaced in mid-read: whoever tries again must not have it from memory. */
 static sgc_status fetch_once(const char *path, const char *url, const sgc_raster_window *window,
                              void *pixels, uint8_t *valid, sgc_fetch *fetch, sgc_error *err)
 {
@@ -501,9 +658,11 @@ static sgc_status fetch_once(const char *path, const char *url, const sgc_raster
     CPLPopErrorHandler();
     fetch->bytes += call.bytes_received;
     memcpy(fetch->etag, call.etag, sizeof fetch->etag);
-    return remote == SGC_OK
-               ? status
-               : sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (remote != SGC_OK)
+        return sgc_fail(err, remote, "patch %s: %s", window->patch->id, remote_error.message);
+    if (status == SGC_CORRUPT)
+        sgc_remote_forget(path);
+    return status;
 }
 
 sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
@@ -518,7 +677,6 @@ sgc_status sgc_raster_fetch(const sgc_remote_files *files, const char *href,
     sgc_raster_window cancellable = *window;
     cancellable.cancel = cancel;
     status = fetch_once(path, href, &cancellable, pixels, valid, fetch, err);
-    /* Bytes that do not decode may have been damaged on their way, or replaced in mid-read. */
     if (status == SGC_CORRUPT) {
         status = fetch_once(path, href, &cancellable, pixels, valid, fetch, err);
         if (status == SGC_NOT_FOUND)

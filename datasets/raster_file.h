@@ -18,8 +18,13 @@ typedef struct sgc_raster_window {
     int64_t factor;         /* of the level */
     sgc_rect rect;          /* pixels of the level's grid */
     const sgc_patch *patch; /* whose file it is, for messages */
-    bool any_place;  /* the raster may lie anywhere, on any grid; else it must have the very pixels
-                        of  patch->rect */
+    bool any_place;         /* the raster may have any grid; else it must have the very pixels of
+                               patch->rect */
+    sgc_rect home; /* of any_place: full-resolution pixels that the raster must touch, unless it
+                      lies in patch->rect; empty: it may lie anywhere */
+    const char *home_name; /* then: what that is, for messages */
+    const char *crs; /* of any_place: that of a raster without one of its own; NULL: the cube's, if
+                        it has the cube's pixels */
     int source_band; /* of the raster, from 1; 0: as the definition says */
     const sgc_cancel *cancel; /* ends sgc_raster_read(); may be NULL */
 } sgc_raster_window;
@@ -30,12 +35,13 @@ typedef struct sgc_raster_window {
  *
  * Pixels that are the cube's own, whatever part of them the raster has, are copied bit by bit.
  * Others are warped: with the definition's "resampling" at full resolution, with the band's at a
- * level, from the overview that fits. A raster without CRS is in the cube's. Only what lies under
- * the window is read.
+ * level, from the overview that fits. Only what lies under the window is read.
  *
  * SGC_CANCELLED when the window's `cancel` says so, SGC_CORRUPT when the raster cannot be read, has
  * no such band, lies elsewhere than promised, or has a value that the band's type cannot hold;
- * SGC_UNSUPPORTED for complex types and for 64-bit integers that would have to be warped. */
+ * SGC_INVALID when it is not at home, has no CRS that is known, or scales what a band of floats
+ * takes as it comes; SGC_UNSUPPORTED for complex types and for 64-bit integers that would have to
+ * be warped. */
 SGC_CHECKED sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *window,
                                        void *pixels, uint8_t *valid, sgc_error *err);
 

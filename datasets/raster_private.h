@@ -16,7 +16,9 @@ typedef struct sgc_raster_place {
     sgc_nodata nodata;
     bool has_transform;
     double transform[6];
-    bool has_cube_crs;    /* else its own */
+    OGRSpatialReferenceH crs; /* NULL: the cube's */
+    const char *named_crs;    /* the same where the raster itself has none, else NULL */
+    bool has_cube_crs;
     GDALRasterBandH mask; /* besides nodata; NULL: none */
     int mask_number;      /* when it is one of the raster's own bands, else 0 */
     bool is_on_lattice;   /* its pixels are full-resolution pixels of the cube */

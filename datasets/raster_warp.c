@@ -146,7 +146,6 @@ static int padding(double proportion_along, int size, int whole)
 static proportion find_proportion(const sgc_raster_place *p, const sgc_raster_window *w)
 {
     const double *t = p->transform, *g = w->definition->grid.transform, f = (double)w->factor;
-    OGRSpatialReferenceH crs = GDALGetSpatialRef(p->raster);
     proportion out = {.x = 1, .y = 1};
     if (!p->has_transform) {
         out.x = out.y = f;
@@ -154,11 +153,11 @@ static proportion find_proportion(const sgc_raster_place *p, const sgc_raster_wi
         out.x = f * g[1] / hypot(t[1], t[4]);
         out.y = f * -g[5] / hypot(t[2], t[5]);
     } else {
-        compare_extents(p, w, crs, &out);
+        compare_extents(p, w, p->crs, &out);
     }
     const int whole = overview_factor(p, &out);
     out.pad_y = padding(out.y, GDALGetRasterYSize(p->raster), whole);
-    out.pad_x = !p->has_cube_crs && is_around_the_world(p, crs)
+    out.pad_x = !p->has_cube_crs && is_around_the_world(p, p->crs)
                     ? 0
                     : padding(out.x, GDALGetRasterXSize(p->raster), whole);
     return out;
@@ -177,9 +176,9 @@ static void add_place(char ***words, const sgc_raster_place *p, const sgc_raster
     add_word(words, "%d", -of->pad_y);
     add_word(words, "%d", GDALGetRasterXSize(p->raster) + 2 * of->pad_x);
     add_word(words, "%d", GDALGetRasterYSize(p->raster) + 2 * of->pad_y);
-    if (p->has_cube_crs) {
+    if (p->has_cube_crs || p->named_crs != NULL) {
         add_word(words, "-a_srs");
-        *words = CSLAddString(*words, w->definition->crs);
+        *words = CSLAddString(*words, p->has_cube_crs ? w->definition->crs : p->named_crs);
     }
     if (!p->has_transform) {
         add_word(words, "-a_ullr");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "datasets/part_cache.h"
 #include "datasets/source.h"
@@ -119,80 +120,87 @@ static sgc_status request_range(sgc_remote_files *files, const char *url, uint64
     return SGC_OK;
 }
 
-/* Requests the parts around bytes `first` to `last`, few enough that a slow line brings them before
- * a deadline, and keeps them. */
-static sgc_status keep_parts(sgc_remote_files *files, const char *url, uint64_t first,
-                             uint64_t last, sgc_error *err)
+/* ---- versions ---- */
+
+static bool is_strong(const char *etag)
 {
-    sgc_http_response part;
-    const uint64_t begin = first - first % SGC_PART_SIZE;
-    const uint64_t end = MIN(last - last % SGC_PART_SIZE + SGC_PART_SIZE, begin + KEPT_REQUEST);
-    SGC_TRY(request_range(files, url, begin, end - 1, &part, err));
-    sgc_file_version version = {.size = part.total_size};
-    strcpy(version.etag, part.etag);
-    sgc_part_cache_put(files->parts, url, begin, part.data, part.size, &version);
-    sgc_http_response_clear(&part);
-    return SGC_OK;
+    return etag[0] == '"'; /* a weak one begins with W/ */
 }
 
-static bool is_same_file(const sgc_file_version *a, const sgc_file_version *b)
+static bool agree(const char *a, const char *b)
 {
-    return a->size == b->size && strcmp(a->etag, b->etag) == 0;
+    return *a == '\0' || *b == '\0' || strcmp(a, b) == 0;
 }
 
-/* Reads bytes `first` to `last` from parts that are kept, or are kept now; *done tells whether all
- * of them were there, of one version of the file. */
-static sgc_status read_kept(sgc_remote_files *files, const char *url, uint64_t first, uint64_t last,
-                            unsigned char *data, sgc_file_version *version, bool *done,
-                            sgc_error *err)
+static bool is_same_version(const sgc_http_response *a, const sgc_http_response *b)
 {
-    sgc_part_cache *parts = files->parts;
-    for (uint64_t at = first; at <= last;) {
-        const size_t wanted = (size_t)(last - at + 1);
-        sgc_file_version found;
-        size_t n = sgc_part_cache_read(parts, url, at, data, wanted, &found);
-        if (n == 0) {
-            SGC_TRY(keep_parts(files, url, at, last, err));
-            n = sgc_part_cache_read(parts, url, at, data, wanted, &found);
-        }
-        if (n == 0 || (at > first && !is_same_file(version, &found)))
-            return SGC_OK;
-        *version = found;
-        data += n;
-        at += n;
-    }
-    *done = true;
-    return SGC_OK;
+    if (a->total_size != b->total_size)
+        return false;
+    if (is_strong(a->etag) && is_strong(b->etag))
+        return strcmp(a->etag, b->etag) == 0;
+    return agree(a->etag, b->etag) && agree(a->last_modified, b->last_modified);
 }
 
-static sgc_status fetch_kept(sgc_remote_files *files, const char *url, uint64_t first,
-                             uint64_t last, sgc_http_response *response, sgc_error *err)
+/* Whether the server says what is_same_version() needs to tell all versions of the file apart. */
+static bool can_compare(const sgc_http_response *a, const sgc_http_response *b)
 {
-    const size_t size = (size_t)(last - first + 1);
-    unsigned char *data = malloc(size + 1);
+    return (is_strong(a->etag) && is_strong(b->etag)) ||
+           (a->last_modified[0] != '\0' && b->last_modified[0] != '\0');
+}
+
+static sgc_file_version version_of(const sgc_http_response *response)
+{
+    sgc_file_version version = {.size = response->total_size};
+    strcpy(version.etag, response->etag);
+    strcpy(version.last_modified, response->last_modified);
+    return version;
+}
+
+/* ---- parts that are kept ---- */
+
+static bool keeps_parts(void)
+{
+    return current_call != NULL && current_call->cancel != NULL && current_call->cancel->keeps;
+}
+
+/* Keeps bytes whose file has the version of `head`. */
+static void keep(sgc_remote_files *files, const char *url, uint64_t offset,
+                 const sgc_http_response *part, const sgc_http_response *head)
+{
+    const sgc_file_version version = version_of(head);
+    if (version.size != UINT64_MAX && can_compare(part, head))
+        sgc_part_cache_put(files->parts, url, &version, offset, part->data, part->size);
+}
+
+/* Gives the head of a file from its first part, if that is kept. */
+static bool find_kept_head(sgc_remote_files *files, const char *url, sgc_http_response *head)
+{
+    unsigned char *data = malloc(SGC_PART_SIZE + 1);
     sgc_file_version version;
-    bool done = false;
-    sgc_status status = data != NULL
-                            ? read_kept(files, url, first, last, data, &version, &done, err)
-                            : sgc_fail_memory(err, size, "a file");
-    if (!done) {
+    const size_t n = data == NULL ? 0
+                                  : sgc_part_cache_read(files->parts, url, NULL, 0, data,
+                                                        SGC_PART_SIZE, &version);
+    if (n == 0) {
         free(data);
-        return status == SGC_OK ? request_range(files, url, first, last, response, err) : status;
+        return false;
     }
-    data[size] = '\0';
-    *response =
-        (sgc_http_response){.status = 206, .data = data, .size = size, .total_size = version.size};
-    strcpy(response->etag, version.etag);
-    return SGC_OK;
+    data[n] = '\0';
+    *head = (sgc_http_response){.status = 206, .data = data, .size = n, .total_size = version.size};
+    strcpy(head->etag, version.etag);
+    strcpy(head->last_modified, version.last_modified);
+    return true;
 }
 
-/* Gives the bytes from `first` to `last`, or fewer at the end of the file. */
-static sgc_status fetch(sgc_remote_files *files, const char *url, uint64_t first, uint64_t last,
-                        sgc_http_response *response, sgc_error *err)
+static sgc_status request_head(sgc_remote_files *files, const char *url, sgc_http_response *head,
+                               sgc_error *err)
 {
-    const bool keeps =
-        current_call != NULL && current_call->cancel != NULL && current_call->cancel->keeps;
-    return (keeps ? fetch_kept : request_range)(files, url, first, last, response, err);
+    if (!keeps_parts())
+        return request_range(files, url, 0, HEAD_SIZE - 1, head, err);
+    if (find_kept_head(files, url, head))
+        return SGC_OK;
+    SGC_TRY(request_range(files, url, 0, SGC_PART_SIZE - 1, head, err));
+    keep(files, url, 0, head, head);
+    return SGC_OK;
 }
 
 /* ---- heads ---- */
@@ -269,13 +277,14 @@ static void cache_head(sgc_remote_files *files, file_head *head)
     pthread_mutex_unlock(&files->mutex);
 }
 
-static void forget_head(sgc_remote_files *files, const file_head *head)
+static void forget(sgc_remote_files *files, const char *url)
 {
     pthread_mutex_lock(&files->mutex);
-    const size_t i = find_locked(files, head->url);
-    if (i < files->head_count && files->heads[i] == head)
+    const size_t i = find_locked(files, url);
+    if (i < files->head_count)
         remove_locked(files, i);
     pthread_mutex_unlock(&files->mutex);
+    sgc_part_cache_forget(files->parts, url);
 }
 
 static sgc_status head_new(const char *url, file_head **out, sgc_error *err)
@@ -310,9 +319,8 @@ static sgc_status fetch_head(sgc_remote_files *files, const char *url, file_head
     file_head *head = NULL;
     SGC_TRY(check_call(err));
     SGC_TRY(head_new(url, &head, err));
-    sgc_status status = files->fetches_whole
-                            ? fetch_whole(files, url, &head->response, err)
-                            : fetch(files, url, 0, HEAD_SIZE - 1, &head->response, err);
+    sgc_status status = files->fetches_whole ? fetch_whole(files, url, &head->response, err)
+                                             : request_head(files, url, &head->response, err);
     if (status == SGC_OK && head->response.total_size == UINT64_MAX) {
         char text[256];
         sgc_http_redact(url, text, sizeof text);
@@ -457,18 +465,13 @@ static size_t copy_buffered(const remote_file *file, uint64_t offset, void *data
     return n > 0 ? n : copy_from(&file->ahead, file->ahead_offset, offset, data, size);
 }
 
-static bool is_same_version(const sgc_http_response *a, const sgc_http_response *b)
-{
-    const bool same_tag = a->etag[0] == '\0' || b->etag[0] == '\0' || strcmp(a->etag, b->etag) == 0;
-    return same_tag && a->total_size == b->total_size;
-}
-
 static sgc_status fetch_checked(remote_file *file, uint64_t offset, size_t size,
                                 sgc_http_response *part, sgc_error *err)
 {
     const file_head *head = file->head;
     SGC_TRY(check_call(err));
-    const sgc_status status = fetch(file->files, head->url, offset, offset + size - 1, part, err);
+    const sgc_status status =
+        request_range(file->files, head->url, offset, offset + size - 1, part, err);
     if (status == SGC_OK && is_same_version(part, &head->response) && part->size == size)
         return SGC_OK;
     /* SGC_INVALID: the file has become so short that the range lies beyond its end. A part that is
@@ -477,16 +480,70 @@ static sgc_status fetch_checked(remote_file *file, uint64_t offset, size_t size,
         return status;
     if (status == SGC_OK)
         sgc_http_response_clear(part);
-    forget_head(file->files, head);
+    forget(file->files, head->url);
     char text[256];
     sgc_http_redact(head->url, text, sizeof text);
     return sgc_fail(err, SGC_CORRUPT, "%s: changed while it was read; read it again", text);
 }
 
+/* Fetches the parts around the bytes, few enough that a slow line brings them before a deadline,
+ * and keeps them; gives the first `n` of the bytes. */
+static sgc_status fetch_parts(remote_file *file, uint64_t offset, void *data, size_t size,
+                              size_t *n, sgc_error *err)
+{
+    const sgc_http_response *head = &file->head->response;
+    const uint64_t begin = offset - offset % SGC_PART_SIZE;
+    const uint64_t parts = (offset - begin + size + SGC_PART_SIZE - 1) / SGC_PART_SIZE;
+    const uint64_t wanted = MIN(parts * SGC_PART_SIZE, KEPT_REQUEST);
+    sgc_http_response part;
+    SGC_TRY(fetch_checked(file, begin, (size_t)MIN(wanted, head->total_size - begin), &part, err));
+    keep(file->files, file->head->url, begin, &part, head);
+    *n = copy_from(&part, begin, offset, data, size);
+    sgc_http_response_clear(&part);
+    return SGC_OK;
+}
+
+static sgc_status read_kept(remote_file *file, uint64_t offset, unsigned char *data, size_t size,
+                            sgc_error *err)
+{
+    const sgc_file_version version = version_of(&file->head->response);
+    for (size_t done = 0; done < size;) {
+        size_t n = sgc_part_cache_read(file->files->parts, file->head->url, &version, offset + done,
+                                       data + done, size - done, NULL);
+        if (n == 0)
+            SGC_TRY(fetch_parts(file, offset + done, data + done, size - done, &n, err));
+        done += n;
+    }
+    return SGC_OK;
+}
+
+static sgc_status fetch_kept(remote_file *file, uint64_t offset, size_t size,
+                             sgc_http_response *part, sgc_error *err)
+{
+    unsigned char *data = malloc(size);
+    if (data == NULL)
+        return sgc_fail_memory(err, size, "a file");
+    const sgc_status status = read_kept(file, offset, data, size, err);
+    if (status == SGC_OK)
+        *part = (sgc_http_response){.status = 206, .data = data, .size = size};
+    else
+        free(data);
+    return status;
+}
+
+/* Without a version that can be told from others no parts are kept. */
+static sgc_status fetch(remote_file *file, uint64_t offset, size_t size, sgc_http_response *part,
+                        sgc_error *err)
+{
+    const sgc_http_response *head = &file->head->response;
+    return (keeps_parts() && can_compare(head, head) ? fetch_kept : fetch_checked)(file, offset,
+                                                                                   size, part, err);
+}
+
 static bool fetch_part(remote_file *file, uint64_t offset, size_t size, sgc_http_response *part)
 {
     sgc_error error;
-    const sgc_status status = fetch_checked(file, offset, size, part, &error);
+    const sgc_status status = fetch(file, offset, size, part, &error);
     if (status != SGC_OK)
         record_failure(status, &error);
     return status == SGC_OK;
@@ -820,6 +877,14 @@ sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
     return SGC_OK;
 }
 
+void sgc_remote_forget(const char *path)
+{
+    file_name name;
+    if (strncmp(path, PREFIX, sizeof PREFIX - 1) == 0 &&
+        parse_name(path + sizeof PREFIX - 1, &name) && name.files != NULL)
+        forget(name.files, name.url);
+}
+
 /* The length of what stands at the begin of `text` before a message goes on. */
 static size_t word_length(const char *text)
 {
@@ -830,9 +895,20 @@ static size_t word_length(const char *text)
     return n;
 }
 
+/* The length of the user info at the begin of what follows "://" in a URL. */
+static size_t user_length(const char *authority)
+{
+    size_t length = 0;
+    const size_t size = strcspn(authority, "/?# \t\r\n\"'`<>");
+    for (size_t i = 0; i < size; i++)
+        if (authority[i] == '@')
+            length = i + 1;
+    return length;
+}
+
 void sgc_remote_last_message(char *text, size_t size)
 {
-    const char *from = CPLGetLastErrorMsg();
+    const char *const said = CPLGetLastErrorMsg(), *from = said;
     size_t n = 0;
     while (*from != '\0' && n + 1 < size) {
         const size_t prefix = sizeof PREFIX - 1;
@@ -846,6 +922,9 @@ void sgc_remote_last_message(char *text, size_t size)
             from = url + 1 + word_length(url + 1);
         } else if (*from == '?') {
             from += word_length(from);
+        } else if (*from == '/' && from - said >= 2 && strncmp(from - 2, "://", 3) == 0) {
+            text[n++] = '/';
+            from += 1 + user_length(from + 1);
         } else {
             text[n++] = *from++;
         }

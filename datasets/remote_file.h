@@ -43,6 +43,10 @@ void sgc_remote_files_have_sidecars(sgc_remote_files *files);
 SGC_CHECKED sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
                                              char **path, sgc_error *err);
 
+/* Forgets what is in memory of the file of that name, which may be damaged: the next who opens it
+ * fetches it anew. Other names are ignored. */
+void sgc_remote_forget(const char *path);
+
 typedef struct sgc_remote_call {
     const sgc_cancel *cancel; /* may be NULL */
     sgc_status status;        /* of the first failed request inside, SGC_OK if none failed */

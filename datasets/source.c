@@ -55,7 +55,9 @@ int sgc_source_number(const cJSON *object, const char *key, int smallest, int ot
 const char *sgc_source_address(const char *name)
 {
     static const char prefix[] = "/vsicurl/";
-    return name + (STARTS_WITH(name, prefix) ? strlen(prefix) : 0);
+    const bool is_url = STARTS_WITH_CI(name, "http://") || STARTS_WITH_CI(name, "https://");
+    const char *found = is_url ? NULL : strstr(name, prefix);
+    return found != NULL ? found + strlen(prefix) : name;
 }
 
 /* ---- the client ---- */

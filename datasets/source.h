@@ -76,9 +76,11 @@ struct sgc_source {
                        int64_t factor, sgc_rect rect, void *const *pixels, uint8_t *const *valid,
                        sgc_fetch *fetch, const sgc_cancel *cancel, sgc_error *err);
     void (*free)(sgc_source *self);
-    bool has_levels;       /* factors other than 1 can be read */
-    bool reads_together;   /* one request brings several bands */
-    bool finds_alone;      /* find() asks nobody */
+    bool has_levels;      /* factors other than 1 can be read */
+    bool reads_together;  /* one request brings several bands */
+    bool finds_alone;     /* find() asks nobody */
+    bool stays_on_thread; /* find() and read() must be called by the thread that wants the pixels: a
+                           * library below has a lock that this thread may hold already */
     unsigned max_requests; /* concurrent ones the service bears */
 };
 
@@ -95,7 +97,8 @@ SGC_CHECKED sgc_status sgc_source_new_client(const cJSON *json, const sgc_source
                                              unsigned default_requests, sgc_http **http,
                                              unsigned *max_requests, sgc_error *err);
 
-/* What /vsicurl/ would fetch: the rest of such a name, or all of another. */
+/* What /vsicurl/ would fetch: the rest of a name that has it, maybe inside of an archive or of
+ * quotes, or all of another. */
 const char *sgc_source_address(const char *name);
 
 /* Bytes that chunks being loaded, and what has been received for them, may take: SGC_LOAD_MEMORY of

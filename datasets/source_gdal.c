@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/condition.h"
 #include "datasets/gdal_array.h"
 #include "datasets/raster_file.h"
 #include "datasets/template.h"
@@ -22,6 +23,7 @@ typedef struct handle {
     GDALDatasetH file; /* the array's; NULL when the raster was opened by itself */
     GDALDatasetH raster;
     size_t band, step; /* of an array's slice */
+    const char *crs;   /* where the raster has none; NULL: not known */
     struct handle *next;
 } handle;
 
@@ -29,11 +31,12 @@ typedef struct gdal_source {
     sgc_source base;
     const sgc_definition *definition;
     const char *dataset, *dimension; /* NULL: no array */
-    char *path;                      /* what `dataset` is when it is relative; else NULL */
+    const char *crs;                 /* of a raster without one, or NULL */
+    char *path; /* what `dataset` is when the text of the definition means another; else NULL */
     char **open_options;
     sgc_http *http; /* both NULL when GDAL opens the dataset by itself */
     sgc_remote_files *files;
-    char retries[16];
+    int retries;           /* of what GDAL fetches by itself */
     pthread_mutex_t mutex; /* guards the pool */
     handle *idle;          /* last used first */
     sgc_fork_watch forks;
@@ -194,28 +197,78 @@ static sgc_status expand_options(const gdal_source *s, char ***out, sgc_error *e
     return SGC_OK;
 }
 
-/* The URL in the name of a GeoTIFF on a web server, else NULL. */
-static const char *find_url(const char *name)
+static bool has_ending(const char *text, size_t size, const char *const *endings)
 {
+    for (; *endings != NULL; endings++) {
+        const size_t length = strlen(*endings);
+        if (size > length && EQUALN(text + size - length, *endings, length))
+            return true;
+    }
+    return false;
+}
+
+/* The length of the URL in a name: it ends where its quotes or braces do, or behind an archive. */
+static size_t url_size(const char *name, const char *url)
+{
+    static const char prefix[] = "/vsicurl/";
+    static const char *const archives[] = {".zip", ".kmz", ".tar", ".tgz", ".tar.gz", NULL};
+    const char *begin = url == name ? name : url - strlen(prefix);
+    const char before = begin == name ? '\0' : begin[-1];
+    const size_t size = strcspn(url, before == '"' ? "\"" : before == '{' ? "}" : "");
+    for (size_t i = 0; i < size && url[i] != '?' && url[i] != '#'; i++)
+        if (url[i] == '/' && has_ending(url, i, archives))
+            return i;
+    return size;
+}
+
+/* The URL of the one file on a web server that a name means, as it is, behind /vsicurl/ or inside
+ * of an archive or of quotes, and its length; NULL when there is none, or when GDAL would derive
+ * the names of more files from it. */
+static const char *find_url(const char *name, size_t *size)
+{
+    static const char *const single[] = {".nc",  ".nc4", ".h5",  ".he5", ".hdf5", ".zip",
+                                         ".kmz", ".tar", ".tgz", ".gz",  NULL};
+    static const char *const tiffs[] = {".tif", ".tiff", NULL};
     const char *url = sgc_source_address(name);
-    const char *end = url + strcspn(url, "?#");
-    const bool is_tiff = (end - url > 4 && EQUALN(end - 4, ".tif", 4)) ||
-                         (end - url > 5 && EQUALN(end - 5, ".tiff", 5));
-    return is_tiff && (STARTS_WITH_CI(url, "http://") || STARTS_WITH_CI(url, "https://")) ? url
-                                                                                          : NULL;
+    if (!STARTS_WITH_CI(url, "http://") && !STARTS_WITH_CI(url, "https://"))
+        return NULL;
+    *size = url_size(name, url);
+    const size_t path_size = MIN(*size, strcspn(url, "?#"));
+    const bool is_whole_name =
+        url[*size] == '\0' && (url == name || STARTS_WITH(name, "/vsicurl/"));
+    const bool is_one = has_ending(url, path_size, single) && url != name;
+    return is_one || (is_whole_name && has_ending(url, path_size, tiffs)) ? url : NULL;
+}
+
+/* Gives (free with free()) the name with our name of the file at its URL. */
+static sgc_status rename_file(const gdal_source *s, const char *name, const char *at, size_t size,
+                              char **out, sgc_error *err)
+{
+    static const char prefix[] = "/vsicurl/";
+    const size_t before = (size_t)(at - name) - (at != name ? strlen(prefix) : 0);
+    char *url = strndup(at, size), *path = NULL;
+    if (url == NULL)
+        return sgc_fail_memory(err, size, "a URL");
+    sgc_status status = sgc_remote_files_path(s->files, url, &path, err);
+    if (status == SGC_OK && asprintf(out, "%.*s%s%s", (int)before, name, path, at + size) < 0)
+        status = sgc_fail_memory(err, strlen(name), "a name");
+    free(path);
+    free(url);
+    return status;
 }
 
 /* Gives (free with free()) the name under which GDAL opens the dataset. */
 static sgc_status expand_name(const gdal_source *s, char **name, sgc_error *err)
 {
     char *expanded;
+    size_t size;
     SGC_TRY(sgc_config_expand(s->dataset, &expanded, err));
-    const char *url = s->files != NULL ? find_url(expanded) : NULL;
+    const char *url = s->files != NULL ? find_url(expanded, &size) : NULL;
     if (url == NULL) {
         *name = expanded;
         return SGC_OK;
     }
-    const sgc_status status = sgc_remote_files_path(s->files, url, name, err);
+    const sgc_status status = rename_file(s, expanded, url, size, name, err);
     free(expanded);
     return status;
 }
@@ -262,6 +315,18 @@ static sgc_status open_into(const gdal_source *s, handle *h, sgc_error *err)
     return status == SGC_OK ? SGC_OK : sgc_fail_in(err, status, "%s", s->definition->id);
 }
 
+/* As the definition names it, or as CF's units of coordinates have it. */
+static const char *presumed_crs(const gdal_source *s, const handle *h)
+{
+    if (s->crs != NULL)
+        return s->crs;
+    const bool in_degrees =
+        s->dimension != NULL
+            ? sgc_gdal_array_in_degrees(h->file, s->definition->bands[h->band].asset)
+            : sgc_gdal_raster_in_degrees(h->raster);
+    return in_degrees ? "EPSG:4326" : NULL;
+}
+
 static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, handle **out,
                               sgc_error *err)
 {
@@ -271,33 +336,52 @@ static sgc_status handle_open(const gdal_source *s, size_t band, size_t step, ha
     h->band = band;
     h->step = step;
     const sgc_status status = open_into(s, h, err);
-    if (status != SGC_OK)
+    if (status != SGC_OK) {
         handle_close(h);
-    else
-        *out = h;
-    return status;
+        return status;
+    }
+    if (GDALGetSpatialRef(h->raster) == NULL)
+        h->crs = presumed_crs(s, h);
+    *out = h;
+    return SGC_OK;
 }
 
-/* For what GDAL itself fetches: without these it repeats nothing, and waits forever. */
+/* For what GDAL itself fetches: without these it repeats nothing, and waits forever; and while it
+ * waits nothing can stop it. */
 typedef struct fetch_default {
-    const char *name, *value;
+    const char *name;
+    char value[16];
     bool is_set;
 } fetch_default;
 
-enum { FETCH_DEFAULTS = 4 };
+enum { FETCH_DEFAULTS = 6, MOST_RETRIES = 4, LONGEST_TIMEOUT = 86400 };
 
-/* Sets what the user has not, for the calling thread. */
-static void begin_defaults(const gdal_source *s, fetch_default defaults[FETCH_DEFAULTS])
+/* Sets what the user has not, for the calling thread. GDAL's pauses begin with its delay and more
+ * than double: all retries take half a minute. A user's time without limit means a silent server.
+ * With a deadline one request ends when that does. */
+static void begin_defaults(const gdal_source *s, const sgc_cancel *cancel,
+                           fetch_default defaults[FETCH_DEFAULTS])
 {
-    const fetch_default all[FETCH_DEFAULTS] = {{.name = "GDAL_HTTP_MAX_RETRY", .value = s->retries},
-                                               {.name = "GDAL_HTTP_CONNECTTIMEOUT", .value = "30"},
-                                               {.name = "GDAL_HTTP_LOW_SPEED_TIME", .value = "60"},
-                                               {.name = "GDAL_HTTP_LOW_SPEED_LIMIT", .value = "1"}};
+    static const char *const names[FETCH_DEFAULTS] = {
+        "GDAL_HTTP_CONNECTTIMEOUT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT",
+        "GDAL_HTTP_RETRY_DELAY",    "GDAL_HTTP_MAX_RETRY",      "GDAL_HTTP_TIMEOUT"};
+    const uint64_t now = sgc_monotonic_ms(), end = cancel != NULL ? cancel->deadline_ms : 0;
+    const uint64_t left_s = end > now ? (end - now + 999) / 1000 : 1;
+    const int values[FETCH_DEFAULTS] = {
+        30,
+        30,
+        CPLGetConfigOption("GDAL_HTTP_LOW_SPEED_TIME", NULL) != NULL ? 1 : 1000,
+        1,
+        end > 0 ? MIN(s->retries, 1) : MIN(s->retries, MOST_RETRIES),
+        end > 0 ? (int)MIN(left_s, LONGEST_TIMEOUT) : 0,
+    };
     for (int i = 0; i < FETCH_DEFAULTS; i++) {
-        defaults[i] = all[i];
-        defaults[i].is_set = CPLGetConfigOption(all[i].name, NULL) == NULL;
-        if (defaults[i].is_set)
-            CPLSetThreadLocalConfigOption(all[i].name, all[i].value);
+        fetch_default *d = &defaults[i];
+        *d = (fetch_default){.name = names[i]};
+        snprintf(d->value, sizeof d->value, "%d", values[i]);
+        d->is_set = CPLGetConfigOption(d->name, NULL) == NULL;
+        if (d->is_set)
+            CPLSetThreadLocalConfigOption(d->name, d->value);
     }
 }
 
@@ -316,7 +400,9 @@ static sgc_status read_raster(gdal_source *s, size_t band, size_t step,
     handle *h = take(s, band, step);
     if (h == NULL)
         SGC_TRY(handle_open(s, band, step, &h, err));
-    const sgc_status status = sgc_raster_read(h->raster, window, pixels, valid, err);
+    sgc_raster_window placed = *window;
+    placed.crs = h->crs;
+    const sgc_status status = sgc_raster_read(h->raster, &placed, pixels, valid, err);
     if (status == SGC_OK)
         put_back(s, h);
     else
@@ -339,6 +425,17 @@ static sgc_status end_call(const gdal_source *s, sgc_remote_call *call, sgc_stat
                     s->definition->id, reason.message);
 }
 
+/* Damaged bytes of a file must not be had from memory again. */
+static void forget_file(const gdal_source *s)
+{
+    char *name;
+    sgc_error ignored;
+    if (expand_name(s, &name, &ignored) != SGC_OK)
+        return;
+    sgc_remote_forget(name);
+    free(name);
+}
+
 static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
                             size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
                             uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
@@ -354,12 +451,15 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
                                       .rect = rect,
                                       .patch = patch,
                                       .any_place = true,
+                                      .home = whole_grid(&s->definition->grid),
+                                      .home_name = "the cube",
                                       .source_band = is_array ? 1 : 0,
                                       .cancel = cancel};
-    fetch_default defaults[FETCH_DEFAULTS];
+    fetch_default defaults[FETCH_DEFAULTS] = {{0}};
     sgc_remote_call call;
     *fetch = (sgc_fetch){0};
-    begin_defaults(s, defaults);
+    if (s->files == NULL)
+        begin_defaults(s, cancel, defaults);
     CPLPushErrorHandler(CPLQuietErrorHandler);
     CPLErrorReset();
     sgc_remote_call_begin(&call, cancel);
@@ -367,6 +467,8 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     if (status != SGC_OK)
         VSICurlClearCache(); /* which would remember that a server was busy as "no such file" */
     status = end_call(s, &call, status, fetch, err);
+    if (status == SGC_CORRUPT)
+        forget_file(s);
     CPLPopErrorHandler();
     end_defaults(defaults);
     return status;
@@ -427,6 +529,22 @@ static bool would_betray(const gdal_source *s, const char *endpoint)
            !sgc_http_is_trusted(sgc_source_address(endpoint));
 }
 
+/* True for names of formats whose drivers may read on any thread. Others, netCDF and HDF5 among
+ * them, have one lock for the whole process, which whoever writes such a file holds while he reads.
+ */
+static bool reads_on_any_thread(const char *name)
+{
+    static const char *const extensions[] = {"tif", "tiff", "vrt", "zarr", "jp2",
+                                             "img", "hgt",  "png", "jpg",  "jpeg"};
+    char *path = CPLStrdup(name);
+    path[strcspn(path, "?#")] = '\0';
+    bool found = STARTS_WITH_CI(name, "ZARR:");
+    for (size_t i = 0; !found && i < sizeof extensions / sizeof *extensions; i++)
+        found = EQUAL(CPLGetExtension(path), extensions[i]);
+    CPLFree(path);
+    return found;
+}
+
 static sgc_status make_files(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                              sgc_error *err)
 {
@@ -451,35 +569,50 @@ static char *path_beside(const sgc_definition *definition, const char *name)
     return NULL;
 }
 
+/* GDAL does not open files by a plain address; but what has a query may be that of a service. */
+static bool is_plain_address(const gdal_source *s, const char *name)
+{
+    size_t size;
+    return (STARTS_WITH_CI(name, "http://") || STARTS_WITH_CI(name, "https://")) &&
+           find_url(name, &size) == NULL && (s->dimension != NULL || strchr(name, '?') == NULL);
+}
+
 static sgc_status configure(gdal_source *s, const cJSON *json, const sgc_source_options *options,
                             sgc_error *err)
 {
     s->dataset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dataset"));
     s->dimension = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "dimension"));
+    s->crs = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "proj:code"));
     if (options->url != NULL)
         s->dataset = options->url;
     else if (s->dataset != NULL && (s->path = path_beside(s->definition, s->dataset)) != NULL)
         s->dataset = s->path;
     if (s->dataset == NULL || *s->dataset == '\0')
         return fail_at(s, "/dataset", "required", err);
+    if (is_plain_address(s, s->dataset))
+        s->dataset = s->path = CPLStrdup(CPLSPrintf("/vsicurl/%s", s->dataset));
     if (EQUALN(s->dataset, "SGC:", 4))
         return fail_at(s, "/dataset", "a cube cannot be the source of a cube", err);
     if (s->dimension == NULL && s->definition->time.count > 1)
         return fail_at(s, "/dimension", "required: which dimension is the cube's time", err);
     if (s->dimension != NULL && s->definition->time.count == 0)
         return fail_at(s, "/dimension", "the cube has no time axis", err);
+    if (s->dimension != NULL &&
+        (EQUALN(s->dataset, "NETCDF:", 7) || EQUALN(s->dataset, "HDF5:", 5)))
+        return fail_at(s, "/dataset",
+                       "give the plain file name, and the array as \"asset\" of the band", err);
     s->open_options = list_options(cJSON_GetObjectItemCaseSensitive(json, "open_options"));
     if (would_betray(s, options->url))
         return sgc_fail(err, SGC_AUTH,
                         "%s: the secret in /source/open_options is not sent to another endpoint: "
                         "name its host in SGC_TRUSTED_HOSTS if you trust it",
                         s->definition->id);
-    snprintf(s->retries, sizeof s->retries, "%d",
-             sgc_source_number(json, "retries", 0, DEFAULT_RETRIES));
+    s->retries = sgc_source_number(json, "retries", 0, DEFAULT_RETRIES);
+    s->base.stays_on_thread = !reads_on_any_thread(s->dataset);
+    size_t size;
     const int requests = sgc_source_number(json, "max_concurrency", 1, DEFAULT_REQUESTS);
     s->base.max_requests = options->max_requests > 0 ? options->max_requests : (unsigned)requests;
-    return s->dimension == NULL && find_url(s->dataset) != NULL ? make_files(s, json, options, err)
-                                                                : SGC_OK;
+    return find_url(s->dataset, &size) != NULL ? make_files(s, json, options, err) : SGC_OK;
 }
 
 sgc_status sgc_source_gdal_new(const sgc_definition *definition, const cJSON *json,

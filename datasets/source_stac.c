@@ -605,6 +605,9 @@ static sgc_status read_known(stac_source *source, const sgc_patch *patch, readin
                         source->definition->bands[band].asset);
     r->window.patch = patch;
     r->window.any_place = patch->has_own_grid;
+    r->window.home = patch->rect;
+    r->window.home_name = "its item";
+    r->window.crs = source->definition->crs;
     const sgc_status status = fetch_pixels(source, patch->hrefs[band], r, cancel, err);
     /* The item promised the file: its absence is an error, not "no data" (architecture 6.2). */
     return status == SGC_NOT_FOUND ? SGC_NETWORK : status;
@@ -619,7 +622,12 @@ static sgc_status read_supposed(stac_source *source, const sgc_patch *patch, rea
         sgc_memo_get(source->documents, patch->id, fetch_item, source, cancel, &entry, NULL, err));
     const stac_item *item = sgc_memo_value(entry);
     sgc_status status;
-    if (!item->exists)
+    if (!item->exists && source->lattice == NULL)
+        status = sgc_fail(err, SGC_NETWORK,
+                          "the index has item %s, but the service does not: see \"index\" in "
+                          "/source of the definition, and its \"id_column\"",
+                          patch->id);
+    else if (!item->exists)
         status = sgc_fail(err, SGC_NOT_FOUND, "there is no item %s", patch->id);
     else if (source->lattice != NULL && !sgc_rect_contains(patch->rect, item->patch.rect))
         status = sgc_fail(err, SGC_INVALID,

@@ -276,6 +276,14 @@ static sgc_status tiles_find(sgc_source *self, sgc_rect rect, size_t step, const
     return SGC_OK;
 }
 
+/* What the files of other tiles do not reach: `extent` without the buffers of both. */
+static sgc_rect inner_part(const tiles_source *s, sgc_rect extent)
+{
+    const int64_t margin = 2 * s->buffer;
+    return (sgc_rect){extent.x + margin, extent.y + margin, extent.width - 2 * margin,
+                      extent.height - 2 * margin};
+}
+
 static sgc_status tiles_read(sgc_source *self, const sgc_patch *patch, const size_t *bands,
                              size_t count, int64_t factor, sgc_rect rect, void *const *pixels,
                              uint8_t *const *valid, sgc_fetch *fetch, const sgc_cancel *cancel,
@@ -288,7 +296,11 @@ static sgc_status tiles_read(sgc_source *self, const sgc_patch *patch, const siz
                                       .factor = factor,
                                       .rect = rect,
                                       .patch = patch,
-                                      .any_place = true};
+                                      .any_place = true,
+                                      .home = inner_part(s, patch->rect),
+                                      .home_name = "its tile",
+                                      .crs = s->lattice.crs != NULL ? s->lattice.crs
+                                                                    : s->definition->crs};
     *fetch = (sgc_fetch){0};
     const sgc_status status = sgc_raster_fetch(s->files, patch->hrefs[bands[0]], &window, pixels[0],
                                                valid[0], fetch, cancel, err);

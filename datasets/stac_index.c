@@ -461,7 +461,11 @@ static sgc_status add_feature(sgc_stac_index *index, OGRFeatureH feature, int co
     const char *id = OGR_F_GetFieldAsString(feature, column);
     OGRGeometryH geometry = OGR_F_GetGeometryRef(feature), box = NULL;
     if (!OGR_F_IsFieldSetAndNotNull(feature, column) || *id == '\0')
-        return SGC_OK; /* a row without item */
+        return sgc_fail(err, SGC_CORRUPT,
+                        "its row %lld does not say which item it is: its \"%.60s\" is missing or "
+                        "empty; see /source/index/id_column",
+                        (long long)OGR_F_GetFID(feature),
+                        OGR_Fld_GetNameRef(OGR_F_GetFieldDefnRef(feature, column)));
     if (!is_usable(geometry))
         geometry = box = new_bbox(feature);
     const sgc_status status =

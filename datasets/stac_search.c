@@ -14,8 +14,9 @@
 
 enum {
     MOST_PAGES = 10000,
-    MOST_IDLE_PAGES = 10, /* one after another that bring nothing new that is wanted */
-    MOST_HEADERS = 8,     /* of a link */
+    MOST_IDLE_PAGES = 10,    /* one after another that bring nothing new */
+    MOST_IDLE_ITEMS = 10000, /* one after another that are not wanted */
+    MOST_HEADERS = 8,        /* of a link */
     LARGEST_PAGE = 64 * 1024 * 1024,
 };
 
@@ -264,10 +265,10 @@ static sgc_status next_request(const cJSON *link, const page_request *last, page
 /* What has been seen of one search. */
 typedef struct progress {
     CPLHashSet *requests, *ids;
-    int pages, idle_pages;
+    int pages, idle_pages, idle_items;
     uint64_t bytes;
-    double items;   /* of all pages; one that came twice counts twice */
-    double matched; /* what the service says that there are; 0: nothing */
+    int items;      /* different ones, of all pages */
+    double matched; /* how many the service says that there are; negative: it does not say */
 } progress;
 
 /* True, and then `text` belongs to the set, when it was not there. */
@@ -288,32 +289,47 @@ static bool is_new_request(progress *seen, const page_request *request)
     return is_new(seen->requests, good ? text : NULL);
 }
 
-static sgc_status take_page(const cJSON *page, const char *url, progress *seen,
-                            sgc_stac_take_item *take, void *user, sgc_error *err)
+static sgc_status take_new_item(const cJSON *item, const char *url, progress *seen,
+                                sgc_stac_take_item *take, void *user, sgc_error *err)
+{
+    bool wanted = false;
+    SGC_TRY(take(user, item, url, &wanted, err));
+    seen->items++;
+    seen->idle_items = wanted ? 0 : seen->idle_items + 1;
+    return SGC_OK;
+}
+
+static bool is_endless(const progress *seen)
+{
+    return seen->pages >= MOST_PAGES || seen->idle_pages >= MOST_IDLE_PAGES ||
+           seen->idle_items >= MOST_IDLE_ITEMS;
+}
+
+static sgc_status take_page(const sgc_http *http, const cJSON *page, const char *url,
+                            progress *seen, sgc_stac_take_item *take, void *user, sgc_error *err)
 {
     const cJSON *features = sgc_stac_member(page, "features"), *item;
+    const int before = seen->items;
     char shown[256];
     sgc_http_redact(url, shown, sizeof shown);
     if (!cJSON_IsArray(features)) {
         const char *reason = sgc_stac_text(page, "description");
+        char quoted[200];
+        sgc_http_quote(http, url, reason != NULL ? reason : "", quoted, sizeof quoted);
         return sgc_fail(err, SGC_CORRUPT,
-                        "%s answered a search with something that is no list of items%s%.200s",
-                        shown, reason != NULL ? ": " : "", reason != NULL ? reason : "");
+                        "%s answered a search with something that is no list of items%s%s", shown,
+                        quoted[0] != '\0' ? ": " : "", quoted);
     }
-    bool brought = false;
     cJSON_ArrayForEach(item, features)
     {
         const char *id = sgc_stac_text(item, "id");
-        bool wanted = false;
-        if (id != NULL && !is_new(seen->ids, strdup(id)))
-            continue;
-        SGC_TRY(take(user, item, url, &wanted, err));
-        brought |= wanted;
+        if (id == NULL || is_new(seen->ids, strdup(id)))
+            SGC_TRY(take_new_item(item, url, seen, take, user, err));
     }
-    seen->idle_pages = brought ? 0 : seen->idle_pages + 1;
-    if (++seen->pages >= MOST_PAGES || seen->idle_pages >= MOST_IDLE_PAGES)
-        return sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", shown);
-    return SGC_OK;
+    seen->idle_pages = seen->items > before ? 0 : seen->idle_pages + 1;
+    seen->pages++;
+    return is_endless(seen) ? sgc_fail(err, SGC_CORRUPT, "%s answers with endless pages", shown)
+                            : SGC_OK;
 }
 
 static sgc_status count_bytes(progress *seen, size_t size, const char *url, sgc_error *err)
@@ -330,27 +346,66 @@ static sgc_status count_bytes(progress *seen, size_t size, const char *url, sgc_
                     shown, most);
 }
 
-static void count_items(const cJSON *page, progress *seen)
+/* Gives the count that a page has under `key` or, as before version 1.0 of APIs, in "context" under
+ * `old_key`; negative when it does not say. */
+static sgc_status read_count(const cJSON *page, const char *key, const char *old_key,
+                             const char *url, double *count, sgc_error *err)
 {
-    const cJSON *matched = sgc_stac_member(page, "numberMatched");
-    if (matched == NULL) /* as before version 1.0 of APIs */
-        matched = sgc_stac_member(sgc_stac_member(page, "context"), "matched");
-    seen->items += cJSON_GetArraySize(sgc_stac_member(page, "features"));
-    if (cJSON_IsNumber(matched))
-        seen->matched = matched->valuedouble;
-}
-
-/* A service that withholds items must not be taken for one that has none. */
-static sgc_status check_count(const progress *seen, const char *url, sgc_error *err)
-{
+    const cJSON *told = sgc_stac_member(page, key);
     char shown[256];
-    if (!(seen->matched > seen->items))
+    if (told == NULL)
+        told = sgc_stac_member(sgc_stac_member(page, "context"), old_key);
+    const char *word = cJSON_GetStringValue(told);
+    *count = -1;
+    if (told == NULL || (word != NULL && strcmp(word, "unknown") == 0)) /* as GeoServer has it */
+        return SGC_OK;
+    *count = told->valuedouble;
+    if (cJSON_IsNumber(told) && isfinite(*count) && *count >= 0)
         return SGC_OK;
     sgc_http_redact(url, shown, sizeof shown);
     return sgc_fail(err, SGC_CORRUPT,
-                    "%s says that %.0f items match a search, and gave %.0f of them without a link "
+                    "%s answers a search with a \"%s\" that is no count: nobody can tell whether "
+                    "all items came; ask its operator",
+                    shown, key);
+}
+
+/* Items that a page withholds must not be taken for none. A count may be too small: pgstac
+ * remembers it for a day, and Elasticsearch stops to count at 10000. */
+static sgc_status check_page(const cJSON *page, const char *url, progress *seen, sgc_error *err)
+{
+    const int size = cJSON_GetArraySize(sgc_stac_member(page, "features"));
+    char shown[256];
+    double matched, returned;
+    SGC_TRY(read_count(page, "numberMatched", "matched", url, &matched, err));
+    SGC_TRY(read_count(page, "numberReturned", "returned", url, &returned, err));
+    if (matched >= 0)
+        seen->matched = matched;
+    if (returned <= size)
+        return SGC_OK;
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s says that a page has %.0f items, and it has %d: ask its operator", shown,
+                    returned, size);
+}
+
+/* The same for all pages. */
+static sgc_status check_all(const progress *seen, const char *url, sgc_error *err)
+{
+    char shown[256];
+    if (seen->matched <= seen->items)
+        return SGC_OK;
+    sgc_http_redact(url, shown, sizeof shown);
+    return sgc_fail(err, SGC_CORRUPT,
+                    "%s says that %.0f items match a search, and gave %d of them without a link "
                     "to more: ask its operator, or set \"limit\" in /source of the definition",
                     shown, seen->matched, seen->items);
+}
+
+/* Whether an empty page is the last although it has a link: all that there is has come. */
+static bool is_end(const cJSON *page, const progress *seen)
+{
+    return cJSON_GetArraySize(sgc_stac_member(page, "features")) == 0 && seen->matched >= 0 &&
+           seen->matched <= seen->items;
 }
 
 /* Fetches and takes the page of `request`, and makes `request` that of the next one; its URL is
@@ -365,17 +420,17 @@ static sgc_status run_page(sgc_http *http, page_request *request, progress *seen
     SGC_TRY(fetch_page(http, request, cancel, &page, &size, err));
     sgc_status status = count_bytes(seen, size, request->url, err);
     if (status == SGC_OK)
-        status = take_page(page, request->url, seen, take, user, err);
-    count_items(page, seen);
+        status = take_page(http, page, request->url, seen, take, user, err);
+    if (status == SGC_OK)
+        status = check_page(page, request->url, seen, err);
     const cJSON *link = next_link(page);
-    if (status == SGC_OK && link != NULL &&
-        cJSON_GetArraySize(sgc_stac_member(page, "features")) > 0)
+    if (status == SGC_OK && link != NULL && !is_end(page, seen))
         status = next_request(link, request, &next, err);
     cJSON_Delete(page);
     if (next.url != NULL && !is_new_request(seen, &next))
         clear_request(&next);
     if (status == SGC_OK && next.url == NULL)
-        status = check_count(seen, request->url, err);
+        status = check_all(seen, request->url, err);
     clear_request(request);
     *request = next;
     return status;
@@ -389,6 +444,7 @@ sgc_status sgc_stac_search_run(sgc_http *http, const char *url, const cJSON *sea
     progress seen = {
         .requests = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free),
         .ids = CPLHashSetNew(CPLHashSetHashStr, CPLHashSetEqualStr, free),
+        .matched = -1,
     };
     sgc_status status = SGC_OK;
     if (request.url == NULL || request.body == NULL)

@@ -30,9 +30,11 @@ typedef sgc_status sgc_stac_take_item(void *user, const cJSON *item, const char 
                                       sgc_error *err);
 
 /* Posts `search` to `url` and follows the pages of the answer to their end: a page without next
- * link, an empty one, or a link that was followed already. SGC_CORRUPT when the answers are no
- * lists of items, or do not come to an end: one page after another without an item that is new and
- * wanted, or more than the configuration option SGC_SEARCH_SIZE allows (MiB, 1024). */
+ * link, an empty one when as many different items came as the service says that match, or a link
+ * that was followed already. SGC_CORRUPT when the answers are no lists of items, when fewer came
+ * than the service says or it says no number, or when there is no end: ten pages one after another
+ * without anything new, ten thousand items without a wanted one, or more than the configuration
+ * option SGC_SEARCH_SIZE allows (MiB, 1024). */
 SGC_CHECKED sgc_status sgc_stac_search_run(sgc_http *http, const char *url, const cJSON *search,
                                            const sgc_cancel *cancel, sgc_stac_take_item *take,
                                            void *user, sgc_error *err);

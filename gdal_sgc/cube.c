@@ -167,6 +167,7 @@ static sgc_status put_structure(sgc_cube *cube, sgc_session *session, size_t l, 
         say(message, "Initialize empty datacube");
         SGC_TRY(sgc_layout_put_cube(session, d, full, cube->compression_level, err));
     } else {
+        SGC_TRY(sgc_cube_check_definition(cube, base, l, err));
         stored = sgc_layout_stored_steps(base, d);
         if (!level_exists(base, full)) {
             say(message, "Note what is complete");
@@ -356,12 +357,25 @@ sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error
     return is_over(policy) ? sgc_fail(err, SGC_BUDGET, "TIMEOUT is over") : SGC_OK;
 }
 
+/* Under way on this thread: more than one where a progress function or an error handler reads. */
+static _Thread_local unsigned loads;
+
+sgc_status sgc_check_may_wait(sgc_error *err)
+{
+    return loads <= 1 ? SGC_OK
+                      : sgc_fail(err, SGC_BUDGET,
+                                 "a progress function or error handler that is called in the "
+                                 "middle of a load cannot wait for chunks that are being loaded: "
+                                 "read when that has ended, or what is in the cube with "
+                                 "DOWNLOAD=NO");
+}
+
 /* Waits until this thread is the one that loads. */
 static sgc_status begin_loading(sgc_cube *cube, const sgc_policy *policy, sgc_error *err)
 {
     for (;;) {
         pthread_mutex_lock(&cube->mutex);
-        if (cube->loading)
+        if (cube->loading && loads <= 1)
             sgc_condition_wait(&cube->loaded, &cube->mutex, POLL_MILLISECONDS);
         const bool ours = !cube->loading;
         if (ours)
@@ -369,6 +383,7 @@ static sgc_status begin_loading(sgc_cube *cube, const sgc_policy *policy, sgc_er
         pthread_mutex_unlock(&cube->mutex);
         if (ours)
             return SGC_OK;
+        SGC_TRY(sgc_check_may_wait(err));
         SGC_TRY(sgc_policy_check(policy, 0, err));
     }
 }
@@ -518,9 +533,11 @@ static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_p
 {
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    loads++;
     sgc_interrupt_begin();
     const sgc_status status = download_in_turn(cube, window, policy, result, err);
     sgc_interrupt_end();
+    loads--;
     return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
 }
 

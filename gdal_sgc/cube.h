@@ -50,7 +50,7 @@ typedef struct sgc_window {
 } sgc_window;
 
 /* Called by the thread that reads, at least 5 times a second while it waits; false ends the read.
- */
+ * No lock is held meanwhile, but a load is under way: a read in it cannot wait for others'. */
 typedef struct sgc_progress {
     bool (*report)(void *user, double fraction);
     void *user;
@@ -87,8 +87,9 @@ typedef struct sgc_ensured {
 } sgc_ensured;
 
 /* Makes the chunks under the window complete as far as the policy allows, or fails: SGC_BUDGET when
- * they must not be downloaded or the deadline passes, SGC_CANCELLED, and whatever a fetch failed
- * with. Finished chunks are committed in any case. */
+ * they must not be downloaded, when the deadline passes, and when others load them while this
+ * thread is in the middle of another load; SGC_CANCELLED, and whatever a fetch failed with.
+ * Finished chunks are committed in any case. */
 SGC_CHECKED sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window,
                                        const sgc_policy *policy, sgc_ensured *out, sgc_error *err);
 

@@ -199,6 +199,31 @@ static sgc_status choose_definition(sgc_cube *cube, const sgc_snapshot *snapshot
     return SGC_OK;
 }
 
+/* Who begins a level of another source notes the sources of all levels (sgc_layout_put_level). */
+sgc_status sgc_cube_check_definition(sgc_cube *cube, const sgc_snapshot *snapshot, size_t level,
+                                     sgc_error *err)
+{
+    const sgc_definition *mine = cube->definition;
+    const int64_t factor = cube->levels[level].factor;
+    sgc_definition *theirs;
+    int64_t begun[SGC_MOST_LEVELS];
+    const size_t count = list_begun(snapshot, begun);
+    bool is_begun = factor == 1;
+    for (size_t i = 0; i < count; i++)
+        is_begun |= begun[i] == factor;
+    const sgc_status found = read_definition(cube, snapshot, &theirs, err);
+    if (found == SGC_NOT_FOUND)
+        return SGC_OK;
+    SGC_TRY(found);
+    const sgc_status status = is_begun || mine->level_count == 0
+                                  ? sgc_definition_check_level(theirs, mine, factor, err)
+                                  : sgc_definition_check_same(theirs, mine, begun, count, err);
+    sgc_definition_free(theirs);
+    return status == SGC_OK
+               ? SGC_OK
+               : sgc_fail_in(err, status, "%s: level %lld", cube->place, (long long)factor);
+}
+
 sgc_source *sgc_cube_source(const sgc_cube *cube, size_t level)
 {
     const sgc_definition *d = cube->definition;

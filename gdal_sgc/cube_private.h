@@ -119,6 +119,10 @@ SGC_CHECKED sgc_status sgc_cube_refresh(sgc_cube *cube, sgc_error *err);
  * SGC_CANCELLED when its user wants to stop, SGC_BUDGET after the deadline. */
 SGC_CHECKED sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error *err);
 
+/* Whether the calling thread, which loads, may wait for what others load: SGC_BUDGET in the middle
+ * of another load of its own, for which it or they would wait. */
+SGC_CHECKED sgc_status sgc_check_may_wait(sgc_error *err);
+
 /* What is loaded at once: a chunk position of a level, at a time step, of the bands from `band` on
  * that are loaded together. */
 typedef struct sgc_position {
@@ -157,8 +161,14 @@ sgc_rect sgc_cube_manifest_rect(const sgc_cube *cube, const sgc_extent *extents,
 SGC_CHECKED sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at,
                                           bool *stored, sgc_error *err);
 
-/* Sees to it that the repository and the nodes of a level exist, with so many time steps. The
- * caller is the thread that loads. */
+/* Checks that the definition which a made cube carries at `snapshot` allows ours to load a level:
+ * others may have begun it, from another source, since the cube was opened. SGC_INVALID names the
+ * difference. */
+SGC_CHECKED sgc_status sgc_cube_check_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
+                                                 size_t level, sgc_error *err);
+
+/* Sees to it that the repository and the nodes of a level exist, with so many time steps, made with
+ * our definition; else SGC_INVALID. The caller is the thread that loads. */
 SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err);
 
 /* Checks that a cube that we have not made lies on the definition's grid: arrays, coordinates, CRS

@@ -40,11 +40,23 @@ void SGCReport(sgc_status status, const sgc_error &error)
     CPLError(CE_Failure, ErrorNumber(status), "SGC: %s", error.message);
 }
 
+// A failure, which GDAL_CHECK_VERSION() reports, would be an exception in whatever loads GDAL.
+static bool IsOurGDAL()
+{
+    if (GDALCheckVersion(GDAL_VERSION_MAJOR, GDAL_VERSION_MINOR, nullptr))
+        return true;
+    CPLError(CE_Warning, CPLE_AppDefined,
+             "SGC: the plugin was built for GDAL %d.%d and is not used with GDAL %s: build it for "
+             "this one, or remove it",
+             GDAL_VERSION_MAJOR, GDAL_VERSION_MINOR, GDALVersionInfo("RELEASE_NAME"));
+    return false;
+}
+
 extern "C" CPL_DLL void GDALRegister_SGC();
 
 void GDALRegister_SGC()
 {
-    if (!GDAL_CHECK_VERSION("SGC driver") || GDALGetDriverByName("SGC") != nullptr)
+    if (!IsOurGDAL() || GDALGetDriverByName("SGC") != nullptr)
         return;
     sgc_error error = {""};
     if (sgc_remote_files_install(&error) != SGC_OK) {

@@ -118,7 +118,10 @@ static sgc_status read_window(sgc_workspace *w, const sgc_patch *patch, sgc_patc
         w->pixels[i] = w->open[i]->window;
         w->valid[i] = w->open[i]->window_valid;
     }
-    const sgc_cancel cancel = {sgc_loading_stops, l, l->policy->deadline_ms > 0};
+    const sgc_cancel cancel = {.requested = sgc_loading_stops,
+                               .user = l,
+                               .deadline_ms = l->policy->deadline_ms,
+                               .keeps = l->policy->deadline_ms > 0};
     sgc_fetch fetch = {0};
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);

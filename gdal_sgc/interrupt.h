@@ -2,7 +2,8 @@
  *
  * Between begin and end, on the main thread, SIGINT only asks the load to end; what was finished is
  * then committed, and the end sends the signal on to the host's own handler. A second SIGINT goes
- * there at once. On other threads, and where the host ignores SIGINT, nothing happens. */
+ * there at once. On other threads, and where the host ignores SIGINT, nothing happens. Children
+ * that other threads fork meanwhile have the host's handler. */
 #ifndef SGC_INTERRUPT_H
 #define SGC_INTERRUPT_H
 

@@ -50,7 +50,7 @@ typedef struct sgc_load_report {
     bool says_lines;  /* on the terminal */
     double next_line; /* seconds after the start */
     int log;          /* descriptor; -1: none */
-    bool log_failed;
+    atomic_bool log_failed;
 } sgc_load_report;
 
 typedef struct sgc_loading {
@@ -61,7 +61,8 @@ typedef struct sgc_loading {
     sgc_step_patches *steps; /* ascending */
     size_t step_count;
     size_t bands_at_once; /* that a worker composes */
-    char **configuration; /* of the caller's thread */
+    pthread_t thread;     /* the caller's */
+    char **configuration; /* of that thread */
     unsigned encode_threads;
     atomic_bool stop;      /* fetches end as soon as they can */
     pthread_mutex_t mutex; /* guards the rest */
@@ -72,7 +73,8 @@ typedef struct sgc_loading {
     size_t position_count;    /* that the load began with */
     uint64_t bytes;           /* received */
     sgc_load_report report;
-    sgc_status status; /* of the first failure */
+    struct timespec last_look, last_commit; /* the caller's thread's own */
+    sgc_status status;                      /* of the first failure */
     sgc_error error;
 } sgc_loading;
 

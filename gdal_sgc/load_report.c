@@ -63,9 +63,8 @@ static sgc_status begin_line(const sgc_loading *l, sgc_buffer *line)
 }
 
 static sgc_status print_line(const sgc_loading *l, const sgc_step_patches *step, size_t patch,
-                             const char *state, sgc_buffer *line)
+                             const sgc_patch_cost *cost, const char *state, sgc_buffer *line)
 {
-    const sgc_patch_cost *cost = &step->costs[patch];
     const sgc_time_axis *axis = &l->cube->definition->time;
     SGC_TRY(begin_line(l, line));
     if (axis->count > 0) {
@@ -79,16 +78,25 @@ static sgc_status print_line(const sgc_loading *l, const sgc_step_patches *step,
     return sgc_buffer_print(line, NULL, "}\n");
 }
 
-/* The load's mutex is held. */
-static void log_patch(sgc_loading *l, const sgc_step_patches *step, size_t patch, const char *state)
+static void log_patch(sgc_loading *l, const sgc_step_patches *step, size_t patch,
+                      const sgc_patch_cost *cost, const char *state)
 {
-    const sgc_patch_cost *cost = &step->costs[patch];
     sgc_buffer line = {0};
     if (!cost->was_present && !cost->was_absent)
         return; /* nothing was asked of it */
-    if (print_line(l, step, patch, cost->was_present ? state : "absent", &line) == SGC_OK)
+    if (print_line(l, step, patch, cost, cost->was_present ? state : "absent", &line) == SGC_OK)
         write_line(&l->report, &line);
     sgc_buffer_free(&line);
+}
+
+/* Counts a finished chunk of a patch; true after the last one, with what the patch has cost. */
+static bool finish_chunk(sgc_loading *l, sgc_patch_cost *of_patch, sgc_patch_cost *cost)
+{
+    pthread_mutex_lock(&l->mutex);
+    const bool last = of_patch->chunks_left > 0 && --of_patch->chunks_left == 0;
+    *cost = *of_patch;
+    pthread_mutex_unlock(&l->mutex);
+    return last;
 }
 
 static bool meets(const sgc_loading *l, const sgc_task *t, const sgc_patch *patch)
@@ -113,23 +121,20 @@ void sgc_load_report_task(sgc_loading *l, const sgc_task *t)
     if (l->report.log < 0 || t->complete == 0)
         return;
     sgc_step_patches *step = sgc_loading_patches(l, (size_t)t->at.step);
-    pthread_mutex_lock(&l->mutex);
-    for (size_t k = 0; k < step->list.count; k++)
-        if (step->costs[k].chunks_left > 0 && meets(l, t, &step->list.patches[k]) &&
-            --step->costs[k].chunks_left == 0)
-            log_patch(l, step, k, "loaded");
-    pthread_mutex_unlock(&l->mutex);
+    for (size_t k = 0; k < step->list.count; k++) {
+        sgc_patch_cost cost;
+        if (meets(l, t, &step->list.patches[k]) && finish_chunk(l, &step->costs[k], &cost))
+            log_patch(l, step, k, &cost, "loaded");
+    }
 }
 
-/* The patches of chunks that another process has filled, or nobody. */
+/* The patches of chunks that another process has filled, or nobody. No worker is left. */
 static void log_rest(sgc_loading *l, const char *state)
 {
-    pthread_mutex_lock(&l->mutex);
     for (size_t i = 0; i < l->step_count; i++)
         for (size_t k = 0; l->steps[i].costs != NULL && k < l->steps[i].list.count; k++)
             if (l->steps[i].costs[k].chunks_left > 0)
-                log_patch(l, &l->steps[i], k, state);
-    pthread_mutex_unlock(&l->mutex);
+                log_patch(l, &l->steps[i], k, &l->steps[i].costs[k], state);
 }
 
 static void log_failure(sgc_loading *l, const sgc_error *error)

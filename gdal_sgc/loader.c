@@ -27,9 +27,73 @@ enum {
     TICK_MILLISECONDS = 100, /* between two looks at progress and cancellation */
 };
 
+static void fail_load(sgc_loading *l, sgc_status status, const sgc_error *error)
+{
+    pthread_mutex_lock(&l->mutex);
+    if (l->status == SGC_OK) {
+        l->status = status;
+        l->error = *error;
+    }
+    pthread_mutex_unlock(&l->mutex);
+}
+
+/* ---- the caller's thread ---- */
+
+/* Reports progress; a wish to stop and the deadline end all fetches. */
+static void tick(sgc_loading *l)
+{
+    sgc_error error;
+    if (atomic_load(&l->stop))
+        return;
+    pthread_mutex_lock(&l->mutex);
+    const double fraction = (double)sgc_loading_done_locked(l) / (double)l->position_count;
+    pthread_mutex_unlock(&l->mutex);
+    sgc_load_report_tick(l);
+    const sgc_status status = sgc_policy_check(l->policy, fraction, &error);
+    clock_gettime(CLOCK_MONOTONIC, &l->last_look);
+    if (status == SGC_OK)
+        return;
+    fail_load(l, status, &error);
+    atomic_store(&l->stop, true);
+}
+
+static void commit(sgc_loading *l)
+{
+    sgc_error error = {""};
+    const sgc_status status = sgc_commit_finished(l, &error);
+    clock_gettime(CLOCK_MONOTONIC, &l->last_commit);
+    if (status != SGC_OK)
+        fail_load(l, status, &error);
+}
+
+static double batch_seconds(void)
+{
+    char fallback[16];
+    snprintf(fallback, sizeof fallback, "%d", BATCH_SECONDS);
+    return CPLAtof(CPLGetConfigOption("SGC_COMMIT_INTERVAL", fallback));
+}
+
+/* What the caller's thread does now and then while tasks run. */
+static void look_around(sgc_loading *l)
+{
+    tick(l);
+    pthread_mutex_lock(&l->mutex);
+    const size_t finished = l->filled - l->committed;
+    const bool goes_on = l->status == SGC_OK;
+    pthread_mutex_unlock(&l->mutex);
+    if (goes_on &&
+        (sgc_seconds_since(&l->last_commit) >= batch_seconds() || finished >= BATCH_CHUNKS))
+        commit(l);
+}
+
+/* Where the caller's thread is the one that reads, it looks around from there. */
 bool sgc_loading_stops(void *user)
 {
-    return atomic_load(&((sgc_loading *)user)->stop);
+    sgc_loading *l = user;
+    if (l->source->stays_on_thread && pthread_equal(l->thread, pthread_self()) &&
+        sgc_seconds_since(&l->last_look) * 1000 >= TICK_MILLISECONDS)
+        tick(l);
+    return atomic_load(&l->stop);
 }
 
 /* ---- claims ---- */
@@ -90,16 +154,6 @@ void sgc_release_claim(sgc_loading *l, sgc_task *t)
 }
 
 /* ---- workers ---- */
-
-static void fail_load(sgc_loading *l, sgc_status status, const sgc_error *error)
-{
-    pthread_mutex_lock(&l->mutex);
-    if (l->status == SGC_OK) {
-        l->status = status;
-        l->error = *error;
-    }
-    pthread_mutex_unlock(&l->mutex);
-}
 
 /* The next task, or NULL when there is none or the load has failed. */
 static sgc_task *take_task(sgc_loading *l)
@@ -162,6 +216,8 @@ static void run_tasks(sgc_loading *l)
         l->filled += t->complete != 0;
         pthread_cond_signal(&l->progress);
         pthread_mutex_unlock(&l->mutex);
+        if (l->source->stays_on_thread)
+            look_around(l);
     }
     if (status != SGC_OK)
         fail_load(l, status, &error);
@@ -217,72 +273,61 @@ static sgc_status start_workers(sgc_loading *l, unsigned count, void *(*fn)(void
     return *started > 0 ? SGC_OK : sgc_fail(err, SGC_NO_MEMORY, "cannot start a thread");
 }
 
-/* Waits a moment for workers; true while any runs. *finished tells how many tasks are filled and
- * not committed. */
-static bool wait_for_workers(sgc_loading *l, double *fraction, size_t *finished)
+/* Waits a moment for workers; true while any runs. */
+static bool wait_for_workers(sgc_loading *l)
 {
     pthread_mutex_lock(&l->mutex);
     if (l->running > 0)
         sgc_condition_wait(&l->progress, &l->mutex, TICK_MILLISECONDS);
     const bool running = l->running > 0;
-    *fraction = (double)sgc_loading_done_locked(l) / (double)l->position_count;
-    *finished = l->filled - l->committed;
     pthread_mutex_unlock(&l->mutex);
     return running;
 }
 
-/* Reports progress; a wish to stop and the deadline end all fetches. */
-static void tick(sgc_loading *l, double fraction)
+/* Works on this thread, silently; what GDAL has said to it before stays its last word. */
+static void work_here(sgc_loading *l, void (*work)(sgc_loading *))
 {
-    sgc_error error;
-    if (atomic_load(&l->stop))
-        return;
-    sgc_load_report_tick(l);
-    const sgc_status status = sgc_policy_check(l->policy, fraction, &error);
-    if (status == SGC_OK)
-        return;
-    fail_load(l, status, &error);
-    atomic_store(&l->stop, true);
+    const CPLErr type = CPLGetLastErrorType();
+    const CPLErrorNum number = CPLGetLastErrorNo();
+    char *message = CPLStrdup(CPLGetLastErrorMsg());
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    work(l);
+    CPLPopErrorHandler();
+    CPLErrorSetState(type, number, message);
+    CPLFree(message);
 }
 
-static double batch_seconds(void)
-{
-    char fallback[16];
-    snprintf(fallback, sizeof fallback, "%d", BATCH_SECONDS);
-    return CPLAtof(CPLGetConfigOption("SGC_COMMIT_INTERVAL", fallback));
-}
-
-/* Runs workers over all tasks that are not done, and commits on the way. */
-static void run_round(sgc_loading *l)
+/* Works on `count` threads, while the caller's does `meanwhile`. */
+static sgc_status work_on_threads(sgc_loading *l, unsigned count, void *(*work)(void *),
+                                  void (*meanwhile)(sgc_loading *), sgc_error *err)
 {
     pthread_t threads[MOST_WORKERS];
-    unsigned started = 0;
-    sgc_error error = {""};
-    struct timespec last_commit;
-    clock_gettime(CLOCK_MONOTONIC, &last_commit);
-    l->next = 0;
-    const unsigned count = worker_count(l, sgc_plan_memory(l), l->task_count),
-                   cpus = l->policy->num_threads;
-    l->encode_threads = cpus > count ? cpus / count : 1;
-    sgc_status status = start_workers(l, count, fill_worker, threads, &started, &error);
-    double fraction;
-    size_t finished;
-    while (wait_for_workers(l, &fraction, &finished)) {
-        tick(l, fraction);
-        if (status == SGC_OK &&
-            (sgc_seconds_since(&last_commit) >= batch_seconds() || finished >= BATCH_CHUNKS)) {
-            status = sgc_commit_finished(l, &error);
-            clock_gettime(CLOCK_MONOTONIC, &last_commit);
-            if (status != SGC_OK)
-                fail_load(l, status, &error);
-        }
-    }
+    unsigned started;
+    const sgc_status status = start_workers(l, count, work, threads, &started, err);
+    while (wait_for_workers(l))
+        meanwhile(l);
     for (unsigned i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
-    if (status == SGC_OK)
-        status = sgc_commit_finished(l, &error);
+    return status;
+}
+
+/* Runs all tasks that are not done, and commits on the way. */
+static void run_round(sgc_loading *l)
+{
+    sgc_error error = {""};
+    sgc_status status = SGC_OK;
+    const unsigned count = worker_count(l, sgc_plan_memory(l), l->task_count),
+                   cpus = l->policy->num_threads;
+    l->next = 0;
+    clock_gettime(CLOCK_MONOTONIC, &l->last_commit);
+    l->encode_threads = cpus > count ? cpus / count : 1;
+    if (l->source->stays_on_thread)
+        work_here(l, run_tasks);
+    else
+        status = work_on_threads(l, count, fill_worker, look_around, &error);
     if (status != SGC_OK)
         fail_load(l, status, &error);
+    commit(l);
 }
 
 /* Keeps the tasks that somebody else had claimed and has not completed, and says how many. */
@@ -341,7 +386,8 @@ static sgc_status run_rounds(sgc_loading *l, sgc_error *err)
             return sgc_fail(err, l->status, "%s", l->error.message);
         SGC_TRY(keep_unfinished(l, err));
         if (l->task_count > 0) {
-            tick(l, 0);
+            SGC_TRY(sgc_check_may_wait(err));
+            tick(l);
             nanosleep(&(struct timespec){.tv_nsec = TICK_MILLISECONDS * 1000000L}, NULL);
         }
     }
@@ -372,7 +418,8 @@ void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *p
     double middle[] = {
         ((double)wanted.y + (double)wanted.height / 2) / (double)level->chunk_height - 0.5,
         ((double)wanted.x + (double)wanted.width / 2) / (double)level->chunk_width - 0.5};
-    qsort_r(positions, count, sizeof *positions, compare_distance, middle);
+    if (count > 0) /* else there is no list */
+        qsort_r(positions, count, sizeof *positions, compare_distance, middle);
 }
 
 static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size_t count,
@@ -463,21 +510,17 @@ static void *find_worker(void *user)
     return run_worker(user, find_patches);
 }
 
-/* On threads of their own, so that the caller's can report progress and hear of a wish to stop. */
+/* On threads of their own, if it may be, so that the caller's can report progress and hear of a
+ * wish to stop. */
 static sgc_status find(sgc_loading *l, sgc_error *err)
 {
-    pthread_t threads[MOST_WORKERS];
-    unsigned started;
-    double fraction;
-    size_t finished;
     SGC_TRY(plan_steps(l, err));
     l->next = 0;
-    SGC_TRY(start_workers(l, worker_count(l, MOST_WORKERS, l->step_count), find_worker, threads,
-                          &started, err));
-    while (wait_for_workers(l, &fraction, &finished))
-        tick(l, 0);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(threads[i], NULL);
+    if (l->source->stays_on_thread)
+        work_here(l, find_patches);
+    else
+        SGC_TRY(work_on_threads(l, worker_count(l, MOST_WORKERS, l->step_count), find_worker, tick,
+                                err));
     return l->status == SGC_OK ? SGC_OK : sgc_fail(err, l->status, "%s", l->error.message);
 }
 
@@ -539,6 +582,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                      .level = level,
                      .policy = policy,
                      .source = sgc_cube_source(cube, level),
+                     .thread = pthread_self(),
                      .configuration = CPLGetThreadLocalConfigOptions()};
     pthread_mutex_init(&l.mutex, NULL);
     sgc_condition_init(&l.progress);

@@ -25,7 +25,7 @@ TILES = Path(os.environ.get("SGC_TEST_CACHE")
 SHARED = Path(os.environ.get("SGC_SHARED", ROOT.parent / "shared")).resolve()
 
 for name in [n for n in os.environ if n.startswith("SGC_")]:
-    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE", "SGC_SHARED", "SGC_TEST_QGIS", "SGC_TEST_R",
+    if name not in ("SGC_BUILD_DIR", "SGC_TEST_CACHE", "SGC_SHARED", "SGC_TEST_QGIS", "SGC_TEST_R", "SGC_TEST_ROUNDS",
                     "SGC_INTEROP_PYTHON", "SGC_SMART_GEOCUBES_PYTHON"):
         del os.environ[name]
 os.environ["GDAL_DRIVER_PATH"] = str(BUILD_DIR)  # GDAL looks for plugins once, when it is imported

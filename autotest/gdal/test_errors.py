@@ -121,7 +121,7 @@ def unchanged(tmp_path, contents_of):
     ("SGC:Demo,create", ['unknown dataset "Demo,create"']),
     ("SGC:s3://bucket/prefix?dataset=Demo", ["s3://bucket/prefix", "local directories"]),
     ("SGC:Demo,branch=main,tag=v1", ["at most one", "BRANCH", "TAG", "SNAPSHOT"]),
-    ("SGC:Demo,tag=v1,download=yes", ["DOWNLOAD=YES", "branch"]),
+    ("SGC:Demo,tag=v1,download=yes", ["DOWNLOAD=yes", "branch"]),
 ])
 def test_bad_connection_string(failure, unchanged, name, parts):
     message = open_error(failure, name)

@@ -1,7 +1,10 @@
 """Kind `gdal`: cubes filled from whatever GDAL opens, on the same grid, on another, and step by step from arrays."""
+import json
 from pathlib import Path
+import json
 import shutil
 import time
+import zipfile
 
 import numpy as np
 from osgeo import gdal, osr
@@ -98,6 +101,25 @@ def test_levels(open_document, write, pixels, read, index, factor):
     if whole < size * factor:  # the last row has fewer pixels under it
         rest = pixels[whole:, :whole].astype(np.float64).reshape(SIZE - whole, -1, factor).mean((0, 2))
         np.testing.assert_allclose(read(overview, 0, size - 1, whole // factor, 1)[0], rest, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first", ["plain", "with levels"])
+def test_level_of_two_definitions(open_document, write, pixels, tmp_path, read, assert_pixels, first):
+    """Both are open before the level is begun: it never gets pixels of both."""
+    plain = definition(write("a.tif", pixels), chunk=32)
+    own = {"from": 4, "source": {"kind": "gdal", "dataset": str(write("b.tif", np.full_like(pixels, 99)))}}
+    with_levels = tmp_path / "levels.json"
+    with_levels.write_text(json.dumps({**plain, "levels": [own]}))
+    rasters = [open_document(plain), open_document(plain, DATASET=with_levels)]
+    level = [raster.GetRasterBand(1).GetOverview(1) for raster in rasters]
+    size, half = level[0].XSize, 64
+    begins, comes_late = level if first == "plain" else reversed(level)
+    there = read(begins, 0, 0, half, size)
+    with pytest.raises(RuntimeError, match="level 4: .*another definition.*source/dataset differs"):
+        read(comes_late, half, 0, size - half, size)
+    assert_pixels(read(comes_late, 0, 0, half, size), there)
+    for raster in rasters:
+        assert_pixels(read(raster, 0, 0, SIZE, SIZE), pixels)
 
 
 def test_another_resolution(open_document, write, read):
@@ -237,13 +259,31 @@ def test_headers_of_a_file_on_a_server(open_document, write, pixels, server, rea
     assert {entry["headers"].get("X-Key") for entry in server.log()} == {key}
 
 
+def test_plain_address_of_what_gdal_opens(open_document, write, pixels, server, read, assert_pixels):
+    """A mosaic finds the files beside it."""
+    path = write("a.tif", pixels)
+    mosaic = gdal.BuildVRT(str(path.with_name("a.vrt")), [str(path)])
+    del mosaic
+    assert 'relativeToVRT="1"' in path.with_name("a.vrt").read_text()
+    assert_pixels(read(open_document(definition(server.url + "/a.vrt")), 0, 0, 10, 10), pixels[:10, :10])
+
+
 SILENT = {"delay_ms": 60000}
 
 
-def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server, read, assert_pixels):
-    write("a.tif", pixels)
-    server.fault("/a.tif", **SILENT)
-    dataset = open_document(definition("/vsicurl/" + server.url + "/a.tif"))
+@pytest.mark.parametrize("served, name", [
+    ("a.tif", "/vsicurl/{url}"), ("a.zip", "/vsizip//vsicurl/{url}/in/a.tif"), ("a.zip", "/vsizip/{{/vsicurl/{url}}}/in/a.tif"),
+    ("a.nc", "/vsicurl/{url}"), ("a.nc", 'NETCDF:"/vsicurl/{url}":Band1')])
+def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server, read, assert_pixels, config, served, name):
+    path = write("a.tif", pixels)
+    if served == "a.zip":
+        with zipfile.ZipFile(server.directory / served, "w") as archive:
+            archive.write(path, "in/a.tif")
+    elif served == "a.nc":
+        gdal.Translate(str(server.directory / served), str(path), format="netCDF")
+    config(GDAL_HTTP_HEADERS="X-User: me")
+    server.fault("/" + served, **SILENT)
+    dataset = open_document(definition(name.format(url=server.url + "/" + served)))
     began = time.monotonic()
     number, message = error_number(dataset.ReadRaster, 0, 0, 10, 10, callback=lambda *_: not server.log())
     assert number == gdal.CPLE_UserInterrupt
@@ -251,6 +291,18 @@ def test_silent_server_and_a_user_who_stops(open_document, write, pixels, server
     assert time.monotonic() - began < SILENT["delay_ms"] / 2000
     server.reset()
     assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+    assert server.log()[0]["headers"].get("X-User") == "me"  # what follows may come from a thread of netCDF
+
+
+def test_silent_server_and_the_end_of_the_time(open_document, server, read):
+    """GDAL itself asks for this file, and cannot be stopped while it waits."""
+    for path in "/", "/a.vrt":
+        server.fault(path, **SILENT)
+    dataset = open_document(definition("/vsicurl/" + server.url + "/a.vrt"), TIMEOUT="0.2")
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="TIMEOUT"):
+        read(dataset, 0, 0, 10, 10)
+    assert time.monotonic() - began < SILENT["delay_ms"] / 2000
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.vrt"])
@@ -295,7 +347,7 @@ YEARS = ["2017-01-01", "2018-01-01", "2019-01-01", "2020-01-01"]
 SIDE = 40
 
 
-def write_array(driver, path, days):
+def write_array(driver, path, days, units=None):
     values = np.arange(len(days) * SIDE * SIDE, dtype=np.float32).reshape(len(days), SIDE, SIDE)
     file = gdal.GetDriverByName(driver).CreateMultiDimensional(str(path))
     root = file.GetRootGroup()
@@ -309,6 +361,8 @@ def write_array(driver, path, days):
         variable = root.CreateMDArray(name, dimensions[-1:], number)
         if name == "time":
             variable.SetUnit("days since 2017-01-01")
+        elif units:
+            variable.SetUnit(units[name])
         variable.Write(coordinates)
         if driver == "Zarr":  # which forgets the names of dimensions otherwise; netCDF cannot
             dimensions[-1].SetIndexingVariable(variable)
@@ -321,7 +375,7 @@ def write_array(driver, path, days):
 def array(request, tmp_path):
     if gdal.GetDriverByName(request.param) is None:
         pytest.skip("this GDAL has no driver %s" % request.param)
-    path = tmp_path / ("array." + request.param)
+    path = tmp_path / {"netCDF": "array.nc", "Zarr": "array.zarr"}[request.param]
     values = write_array(request.param, path, [0, 365, 730])
     document = definition(path, (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (SIDE, SIDE), "EPSG:4326", 16, dimension="time")
     document["time"] = {"values": YEARS}
@@ -354,7 +408,111 @@ def test_time_that_is_none(open_document, tmp_path, read, assert_pixels, driver)
     assert np.isnan(read(open_document(document, TIME="2017"), 0, 0, SIDE, SIDE)).all()
 
 
+def degrees_array(driver, path, **units):
+    if gdal.GetDriverByName(driver) is None:
+        pytest.skip("this GDAL has no driver %s" % driver)
+    return write_array(driver, path, [0, 365, 730], units)
+
+
+UTM = (600000.0, 5000.0, 0.0, 6000000.0, 0.0, -5000.0)
+
+
+def of_2017(path, grid, shape, code, **source):
+    return {**definition(path, grid, shape, code, 16, dimension="time", **source), "time": {"values": YEARS}}
+
+
+def nearest_of_array(values, grid, size, code):
+    """Of a raster of write_array(), and where that is sure."""
+    x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    lon, lat = degrees_at(grid, x, y, code)
+    columns, rows = lon - 10, 60 - lat
+    sure = (np.abs(columns - np.round(columns)) > 0.02) & (np.abs(rows - np.round(rows)) > 0.02)
+    return values[rows.astype(int), columns.astype(int)], sure
+
+
+@pytest.mark.parametrize("driver", ["netCDF", "Zarr"])
+def test_array_in_degrees_that_names_no_crs(open_document, tmp_path, read, driver):
+    values = degrees_array(driver, tmp_path / "array", x="degrees_east", y="degrees_north")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    document = of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633")
+    actual = read(open_document(document, TIME="2017"), 0, 0, 40, 40)
+    assert sure.sum() > 1000
+    np.testing.assert_array_equal(actual[sure], expected[sure])
+
+
+def test_array_that_names_no_crs(open_document, tmp_path, cube, read):
+    values = degrees_array("netCDF", tmp_path / "array", x="", y="")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    with pytest.raises(RuntimeError, match='no CRS.*"proj:code" in /source'):
+        read(open_document(of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633"), TIME="2017"), 0, 0, 40, 40)
+    shutil.rmtree(cube)
+    document = of_2017(tmp_path / "array", UTM, (40, 40), "EPSG:32633", **{"proj:code": "OGC:CRS84"})
+    actual = read(open_document(document, TIME="2017"), 0, 0, 40, 40)
+    np.testing.assert_array_equal(actual[sure], expected[sure])
+
+
+def test_raster_of_a_netcdf_file_in_degrees(open_document, tmp_path, read):
+    values = degrees_array("netCDF", tmp_path / "array", x="degrees_east", y="degrees_north")
+    expected, sure = nearest_of_array(values[0], UTM, 40, 32633)
+    document = definition("NETCDF:%s:value" % (tmp_path / "array"), UTM, (40, 40), "EPSG:32633", 16)
+    np.testing.assert_array_equal(read(open_document(document), 0, 0, 40, 40)[sure], expected[sure])
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"asset": "t2m"}, 'no array "t2m" .it has .*"value"'),
+    ({"dimension": "month"}, 'no dimension "month" .it has "time", "y", "x"'),
+    ({"prefix": "NETCDF:"}, "plain file name.*asset"),
+])
+def test_array_that_is_misnamed(open_document, tmp_path, read, change, words):
+    degrees_array("netCDF", tmp_path / "array", x="", y="")
+    document = of_2017(change.get("prefix", "") + str(tmp_path / "array"), (10.0, 1.0, 0.0, 60.0, 0.0, -1.0), (40, 40),
+                       "EPSG:4326")
+    document["bands"][0]["asset"] = change.get("asset", "value")
+    document["source"]["dimension"] = change.get("dimension", "time")
+    with pytest.raises(RuntimeError, match=words):
+        read(open_document(document, TIME="2017"), 0, 0, 10, 10)
+
+
 # What cannot be
+
+@pytest.mark.parametrize("code, transform", [
+    (3413, (GRID[0] + 100 * SIZE, 100, 0, GRID[3], 0, -100)), (32633, (500000, 10, 0, 6000000, 0, -10)),
+    (4326, (10, 0.1, 0, 20, 0, -0.1))])
+def test_dataset_elsewhere(open_document, write, pixels, read, code, transform):
+    path = write("a.tif", pixels, transform, code)
+    with pytest.raises(RuntimeError, match=r"lies at \[.*EPSG:%d, but the cube at \[.*EPSG:3413: see proj:code" % code):
+        read(open_document(definition(path)), 0, 0, 10, 10)
+
+
+def test_grid_in_degrees_with_a_resolution_in_metres(open_document):
+    document = definition("a.tif", code="EPSG:32633")
+    del document["proj:transform"], document["proj:shape"]
+    document.update({"proj:bbox": [14, 53, 16, 54], "resolution": 10})
+    with pytest.raises(RuntimeError, match="/proj:bbox: a grid of 1 x 1 pixels.*units of the CRS"):
+        open_document(document)
+
+
+def pack(write, pixels):
+    path = write("packed.tif", pixels)
+    file = gdal.Open(str(path), gdal.GA_Update)
+    file.GetRasterBand(1).SetScale(0.1)
+    file.GetRasterBand(1).SetOffset(5)
+    return path
+
+
+def test_packed_values_as_floats(open_document, write, read):
+    path = pack(write, np.full((SIZE, SIZE), 300, np.int16))
+    with pytest.raises(RuntimeError, match='scale 0.1 and the offset 5.*"raster:scale": 0.1 and "raster:offset": 5'):
+        read(open_document(definition(path)), 0, 0, 10, 10)
+
+
+@pytest.mark.parametrize("band", [
+    {"data_type": "float32", "raster:scale": 0.1, "raster:offset": 5}, {"data_type": "float32", "raster:scale": 1},
+    {"data_type": "int16", "nodata": -1}])
+def test_packed_values_that_are_wanted(open_document, write, read, band):
+    path = pack(write, np.full((SIZE, SIZE), 300, np.int16))
+    assert (read(open_document(definition(path, band={"name": "value", **band})), 0, 0, 10, 10) == 300).all()
+
 
 def test_dataset_beside_its_definition(open_document, write, pixels, read, assert_pixels, tmp_path):
     """A relative name is that of a file beside the definition; without one, of one here."""
@@ -382,6 +540,15 @@ def test_secret_in_the_name_of_a_dataset(open_document, read, config):
     with pytest.raises(RuntimeError, match="cannot open") as error:
         read(open_document(document), 0, 0, 10, 10)
     assert "s3cret" not in str(error.value)
+
+
+def test_secret_in_the_address_of_a_file(open_document, write, pixels, server, read, config, assert_pixels):
+    """We fetch it, as any other GeoTIFF on a web server, and not GDAL, whose client asks for the directory, too."""
+    write("a.tif", pixels)
+    config(MY_SECRET="s3cret")
+    dataset = open_document(definition("/vsicurl/" + server.url + "/a.tif?key={config:MY_SECRET}"))
+    assert_pixels(read(dataset, 0, 0, 10, 10), pixels[:10, :10])
+    assert all(entry["headers"]["User-Agent"].startswith("SGC/") for entry in server.log())
 
 
 def test_secret_in_an_open_option(open_document, write, pixels, read, config, assert_pixels):
@@ -447,3 +614,18 @@ def test_file_on_a_server_hears_who_the_user_is(open_document, write, pixels, tm
     heard = {entry["headers"].get("X-User") for entry in server.log() if entry["path"] == "/a.tif"}
     server.close()
     assert heard == {"me"}
+
+
+def test_array_becomes_a_file_of_its_own_format(array, tmp_path, run):
+    """GDAL's netCDF driver holds its one lock while it reads what it shall write."""
+    document, values = array
+    (tmp_path / "array.json").write_text(json.dumps(document))
+    source = "SGC:%s,dataset=%s,create=yes" % (tmp_path / "cube", tmp_path / "array.json")
+    for name, args in {
+        "of_raster.nc": ["gdal_translate", "-of", "netCDF", source + ",time=2018", tmp_path / "of_raster.nc"],
+        "of_array.nc": ["gdalmdimtranslate", "-array", "value", source + ",time=2019", tmp_path / "of_array.nc"],
+    }.items():
+        run(["timeout", "30", *args])
+        written = gdal.Open("NETCDF:%s:%s" % (tmp_path / name, "Band1" if name == "of_raster.nc" else "value"))
+        step = 1 if name == "of_raster.nc" else 2
+        assert np.array_equal(np.squeeze(written.ReadAsArray()), values[step])

@@ -145,9 +145,9 @@ def test_search_without_end(server, make_cube, read, assert_pixels, endless):
     if endless:
         for i in range(20):
             link = {"rel": "next", "method": "POST", "href": "search", "body": {"token": str(i)}}
-            name = endless % i if "%" in endless else endless
-            page = {"type": "FeatureCollection", "features": [{"id": name, "assets": {}, "properties": {},
-                                                               "bbox": [0, 0, 1, 1]}], "links": [link]}
+            names = [endless % n for n in range(1000 * i, 1000 * (i + 1))] if "%" in endless else [endless]
+            page = {"type": "FeatureCollection", "links": [link], "features": [
+                {"id": name, "assets": {}, "properties": {}, "bbox": [0, 0, 1, 1]} for name in names]}
             server.fault("/api/v1/search", status=200, times=1, body=json.dumps(page))
     else:
         server.fault("/api/v1/search", redirect_to=server.url + "search", status=307)
@@ -369,9 +369,12 @@ def test_query_is_the_matter_of_the_api(server, make_cube, read, assert_pixels):
 
 @pytest.mark.parametrize("with_api", [False, True])
 def test_index_that_names_an_item_which_is_gone(start_stac_server, make_cube, read, assert_pixels, with_api):
+    """What an index lists is promised, as what an item lists is."""
     server = start_stac_server(only=EXISTING, indexed=EXISTING + ["68_33"])
     dataset = make_cube({**index(server, "tiles.gpkg"), **(api(server) if with_api else {})})
-    assert_pixels(read(dataset, *COAST), expected_dem(COAST))
+    with pytest.raises(RuntimeError, match='index has item 68_33_32m_v4.1, but.*"id_column"'):
+        read(dataset, *COAST)
+    assert_pixels(read(dataset, *OVERLAP), expected_dem(OVERLAP))
 
 
 def test_index_of_a_format_that_gdal_lacks(server, make_cube, read, assert_pixels):

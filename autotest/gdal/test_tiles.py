@@ -89,6 +89,59 @@ def test_lost_part_of_a_tile_is_fetched_again(open_document, start_server, tmp_p
     assert (read(open_document(document, MAX_REQUESTS="1"), 0, 0, side, side) == 7).all()
 
 
+@pytest.mark.parametrize("side", [100, 500], ids=["in the head", "behind the head"])
+@pytest.mark.parametrize("timeout", [0, 60])
+def test_damaged_answer_is_not_kept(open_document, start_server, tmp_path, read, assert_pixels, side, timeout):
+    """Whoever reads again, while the cube stays open, has the file fetched again."""
+    directory = tmp_path / "damaged"
+    directory.mkdir()
+    pixels = np.random.default_rng(2).integers(1, 255, (side, side), np.uint8)
+    file = gdal.GetDriverByName("GTiff").Create(str(directory / "1.tif"), side, side, 1, gdal.GDT_Byte,
+                                                ["COMPRESS=DEFLATE"])
+    file.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    file.GetRasterBand(1).WriteArray(pixels)
+    del file
+    good = (directory / "1.tif").read_bytes()
+    (directory / "damaged.tif").write_bytes(good[:2500] + b"\xff" * (len(good) - 2500))
+    server = start_server(directory)
+    server.fault("/1.tif", redirect_to=server.url + "/damaged.tif")
+    raster = open_document({
+        "type": "CubeDataset", "version": "1", "id": "damaged", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [side, side],
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + "/{col}.tif",
+                   "tile": {"origin": [0, 0], "size": [10 * side, 10 * side], "first": [1, 1]}}}, TIMEOUT=timeout)
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        read(raster, 0, 0, side, side)
+    server.reset()
+    assert_pixels(read(raster, 0, 0, side, side), pixels)
+
+
+@pytest.mark.parametrize("bands, interleaving", [(1, "BAND"), (3, "PIXEL")])
+def test_tile_that_does_not_fit_into_memory(open_document, start_server, tmp_path, read, config, bands, interleaving):
+    side, directory = 1024 if bands == 1 else 640, tmp_path / "huge"
+    directory.mkdir()
+    options = ["TILED=YES", "BLOCKXSIZE=%d" % side, "BLOCKYSIZE=%d" % side, "COMPRESS=DEFLATE",
+               "INTERLEAVE=" + interleaving]
+    file = gdal.GetDriverByName("GTiff").Create(str(directory / "1.tif"), side, side, bands, gdal.GDT_UInt16, options)
+    file.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    file.GetRasterBand(1).Fill(7)
+    del file
+    server = start_server(directory)
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "huge", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [64, 64],
+        "bands": [{"name": "b", "data_type": "uint16", "nodata": 0}],
+        "source": {"kind": "tiles", "href": server.url + "/{col}.tif",
+                   "tile": {"origin": [0, 0], "size": [10 * side, 10 * side], "first": [1, 1]}}}
+    raster = open_document(document)
+    config(SGC_LOAD_MEMORY="1")
+    with pytest.raises(RuntimeError, match="blocks of %d x %d pixels.*SGC_LOAD_MEMORY" % (side, side)):
+        read(raster, 0, 0, 64, 64)
+    config(SGC_LOAD_MEMORY="3")
+    assert (read(raster, 0, 0, 64, 64) == 7).all()
+
+
 def test_steps_do_not_share_what_is_loaded(open_document, start_server, tmp_path, read):
     """Even if their files have the same names, but for the directory."""
     for month in 1, 2, 3:
@@ -358,3 +411,24 @@ def test_worldcover_level(open_document, worldcover, read):
             assert pixels[j, i] in block
     assert len(np.unique(pixels)) > 2
     assert server.bytes_asked() < 400000
+
+
+@pytest.mark.parametrize("code, name, place", [
+    ("EPSG:3413", "/{col}_{y_max}.tif", "lies at .* but its tile at"), ("EPSG:32633", "/{col}_{y_min}.tif", "of EPSG:3413, but")])
+def test_file_in_another_tile(open_document, start_server, tmp_path, read, code, name, place):
+    """A mistake in the template or the CRS is no place without data."""
+    served = tmp_path / "served"
+    served.mkdir()
+    for y in 0, 200:
+        file = gdal.GetDriverByName("GTiff").Create(str(served / ("1_%d.tif" % y)), 22, 22)
+        file.SetGeoTransform((-10, 10, 0, y + 210, 0, -10))
+        file.SetProjection("EPSG:3413")
+        file.GetRasterBand(1).Fill(7)
+        del file
+    document = {
+        "type": "CubeDataset", "version": "1", "id": "seven", "proj:code": code, "proj:transform": [10, 0, 0, 0, -10, 400],
+        "proj:shape": [40, 20], "chunk_shape": [20, 20], "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": start_server(served).url + name, "buffer": 1,
+                   "tile": {"origin": [0, 0], "size": [200, 200]}}}
+    with pytest.raises(RuntimeError, match=place):
+        read(open_document(document), 0, 20, 20, 20)

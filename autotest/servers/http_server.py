@@ -16,6 +16,7 @@ A fault holds one or more of
     "retry_after": s       send this Retry-After, a number or a date
     "redirect_to": url     answer "status", or 302, with this Location, and "body" when given
     "headers": {…}         send these headers instead of those of the same names
+    "drip_ms": n           send the body byte by byte, with n ms between
     "truncate": n          close the connection after n bytes of the body
     "reset": true          reset the connection without an answer
     "ignore_range": true   answer 200 with the whole file
@@ -239,9 +240,17 @@ class RangeFileHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body[: fault.get("truncate")])
+            self.send_body(body[: fault.get("truncate")])
         if "truncate" in fault:
             self.close_connection = True
+
+    def send_body(self, body):
+        if "drip_ms" not in self.fault:
+            return self.wfile.write(body)
+        for i in range(len(body)):
+            self.wfile.write(body[i : i + 1])
+            self.wfile.flush()
+            self.server.faults.wait(self.fault["drip_ms"])
 
     def log_message(self, *_):
         """The log is /__log."""

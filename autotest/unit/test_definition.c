@@ -256,6 +256,14 @@ static void test_secrets_in_plain_text(void **state)
         {IN_SOURCE("\"headers\": {\"COOKIE\": \"s3cret\"}"), "/source/headers/COOKIE" BELONG},
         {IN_SOURCE("\"headers\": {\"X-Auth\": \"s3cret {config:A}\"}"),
          "/source/headers/X-Auth" BELONG},
+        {IN_SOURCE("\"headers\": {\"X-Auth\": \"{config:A} s3cret\"}"),
+         "/source/headers/X-Auth" BELONG},
+        {IN_SOURCE("\"headers\": {\"X-Auth\": \"Bearer {config:A}s3cret\"}"),
+         "/source/headers/X-Auth" BELONG},
+        {IN_SOURCE("\"headers\": {\"X-Auth\": \"{config:A}:s3cret\"}"),
+         "/source/headers/X-Auth" BELONG},
+        {WITH_SECRET("token={config:A}s3cret"), "/source/index/href" BELONG},
+        {WITH_SECRET("token={config:A}:s3cret&a=b"), "/source/index/href" BELONG},
         {GDAL_SOURCE("\"dataset\": \"PG:host=a user=b password=s3cret\""),
          "/source/dataset" BELONG},
         {GDAL_SOURCE("\"dataset\": \"PG:host=a Password = 's3cret'\""), "/source/dataset" BELONG},
@@ -291,6 +299,10 @@ static void test_no_secrets(void **state)
                      "\"OVERVIEW_LEVEL=0\"]"),
          NULL},
         {GDAL_SOURCE("\"dataset\": \"a\", \"open_options\": {\"UserPwd\": \"{config:A}\"}"), NULL},
+        {GDAL_SOURCE(
+             "\"dataset\": \"a\", \"open_options\": {\"UserPwd\": \"{config:A}:{config:B}\"}"),
+         NULL},
+        {GDAL_SOURCE("\"dataset\": \"PG:password={config:A}{config:B} dbname='b'\""), NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[DOCUMENT_SIZE];

@@ -195,6 +195,24 @@ static void test_levels_that_are_begun(void **state)
     check_begun(&of_the_same, begun, 2);
 }
 
+/* Others than the one that is loaded may have other sources. */
+static void test_one_level(void **state)
+{
+    (void)state;
+    char edited[DOCUMENT_SIZE];
+    sgc_definition *theirs, *mine;
+    edit_definition(gdal, "\"dataset\": \"coarse\"", "\"dataset\": \"other\"", edited);
+    assert_int_equal(sgc_definition_parse(gdal, "test", NULL, &theirs, NULL), SGC_OK);
+    assert_int_equal(sgc_definition_parse(edited, "test", NULL, &mine, NULL), SGC_OK);
+    assert_int_equal(sgc_definition_check_level(theirs, mine, 1, NULL), SGC_OK);
+    assert_int_equal(sgc_definition_check_level(theirs, mine, theirs->levels[0].from / 2, NULL),
+                     SGC_OK);
+    assert_int_equal(sgc_definition_check_level(theirs, mine, theirs->levels[0].from, NULL),
+                     SGC_INVALID);
+    sgc_definition_free(theirs);
+    sgc_definition_free(mine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_axes_that_do_not_grow),
         cmocka_unit_test(test_catalogues_without_collection),
         cmocka_unit_test(test_levels_that_are_begun),
+        cmocka_unit_test(test_one_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,14 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     GDALDestroyDriverManager();
@@ -463,5 +463,5 @@ int main(void)
         cmocka_unit_test(test_tiff_pixel_by_pixel),
         cmocka_unit_test(test_damaged_tiff),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -58,7 +58,7 @@ static const char *const options[] = {"EEDA_BEARER",          "EEDA_BEARER_FILE"
                                       "CLOUDSDK_CONFIG",      "SGC_PROJECT",
                                       "GOOGLE_CLOUD_PROJECT", "GCE_METADATA_HOST"};
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     const sgc_http_options http_options = {.max_requests = 20, .retries = 2, .first_delay_ms = 1};
@@ -71,7 +71,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     sgc_http_free(http);
@@ -459,5 +459,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_machine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_forked_child_asks_anew, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

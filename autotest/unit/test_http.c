@@ -9,6 +9,7 @@
 #include "datasets/http.h"
 
 #include <cpl_conv.h>
+#include <cpl_vsi.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ enum { CONTENT_SIZE = 100000, FOREVER_MS = 600000 };
 static http_server server;
 static unsigned char content[CONTENT_SIZE];
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof content; i++)
@@ -30,7 +31,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -562,6 +563,24 @@ static void test_headers_do_not_follow_to_another_host(void **state)
     http_server_stop(&second);
 }
 
+/* Nor is a file missing because something is missing elsewhere. */
+static void test_missing_where_a_redirection_leads(void **state)
+{
+    (void)state;
+    http_server_start(&second, "http_server.py");
+    const http_server_url elsewhere = http_server_address(&second, "/login?secret=s3cret");
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    fault("{\"path\": \"/near\", \"redirect_to\": \"/none.bin\"}");
+    fault("{\"path\": \"/far\", \"redirect_to\": \"%s\"}", elsewhere.text);
+    assert_int_equal(get(http, "/near", &err), SGC_NOT_FOUND);
+    assert_int_equal(get(http, "/far", &err), SGC_AUTH);
+    assert_contains(err.message, "/login is not there (status 404)");
+    assert_null(strstr(err.message, "s3cret"));
+    sgc_http_free(http);
+    http_server_stop(&second);
+}
+
 static void test_header_whose_option_is_not_set(void **state)
 {
     (void)state;
@@ -719,6 +738,53 @@ static void test_messages_carry_no_credentials(void **state)
     assert_contains(err.message, "/a.bin: access refused with status 403: no: '/a.bin?' today");
     assert_lacks(err.message, "secret");
     assert_lacks(err.message, "password");
+    sgc_http_free(http);
+}
+
+/* A server may say what it was told, in JSON or as it came. */
+static void test_messages_do_not_repeat_what_the_server_was_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said, *shown;
+    } cases[] = {
+        {"bad key top-secret", "403: bad key ***"},
+        {"{\\\"message\\\": \\\"no top-secret, here\\\"}", "403: no ***, here"},
+        {"top-secrettop-secret", "403: ***"},
+        {"token t0ken of Bearer t0ken", "403: token *** of ***"},
+        {"who is option-secret?", "403: who is ***?"},
+        {"u:password or dTpwYXNzd29yZA==", "403: *** or ***"},
+        {"not password", "403: not ***"},
+        {"sig long-signature is wrong", "403: sig *** is wrong"},
+        {"text/plain is no image/png", "403: text/plain is no image/png"},
+    };
+    const http_server_url home = http_server_address(&server, "/");
+    const http_server_url url = http_server_address(&server, "/a.bin?sig=long-signature&n=1");
+    const char *const own[] = {"X-Api-Key: {config:MY_TEST_KEY}", NULL};
+    const char *const homes[] = {home.text, NULL};
+    const char *const callers[] = {"Authorization: Bearer t0ken", "Accept: image/png", NULL};
+    sgc_http *http =
+        new_client((sgc_http_options){.max_requests = 1, .headers = own, .header_urls = homes});
+    sgc_http_response response;
+    sgc_error err;
+    char line[64];
+    CPLSetThreadLocalConfigOption("MY_TEST_KEY", "top-secret");
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_HEADERS", "X-User: option-secret");
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_USERPWD", "u:password");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        http_server_reset(&server);
+        fault("{\"path\": \"/a.bin\", \"status\": 403, \"body\": \"%s\"}", cases[i].said);
+        assert_int_equal(
+            perform(http, (sgc_http_request){.method = "GET", .url = url.text, .headers = callers},
+                    &response, &err),
+            SGC_AUTH);
+        assert_contains(err.message, cases[i].shown);
+    }
+    sgc_http_quote(http, url.text, "key top-secret\nand more", line, sizeof line);
+    assert_string_equal(line, "key ***");
+    CPLSetThreadLocalConfigOption("MY_TEST_KEY", NULL);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_HEADERS", NULL);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_USERPWD", NULL);
     sgc_http_free(http);
 }
 
@@ -928,6 +994,41 @@ static void test_silent_server_times_out(void **state)
     check_silent_server("GDAL_HTTP_LOW_SPEED_TIME");
 }
 
+static void test_time_for_one_path(void **state)
+{
+    (void)state;
+    const http_server_url url = http_server_address(&server, "/");
+    char path[300];
+    snprintf(path, sizeof path, "/vsicurl/%s", url.text);
+    sgc_http *http = patient_client(0);
+    sgc_error err;
+    fault("{\"path\": \"/a.bin\", \"delay_ms\": %d}", FOREVER_MS);
+    VSISetPathSpecificOption(path, "GDAL_HTTP_TIMEOUT", "0.2");
+    assert_int_equal(get(http, "/a.bin", &err), SGC_NETWORK);
+    VSIClearPathSpecificOptions(path);
+    sgc_http_free(http);
+}
+
+/* A byte now and then is not forever a server that answers. */
+static void test_dripping_server_is_given_up(void **state)
+{
+    (void)state;
+    static const char few[] = "some bytes that come one by one";
+    sgc_http *http = new_client(
+        (sgc_http_options){.max_requests = 1, .retries = 1, .first_delay_ms = 1, .slow_s = 1});
+    sgc_error err;
+    http_server_write(&server, "drip.bin", few, sizeof few);
+    fault("{\"path\": \"/drip.bin\", \"drip_ms\": 200}");
+    assert_int_equal(get(http, "/drip.bin", &err), SGC_NETWORK);
+    assert_int_equal(http_server_count(&server), 2);
+    http_server_reset(&server);
+    fault("{\"path\": \"/drip.bin\", \"drip_ms\": 50}");
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_LIMIT", "0");
+    assert_int_equal(get(http, "/drip.bin", &err), SGC_OK);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_LIMIT", NULL);
+    sgc_http_free(http);
+}
+
 /* ---- threads ---- */
 
 static bool is_set(void *flag)
@@ -1089,6 +1190,7 @@ int main(void)
         cmocka_unit_test_setup(test_long_redirection, reset),
         cmocka_unit_test_setup(test_headers_go_to_their_host_only, reset),
         cmocka_unit_test_setup(test_headers_do_not_follow_to_another_host, reset),
+        cmocka_unit_test_setup(test_missing_where_a_redirection_leads, reset),
         cmocka_unit_test_setup(test_header_whose_option_is_not_set, reset),
         cmocka_unit_test_setup(test_origins, reset),
         cmocka_unit_test_setup(test_trusted_hosts, reset),
@@ -1098,6 +1200,7 @@ int main(void)
         cmocka_unit_test_setup(test_permanent_statuses_fail_at_once, reset),
         cmocka_unit_test_setup(test_messages_quote_the_server, reset),
         cmocka_unit_test_setup(test_messages_carry_no_credentials, reset),
+        cmocka_unit_test_setup(test_messages_do_not_repeat_what_the_server_was_told, reset),
         cmocka_unit_test_setup(test_redact, reset),
         cmocka_unit_test_setup(test_truncation_is_repeated, reset),
         cmocka_unit_test_setup(test_reset_is_repeated, reset),
@@ -1109,11 +1212,13 @@ int main(void)
         cmocka_unit_test_setup(test_invalid_input, reset),
         cmocka_unit_test_setup(test_user_agent, reset),
         cmocka_unit_test_setup(test_silent_server_times_out, reset),
+        cmocka_unit_test_setup(test_time_for_one_path, reset),
+        cmocka_unit_test_setup(test_dripping_server_is_given_up, reset),
         cmocka_unit_test_setup(test_cancel_in_transfer, reset),
         cmocka_unit_test_setup(test_cancel_in_back_off, reset),
         cmocka_unit_test_setup(test_cancel_while_waiting_for_a_turn, reset),
         cmocka_unit_test_setup(test_pause_gives_the_turn_to_others, reset),
         cmocka_unit_test_setup(test_concurrent_requests_are_limited, reset),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

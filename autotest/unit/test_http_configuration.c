@@ -26,7 +26,7 @@ static const char *const options[] = {
     "GDAL_HTTP_TCP_KEEPALIVE", "SGC_TRUSTED_HOSTS",
 };
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     http_server_start(&server, "http_server.py");
@@ -36,7 +36,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -331,7 +331,7 @@ static void test_proxy_of_https_alone(void **state)
     set("GDAL_HTTPS_PROXY", "http://127.0.0.1:1");
     get(http, &server, "/a.bin");
     assert_int_equal(get_url(http, "https://origin.example/a.bin", &err), SGC_NETWORK);
-    assert_non_null(strstr(err.message, "127.0.0.1 port 1 "));
+    assert_non_null(strstr(err.message, "127.0.0.1"));
     sgc_http_free(http);
 }
 
@@ -410,5 +410,5 @@ int main(void)
         cmocka_unit_test_setup(test_messages_lack_the_password_of_a_proxy, reset),
         cmocka_unit_test_setup(test_values_of_the_connection, reset),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t heard;
 
@@ -124,6 +126,43 @@ static void test_other_threads_leave_it_alone(void **state)
     assert_host_is_back();
 }
 
+static bool host_is_back(void)
+{
+    struct sigaction now;
+    return sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == hear;
+}
+
+/* The child has but this thread, and it loads on its own. */
+static void *fork_meanwhile(void *user)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        bool good = host_is_back();
+        sgc_interrupt_begin();
+        good = good && !sgc_interrupt_came() && !host_is_back();
+        sgc_interrupt_end();
+        _exit(good && host_is_back() ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, user, 0), child);
+    return NULL;
+}
+
+static void test_children_of_other_threads_have_the_host_s(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status = -1;
+    become_host(hear);
+    sgc_interrupt_begin();
+    assert_int_equal(pthread_create(&thread, NULL, fork_meanwhile, &status), 0);
+    pthread_join(thread, NULL);
+    sgc_interrupt_end();
+    assert_int_equal(status, 0);
+    assert_int_equal(heard, 0);
+    assert_host_is_back();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_nothing_came),
         cmocka_unit_test(test_ignored_stays_ignored),
         cmocka_unit_test(test_other_threads_leave_it_alone),
+        cmocka_unit_test(test_children_of_other_threads_have_the_host_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -932,14 +932,14 @@ static void test_only_what_lies_under_a_window_is_fetched(void **state)
     http_server_stop(&server);
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     GDALDestroyDriverManager();
@@ -1010,5 +1010,5 @@ int main(void)
         cmocka_unit_test_setup(test_extents_that_cannot_be, set_up),
         cmocka_unit_test_setup(test_only_what_lies_under_a_window_is_fetched, set_up),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

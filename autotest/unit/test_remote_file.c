@@ -65,7 +65,7 @@ static void write_cog(const char *name)
     CSLDestroy(options);
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
@@ -78,7 +78,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -672,6 +672,101 @@ static void test_names_made_elsewhere_are_no_files(void **state)
     assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_OK);
 }
 
+static bool never(void *user)
+{
+    (void)user;
+    return false;
+}
+
+static const sgc_cancel keeping = {.requested = never, .keeps = true};
+
+/* Opens the file anew, with nothing but parts in memory, and reads some bytes of it. */
+static void read_anew(const char *path, size_t offset, size_t size)
+{
+    sgc_remote_call call;
+    for (int i = 0; i < 65; i++) { /* other heads take the place of this one's */
+        char other[32];
+        snprintf(other, sizeof other, "/small.bin?%d", i);
+        VSIFCloseL(open_file(other));
+    }
+    http_server_reset(&server);
+    sgc_remote_call_begin(&call, &keeping);
+    VSILFILE *file = open_file(path);
+    assert_non_null(file);
+    check_read(file, offset, size);
+    VSIFCloseL(file);
+    assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_OK);
+}
+
+static void test_parts_are_kept_where_versions_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        bool keeps;
+    } cases[] = {
+        {"{\"ETag\": \"\\\"a\\\"\"}", true},
+        {"{\"ETag\": \"\", \"Last-Modified\": \"Sun, 06 Nov 1994 08:49:37 GMT\"}", true},
+        {"{\"ETag\": \"W/\\\"a\\\"\"}", false},
+        {"{\"ETag\": \"\"}", false},
+    };
+    http_server_write(&server, "small.bin", content, 100);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[32], fault[256];
+        snprintf(path, sizeof path, "/a.bin?%zu", i);
+        snprintf(fault, sizeof fault, "{\"path\": \"/a.bin\", \"headers\": %s}", cases[i].headers);
+        sgc_remote_call call;
+        http_server_reset(&server);
+        http_server_fault(&server, fault);
+        sgc_remote_call_begin(&call, &keeping);
+        VSILFILE *file = open_file(path);
+        check_read(file, 1000000, 300 * KB);
+        VSIFCloseL(file);
+        assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_OK);
+        read_anew(path, 1000000, 300 * KB);
+        assert_int_equal(http_server_count(&server), cases[i].keeps ? 0 : 2);
+    }
+}
+
+/* Of one that has taken its place since nothing is mixed with them. */
+static void test_kept_parts_of_a_file_that_was_replaced(void **state)
+{
+    (void)state;
+    sgc_remote_call call;
+    unsigned char byte;
+    http_server_write(&server, "small.bin", content, 100);
+    http_server_write(&server, "changing.bin", content, 400 * KB);
+    sgc_remote_call_begin(&call, &keeping);
+    VSILFILE *file = open_file("/changing.bin");
+    check_read(file, 100 * KB, 10);
+    http_server_write(&server, "changing.bin", content + 1, 400 * KB);
+    check_read(file, 100 * KB + 1, 10); /* kept */
+    assert_int_equal(VSIFSeekL(file, 300 * KB, SEEK_SET), 0);
+    assert_int_equal(VSIFReadL(&byte, 1, 1, file), 0);
+    VSIFCloseL(file);
+    assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_CORRUPT);
+    sgc_remote_call_begin(&call, &keeping);
+    file = open_file("/changing.bin");
+    assert_int_equal(VSIFSeekL(file, 100 * KB, SEEK_SET), 0);
+    assert_int_equal(VSIFReadL(&byte, 1, 1, file), 1);
+    assert_int_equal(byte, content[100 * KB + 1]);
+    VSIFCloseL(file);
+    assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_OK);
+}
+
+static void test_small_file_takes_one_request(void **state)
+{
+    (void)state;
+    sgc_remote_call call;
+    http_server_write(&server, "small.bin", content, 10 * KB);
+    sgc_remote_call_begin(&call, &keeping);
+    VSILFILE *file = open_file("/small.bin");
+    check_read(file, 5 * KB, 5 * KB);
+    VSIFCloseL(file);
+    assert_int_equal(sgc_remote_call_end(&call, NULL), SGC_OK);
+    assert_int_equal(http_server_count(&server), 1);
+}
+
 static void check_changed(size_t new_size)
 {
     unsigned char byte;
@@ -715,6 +810,9 @@ static void test_messages_without_secrets(void **state)
         {"`/vsisgc/1-ab/https://h/a.tif?sig=TOKEN' not recognized",
          "`https://h/a.tif' not recognized"},
         {"a.tif?sig=TOKEN", "a.tif"},
+        {"`/vsizip//vsicurl/http://u:P@SSWORD@h:8/a.zip/x.tif' does not exist",
+         "`/vsizip//vsicurl/http://h:8/a.zip/x.tif' does not exist"},
+        {"http://user@h/a@b and https://h/?q=TOKEN#x", "http://h/a@b and https://h/"},
         {"nothing secret, 1:2", "nothing secret, 1:2"},
         {"", ""},
     };
@@ -760,10 +858,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_name_of_a_closed_source, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_names_made_elsewhere_are_no_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_file_changes_while_it_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_parts_are_kept_where_versions_are_told_apart, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_kept_parts_of_a_file_that_was_replaced, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_small_file_takes_one_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files_fetched_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_few_whole_files_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads_share_one_fetch_of_a_whole_file, set_up,
                                         tear_down),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

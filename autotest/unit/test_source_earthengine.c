@@ -24,7 +24,7 @@
 
 static http_server server;
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
@@ -32,7 +32,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     http_server_stop(&server);
@@ -603,5 +603,5 @@ int main(void)
         cmocka_unit_test_setup(test_cancelled, set_up),
         cmocka_unit_test_setup(test_definitions_refused, set_up),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -488,8 +488,9 @@ static char seen_options[200];
 
 static void print_options(char text[200])
 {
-    static const char *const names[] = {"GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_CONNECTTIMEOUT",
-                                        "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT"};
+    static const char *const names[] = {"GDAL_HTTP_MAX_RETRY",      "GDAL_HTTP_CONNECTTIMEOUT",
+                                        "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_HTTP_LOW_SPEED_LIMIT",
+                                        "GDAL_HTTP_RETRY_DELAY",    "GDAL_HTTP_TIMEOUT"};
     text[0] = '\0';
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         strcat(text, CPLGetConfigOption(names[i], "-"));
@@ -506,6 +507,13 @@ static void *see_options(void *user, const char *name, const char *access)
     return NULL;
 }
 
+static bool never(void *user)
+{
+    (void)user;
+    return false;
+}
+
+/* With a deadline nothing is asked for that would last beyond it. */
 static void test_limits_of_gdals_own_requests(void **state)
 {
     (void)state;
@@ -513,7 +521,7 @@ static void test_limits_of_gdals_own_requests(void **state)
     callbacks->open = see_options;
     assert_int_equal(VSIInstallPluginHandler("/vsisee/", callbacks), 0);
     VSIFreeFilesystemPluginCallbacksStruct(callbacks);
-    made m = make("{\"kind\": \"gdal\", \"dataset\": \"/vsisee/a\", \"retries\": 3}", NULL);
+    made m = make("{\"kind\": \"gdal\", \"dataset\": \"/vsisee/a\", \"retries\": 30}", NULL);
     sgc_patch_list list = find(&m, (sgc_rect){0, 0, 1, 1}, 0);
     const size_t band = 0;
     float pixel;
@@ -521,14 +529,28 @@ static void test_limits_of_gdals_own_requests(void **state)
     void *pixels = &pixel;
     uint8_t *valids = &valid;
     sgc_fetch fetch;
-    CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_TIME", "7");
-    assert_int_equal(m.source->read(m.source, &list.patches[0], &band, 1, 1, (sgc_rect){0, 0, 1, 1},
-                                    &pixels, &valids, &fetch, NULL, NULL),
-                     SGC_IO);
-    assert_string_equal(seen_options, "3 30 7 1 ");
-    print_options(seen_options);
+    const sgc_cancel soon = {.requested = never, .deadline_ms = 1},
+                     late = {.requested = never, .deadline_ms = UINT64_MAX};
+    const struct {
+        const sgc_cancel *cancel;
+        const char *slow, *expected, *afterwards;
+    } cases[] = {
+        {NULL, NULL, "4 30 30 1000 1 0 ", "- - - - - - "},
+        {NULL, "7", "4 30 7 1 1 0 ", "- - 7 - - - "},
+        {&soon, NULL, "1 30 30 1000 1 1 ", "- - - - - - "},
+        {&late, NULL, "1 30 30 1000 1 86400 ", "- - - - - - "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_TIME", cases[i].slow);
+        assert_int_equal(m.source->read(m.source, &list.patches[0], &band, 1, 1,
+                                        (sgc_rect){0, 0, 1, 1}, &pixels, &valids, &fetch,
+                                        cases[i].cancel, NULL),
+                         SGC_IO);
+        assert_string_equal(seen_options, cases[i].expected);
+        print_options(seen_options);
+        assert_string_equal(seen_options, cases[i].afterwards);
+    }
     CPLSetThreadLocalConfigOption("GDAL_HTTP_LOW_SPEED_TIME", NULL);
-    assert_string_equal(seen_options, "- - 7 - ");
     sgc_patch_list_free(&list);
     drop(&m);
 }
@@ -722,14 +744,14 @@ static void test_arrays_that_cannot_be_read(void **state)
     check_array_fails("name.zarr", "days since 2017-01-01", SGC_INVALID, "no array \"other\"");
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     GDALAllRegister();
     return mkdtemp(directory) != NULL ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     VSIRmdirRecursive(directory);
@@ -761,5 +783,5 @@ int main(void)
         cmocka_unit_test_setup(test_step_that_is_not_there, set_up),
         cmocka_unit_test_setup(test_arrays_that_cannot_be_read, set_up),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -29,7 +29,7 @@ static char cache[64];
 static const sgc_grid grid = {
     .crs = "EPSG:4326", .transform = {0, 0.1, 0, 10, 0, -0.1}, .width = 100, .height = 100};
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     const sgc_http_options options = {.max_requests = 8, .retries = 1, .first_delay_ms = 1};
@@ -40,7 +40,7 @@ static int start(void **state)
     return sgc_http_new(&options, &http, NULL) == SGC_OK ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     sgc_http_free(http);
@@ -69,14 +69,13 @@ static int renew(void **state)
 #define ROW(id, more) "{\"type\": \"Feature\", \"properties\": {\"dem_id\": \"" id "\"" more "}"
 #define LIST(rows) "{\"type\": \"FeatureCollection\", \"features\": [" rows "]}"
 
-/* Tiles a and b side by side, c far off; d in two pieces; a row without id. */
+/* Tiles a and b side by side, c far off; d in two pieces. */
 /* clang-format off */
 static const char collection[] = LIST(
     FEATURE("\"b\"", BOX(5, 5, 10, 10)) ", " FEATURE("\"a\"", BOX(0, 5, 5, 10)) ", "
     FEATURE("\"c\"", BOX(120, -80, 130, -70)) ", "
     ROW("d", "") ", \"geometry\": {\"type\": \"MultiPolygon\", \"coordinates\": "
-    "[[[" BOX(0, 0, 2, 2) "]], [[" BOX(8, 0, 10, 2) "]]]}}, "
-    FEATURE("null", BOX(0, 0, 10, 10)));
+    "[[[" BOX(0, 0, 2, 2) "]], [[" BOX(8, 0, 10, 2) "]]]}}");
 /* clang-format on */
 
 static sgc_status load(const char *path, const char *member, const char *column,
@@ -131,6 +130,25 @@ static void test_rows_without_place(void **state)
         assert_int_equal(load("/index.geojson", NULL, "dem_id", &index, &error), SGC_CORRUPT);
         if (strstr(error.message, "index.geojson") == NULL ||
             strstr(error.message, i == 0 ? "row 1, item e" : "row 0, item e") == NULL)
+            fail_msg("%s", error.message);
+    }
+}
+
+static void test_rows_without_item(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        LIST(FEATURE("\"a\"", BOX(0, 0, 1, 1)) ", " FEATURE("null", BOX(1, 0, 2, 1))),
+        LIST(FEATURE("\"a\"", BOX(0, 0, 1, 1)) ", " FEATURE("\"\"", BOX(1, 0, 2, 1))),
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        sgc_stac_index *index = NULL;
+        sgc_error error = {""};
+        renew(NULL);
+        http_server_write(&server, "index.geojson", bad[i], strlen(bad[i]));
+        assert_int_equal(load("/index.geojson", NULL, "dem_id", &index, &error), SGC_CORRUPT);
+        if (strstr(error.message, "index.geojson: its row 1 ") == NULL ||
+            strstr(error.message, "\"dem_id\"") == NULL)
             fail_msg("%s", error.message);
     }
 }
@@ -395,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_rows_without_place, renew),
+        cmocka_unit_test_setup(test_rows_without_item, renew),
         cmocka_unit_test_setup(test_rows_with_a_bbox_alone, renew),
         cmocka_unit_test_setup(test_selection, renew),
         cmocka_unit_test_setup(test_copy_that_is_kept, renew),
@@ -407,5 +426,5 @@ int main(void)
         cmocka_unit_test_setup(test_many_at_once, renew),
         cmocka_unit_test_setup(test_directory_that_cannot_be_made, renew),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

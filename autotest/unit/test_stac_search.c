@@ -19,7 +19,7 @@
 static http_server server;
 static sgc_http *http;
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     const sgc_http_options options = {.max_requests = 2, .retries = 1, .first_delay_ms = 1};
@@ -27,7 +27,7 @@ static int start(void **state)
     return sgc_http_new(&options, &http, NULL) == SGC_OK ? 0 : -1;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     sgc_http_free(http);
@@ -318,12 +318,22 @@ static void test_get_links_and_headers(void **state)
     cJSON_Delete(log);
 }
 
-static void test_empty_page_ends(void **state)
+/* More may come after an empty page, unless all that the service counts has come. */
+static void test_empty_pages(void **state)
 {
     (void)state;
     ids found;
-    answer_page("/search", "", POST_LINK "\"body\": {\"token\": \"t\"}}");
     cJSON *body = simple();
+    answer_page("/search", "", POST_LINK "\"body\": {\"token\": \"t\"}}");
+    answer_page("/search", "{\"id\": \"a\"}", "");
+    assert_int_equal(search(body, &found, NULL), SGC_OK);
+    assert_string_equal(found.text, "a ");
+
+    http_server_reset(&server);
+    answer("/search",
+           "{\"features\": [], \"numberMatched\": 0, \"links\": [" POST_LINK
+           "\"body\": {\"token\": \"t\"}}]}",
+           200, "application/json");
     assert_int_equal(search(body, &found, NULL), SGC_OK);
     cJSON_Delete(body);
     assert_int_equal(found.count, 0);
@@ -351,41 +361,58 @@ static void test_cycles_end(void **state)
     assert_int_equal(http_server_count(&server), 3);
 }
 
-/* The item of page i is called `id`, a format; there are more pages than anybody should read. */
-static sgc_status search_many_pages(const char *id, ids *found, sgc_error *err)
+/* There are 50 pages with `count` items, which are called `id`, a format. */
+static sgc_status search_many_pages(const char *id, int count, ids *found, sgc_error *err)
 {
+    char *page = malloc((size_t)count * 64 + 512);
+    assert_non_null(page);
     for (int i = 0; i < 50; i++) {
-        char link[128], name[64], item[80];
-        snprintf(link, sizeof link, POST_LINK "\"body\": {\"token\": \"%d\"}}", i);
-        snprintf(name, sizeof name, id, i);
-        snprintf(item, sizeof item, "{\"id\": \"%s\"}", name);
-        answer_page("/search", item, i < 49 ? link : "");
+        char name[32], *end = page + sprintf(page, "{\"features\": [");
+        for (int n = i * count; n < (i + 1) * count; n++) {
+            snprintf(name, sizeof name, id, n);
+            end += sprintf(end, "%s{\"id\": \"%s\"}", n > i * count ? ", " : "", name);
+        }
+        end += sprintf(end, "], \"links\": [");
+        if (i < 49)
+            end += sprintf(end, POST_LINK "\"body\": {\"token\": \"%d\"}}", i);
+        strcpy(end, "]}");
+        answer("/search", page, 200, "application/json");
     }
+    free(page);
     cJSON *body = simple();
     const sgc_status status = search(body, found, err);
     cJSON_Delete(body);
     return status;
 }
 
+/* The same item again and again, nothing, and always new ones that nobody wants. */
 static void test_endless_pages_fail(void **state)
 {
     (void)state;
-    static const char *const names[] = {"a", "far %d"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    static const struct {
+        const char *name;
+        int count;
+    } pages[] = {{"a", 1}, {"", 0}, {"far %d", 1000}};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
         ids found;
         sgc_error error = {""};
         http_server_reset(&server);
-        assert_int_equal(search_many_pages(names[i], &found, &error), SGC_CORRUPT);
+        assert_int_equal(search_many_pages(pages[i].name, pages[i].count, &found, &error),
+                         SGC_CORRUPT);
         assert_non_null(strstr(error.message, "endless"));
         assert_true(http_server_count(&server) < 20);
     }
 }
 
-static void test_many_pages_of_what_is_wanted(void **state)
+/* Also when what is wanted stands behind much that is not. */
+static void test_many_pages(void **state)
 {
     (void)state;
     ids found;
-    assert_int_equal(search_many_pages("near %d", &found, NULL), SGC_OK);
+    assert_int_equal(search_many_pages("near %d", 1, &found, NULL), SGC_OK);
+    assert_int_equal(found.count, 50);
+    http_server_reset(&server);
+    assert_int_equal(search_many_pages("far %d", 1, &found, NULL), SGC_OK);
     assert_int_equal(found.count, 50);
 }
 
@@ -395,7 +422,7 @@ static void test_bytes_of_all_pages_are_bounded(void **state)
     ids found;
     sgc_error error = {""};
     CPLSetThreadLocalConfigOption("SGC_SEARCH_SIZE", "0.002");
-    assert_int_equal(search_many_pages("near %d", &found, &error), SGC_CORRUPT);
+    assert_int_equal(search_many_pages("near %d", 1, &found, &error), SGC_CORRUPT);
     CPLSetThreadLocalConfigOption("SGC_SEARCH_SIZE", NULL);
     assert_non_null(strstr(error.message, "SGC_SEARCH_SIZE"));
     assert_in_range(http_server_count(&server), 2, 49);
@@ -416,6 +443,14 @@ static void test_answers_that_are_none(void **state)
         {"{\"features\": [", 200, SGC_CORRUPT},
         {"{\"features\": [], \"numberMatched\": 1}", 200, SGC_CORRUPT},
         {"{\"features\": [{\"id\": \"a\"}], \"context\": {\"matched\": 2}}", 200, SGC_CORRUPT},
+        {"{\"features\": [{\"id\": \"a\"}, {\"id\": \"a\"}], \"numberMatched\": 2}", 200,
+         SGC_CORRUPT},
+        {"{\"features\": [], \"numberMatched\": \"5\"}", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"numberMatched\": -1}", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"numberMatched\": 1e400}", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"numberMatched\": []}", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"numberReturned\": 1}", 200, SGC_CORRUPT},
+        {"{\"features\": [], \"context\": {\"returned\": true}}", 200, SGC_CORRUPT},
         {"{\"code\": \"NotFoundError\", \"description\": \"no such collection\"}", 404,
          SGC_NOT_FOUND},
         {"{\"description\": \"bad CQL2\"}", 400, SGC_NETWORK},
@@ -456,17 +491,55 @@ static void test_items_that_a_service_keeps_to_itself(void **state)
     }
 }
 
+/* GeoServer does not know at times; pgstac remembers for a day. */
+static void test_counts_that_say_little(void **state)
+{
+    (void)state;
+    static const char *const counts[] = {"null", "\"unknown\"", "0"};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        char text[128];
+        ids found;
+        http_server_reset(&server);
+        snprintf(text, sizeof text, "{\"features\": [{\"id\": \"a\"}], \"numberMatched\": %s}",
+                 counts[i]);
+        answer("/search", text, 200, "application/json");
+        cJSON *body = simple();
+        assert_int_equal(search(body, &found, NULL), SGC_OK);
+        cJSON_Delete(body);
+        assert_int_equal(found.count, 1);
+    }
+}
+
+/* A service that ignores which page is asked for. */
+static void test_page_that_comes_again(void **state)
+{
+    (void)state;
+    static const char page[] =
+        "{\"features\": [{\"id\": \"a\"}], \"numberMatched\": 2, \"links\": [" POST_LINK
+        "\"merge\": true, \"body\": {\"token\": \"2\"}}]}";
+    ids found;
+    sgc_error error = {""};
+    answer("/search", page, 200, "application/json");
+    answer("/search", page, 200, "application/json");
+    cJSON *body = simple();
+    assert_int_equal(search(body, &found, &error), SGC_CORRUPT);
+    cJSON_Delete(body);
+    assert_non_null(strstr(error.message, "2 items match a search, and gave 1 of them"));
+}
+
 static void test_error_document_says_why(void **state)
 {
     (void)state;
     ids found;
     sgc_error error = {""};
-    answer("/search", "{\"code\": \"TooBusy\", \"description\": \"try later\"}", 200,
+    answer("/search", "{\"code\": \"TooBusy\", \"description\": \"try t0ken later\"}", 200,
            "application/json");
     cJSON *body = simple();
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_BEARER", "t0ken");
     assert_int_equal(search(body, &found, &error), SGC_CORRUPT);
+    CPLSetThreadLocalConfigOption("GDAL_HTTP_BEARER", NULL);
     cJSON_Delete(body);
-    assert_non_null(strstr(error.message, "no list of items: try later"));
+    assert_non_null(strstr(error.message, "no list of items: try *** later"));
 }
 
 static void test_links_of_wrong_types(void **state)
@@ -500,15 +573,17 @@ int main(void)
         cmocka_unit_test_teardown(test_earth_search, forget),
         cmocka_unit_test_teardown(test_merged_body, forget),
         cmocka_unit_test_teardown(test_get_links_and_headers, forget),
-        cmocka_unit_test_teardown(test_empty_page_ends, forget),
+        cmocka_unit_test_teardown(test_empty_pages, forget),
         cmocka_unit_test_teardown(test_cycles_end, forget),
         cmocka_unit_test_teardown(test_endless_pages_fail, forget),
-        cmocka_unit_test_teardown(test_many_pages_of_what_is_wanted, forget),
+        cmocka_unit_test_teardown(test_many_pages, forget),
         cmocka_unit_test_teardown(test_bytes_of_all_pages_are_bounded, forget),
         cmocka_unit_test_teardown(test_answers_that_are_none, forget),
         cmocka_unit_test_teardown(test_items_that_a_service_keeps_to_itself, forget),
+        cmocka_unit_test_teardown(test_counts_that_say_little, forget),
+        cmocka_unit_test_teardown(test_page_that_comes_again, forget),
         cmocka_unit_test_teardown(test_error_document_says_why, forget),
         cmocka_unit_test_teardown(test_links_of_wrong_types, forget),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -27,7 +27,7 @@ static void serve_token(const char *path, const char *token)
     http_server_fault(&server, fault);
 }
 
-static int start(void **state)
+static int start_server(void **state)
 {
     (void)state;
     sgc_error err;
@@ -37,7 +37,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int stop_server(void **state)
 {
     (void)state;
     CPLSetConfigOption("VSICURL_PC_SAS_TOKEN_URL", NULL);
@@ -141,5 +141,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_account_that_the_service_does_not_know, make_signer,
                                         free_signer),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, start_server, stop_server);
 }

@@ -483,7 +483,8 @@ typedef struct stopping {
     sgc_status status;
 } stopping;
 
-static sgc_status stop(void *user, const sgc_commit_info *commit, bool *more, sgc_error *error)
+static sgc_status stop_early(void *user, const sgc_commit_info *commit, bool *more,
+                             sgc_error *error)
 {
     (void)commit;
     stopping *s = user;
@@ -496,10 +497,10 @@ static void test_a_walk_that_ends_early(void **state)
     sgc_repository *repository = make_line(*state);
     const sgc_object_id tip = made_id(3);
     stopping s = {.most = 2, .status = SGC_OK};
-    assert_ok(sgc_repository_history(repository, &tip, stop, &s, &err));
+    assert_ok(sgc_repository_history(repository, &tip, stop_early, &s, &err));
     assert_int_equal(s.calls, 2);
     s = (stopping){.most = 3, .status = SGC_BUDGET};
-    assert_status(SGC_BUDGET, sgc_repository_history(repository, &tip, stop, &s, &err));
+    assert_status(SGC_BUDGET, sgc_repository_history(repository, &tip, stop_early, &s, &err));
     assert_message("enough");
     assert_int_equal(s.calls, 3);
     sgc_repository_free(repository);
@@ -509,7 +510,8 @@ static void test_history_of_nothing(void **state)
 {
     sgc_repository *repository = make_line(*state);
     stopping s = {.most = 2};
-    assert_status(SGC_NOT_FOUND, sgc_repository_history(repository, &nowhere, stop, &s, &err));
+    assert_status(SGC_NOT_FOUND,
+                  sgc_repository_history(repository, &nowhere, stop_early, &s, &err));
     assert_message("04106000000000000000");
     assert_int_equal(s.calls, 0);
     sgc_repository_free(repository);
@@ -522,7 +524,7 @@ static void test_a_lost_ancestor(void **state)
     const sgc_object_id tip = made_id(3), lost = made_id(1);
     stopping s = {.most = 10};
     place_remove(p, key_of("snapshots", &lost));
-    assert_status(SGC_NOT_FOUND, sgc_repository_history(repository, &tip, stop, &s, &err));
+    assert_status(SGC_NOT_FOUND, sgc_repository_history(repository, &tip, stop_early, &s, &err));
     assert_message(key_of("snapshots", &lost));
     assert_int_equal(s.calls, 2);
     sgc_repository_free(repository);
@@ -548,11 +550,11 @@ static void walk_circle(int version, int tail, int length)
     const sgc_object_id from = made_id(0);
     sgc_object_id id;
     stopping s = {.most = 100000};
-    assert_status(SGC_CORRUPT, sgc_repository_history(repository, &from, stop, &s, &err));
+    assert_status(SGC_CORRUPT, sgc_repository_history(repository, &from, stop_early, &s, &err));
     assert_message("circle");
     assert_true(s.calls >= tail + length && s.calls <= 4 * (tail + length) + 2);
     s = (stopping){.most = 1};
-    assert_status(SGC_OK, sgc_repository_history(repository, &from, stop, &s, &err));
+    assert_status(SGC_OK, sgc_repository_history(repository, &from, stop_early, &s, &err));
     assert_ok(sgc_repository_as_of(repository, &from, 0, &id, &err));
     sgc_repository_free(repository);
     place_clear(&p);
