@@ -261,7 +261,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
     constexpr int KINDS = GDAL_OF_RASTER | GDAL_OF_VECTOR | GDAL_OF_MULTIDIM_RASTER;
     if (!Identify(info) || (info->nOpenFlags & KINDS) == 0)
         return nullptr;
-    if (info->eAccess == GA_Update && (info->nOpenFlags & GDAL_OF_RASTER) == 0) {
+    if (info->eAccess == GA_Update && (info->nOpenFlags & KINDS) == GDAL_OF_VECTOR) {
         CPLDebug("SGC", "patches are opened read-only"); // who tries to update first tries again
         return nullptr;
     }

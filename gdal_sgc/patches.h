@@ -13,7 +13,7 @@ typedef enum sgc_patch_state {
     SGC_PATCH_ABSENT,  /* nothing of it is in the cube */
     SGC_PATCH_PARTIAL, /* some of the chunks that it meets are complete */
     SGC_PATCH_LOADED,  /* all are, in every channel */
-    SGC_PATCH_EMPTY,   /* all are, and the source turned out to have no such patch */
+    SGC_PATCH_EMPTY,   /* it was looked for, and the source has no such patch */
 } sgc_patch_state;
 
 /* "absent", "partial", "loaded" or "empty". */

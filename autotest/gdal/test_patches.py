@@ -113,7 +113,7 @@ def test_nobody_writes(loaded, cube):
     dataset, layer = layer_of(cube)
     for capability in ogr.OLCSequentialWrite, ogr.OLCRandomWrite, ogr.OLCDeleteFeature, ogr.OLCCreateField:
         assert not layer.TestCapability(capability)
-    with pytest.raises(RuntimeError, match="read-only"):
+    with pytest.raises(RuntimeError):
         gdal.OpenEx("SGC:%s" % cube, gdal.OF_VECTOR | gdal.OF_UPDATE)
 
 
@@ -283,7 +283,7 @@ def test_missing_tiles_are_empty(server, open_document, cube, config):
     server.reset()
     dataset, layer = layer_of(cube, "DATASET=" + str(cube.parent / "definition.json"))
     found = {key[0]: row for key, row in rows(layer).items()}
-    assert {id: row["state"] for id, row in found.items()} == {"1_1": "loaded", "2_1": "partial"}
+    assert {id: row["state"] for id, row in found.items()} == {"1_1": "loaded", "2_1": "empty"}
     assert found["1_1"]["bytes"] > 100 and found["1_1"]["href"] == server.url + "/1_1.tif"
     assert server.log() == []
     raster.ReadRaster(0, 0, 200, 100)
