@@ -40,8 +40,9 @@ for preset in release asan tsan; do
     echo "ctest, $preset"
     ctest --preset $preset
 done
+# More than there are processors: many tests wait for servers.
+/usr/bin/python3 -m pytest -q -n $((2 * $(nproc))) --ignore autotest/gdal/test_processes.py autotest/gdal
 # test_processes.py forks, and a fork of a worker of pytest-xdist, which has threads of its own, is no fair test.
-/usr/bin/python3 -m pytest -q -n "$(nproc)" --ignore autotest/gdal/test_processes.py autotest/gdal
 timeout 600 /usr/bin/python3 -m pytest -q autotest/gdal/test_processes.py
 /usr/bin/python3 -m pytest -q -n "$(nproc)" autotest/interop
 /usr/bin/python3 -m pytest -q autotest/package

@@ -42,13 +42,16 @@ class Providers(LocalServer):
         return [entry["path"] for entry in self.log()]
 
 
+AUTHORITIES = ["GDAL_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]  # who imports rasterio sets the first
+
+
 @pytest.fixture
 def providers(tmp_path, config):
     directory = tmp_path / "providers"
     directory.mkdir()
     server = Providers(directory)
     authorities = str(directory / "ca.pem")
-    config(GDAL_HTTP_PROXY=server.url, CURL_CA_BUNDLE=authorities, SSL_CERT_FILE=authorities,
+    config(GDAL_HTTP_PROXY=server.url, **dict.fromkeys(AUTHORITIES, authorities),
            GDAL_HTTP_RETRY_DELAY="0.01", EEDA_BEARER=earthengine_server.BEARER, SGC_PROJECT=earthengine_server.PROJECT)
     yield server
     server.close()

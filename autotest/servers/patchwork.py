@@ -84,6 +84,9 @@ def write_items(directory, base, which=TILES):
         (Path(directory) / "items" / (document["id"] + ".json")).write_text(json.dumps(document))
     answer = {"type": "FeatureCollection", "links": [], "features": items}
     (Path(directory) / "api" / "search").write_text(json.dumps(answer))
+    collections = Path(directory) / "api" / "collections"
+    collections.mkdir()
+    (collections / "patchwork").write_text(json.dumps({"type": "Collection", "id": "patchwork", "links": []}))
 
 
 def source(kind, base):

@@ -32,6 +32,8 @@ def parse_time(text):
 
 class ReleaseHandler(RangeFileHandler):
     def serve(self):
+        if self.path_only == "/collections/tiles":
+            return self.respond_json({"type": "Collection", "id": "tiles", "links": []})
         if self.path_only != "/search":
             return super().serve()
         query = json.loads(self.body)
