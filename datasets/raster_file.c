@@ -422,8 +422,8 @@ sgc_status sgc_raster_fail(const sgc_raster_window *w, const char *what, sgc_err
     if (sgc_cancel_requested(w->cancel))
         return sgc_fail(err, SGC_CANCELLED, "cancelled");
     sgc_remote_last_message(said, sizeof said);
-    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be %s: %s", w->patch->id, what,
-                    said);
+    return sgc_fail(err, SGC_CORRUPT, "patch %s: its file cannot be %s%s%s", w->patch->id, what,
+                    said[0] != '\0' ? ": " : "", said);
 }
 
 int sgc_raster_goes_on(double fraction, const char *message, void *window)
