@@ -339,9 +339,111 @@ def demo(_providers, _shared):
     return Expected(x, y, {"elevation": demo_formula.window(x, y, SIDE, SIDE)})
 
 
-def embeddings_mosaic(_providers, _shared):
-    """A sharded Zarr array of int8, which no GDAL of the test environment can read."""
-    pytest.skip("AlphaEarthMosaic needs GDAL 3.13")
+# The mosaic of embeddings: one Zarr array in shards
+
+EMBEDDINGS_MOSAIC = "https://data.source.coop/tge-labs/aef-mosaic"
+MOSAIC_SHAPE = (9, 64, 1859584, 4009984)  # time, band, y, x
+MOSAIC_PIXEL, MOSAIC_WEST, MOSAIC_NORTH = 8.983111749910169e-05, -180.0, 83.68570533713473
+INNER, SHARD = 256, 4096  # sides of the chunks in a shard, and of the shards
+
+
+def crc32c(data):
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ 0x82F63B78 * (byte & 1)
+        table.append(byte)
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum = checksum >> 8 ^ table[(checksum ^ byte) & 0xFF]
+    return checksum ^ 0xFFFFFFFF
+
+
+LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+def array_document(shape, dimensions, data_type, fill_value, chunk_shape, codecs):
+    return {"zarr_format": 3, "node_type": "array", "shape": shape, "data_type": data_type, "fill_value": fill_value,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "dimension_names": dimensions, "codecs": codecs, "attributes": {}}
+
+
+def compress(chunk):
+    """The chunk as a writer of Zarr compresses it: GDAL writes it as the only one of an array."""
+    name = "/vsimem/compress.zarr"
+    group = gdal.GetDriverByName("Zarr").CreateMultiDimensional(name, options=["FORMAT=ZARR_V3"]).GetRootGroup()
+    dimensions = [group.CreateDimension("d%d" % i, None, None, size) for i, size in enumerate(chunk.shape)]
+    array = group.CreateMDArray("a", dimensions, gdal.ExtendedDataType.Create(gdal.GDT_Int8),
+                                ["COMPRESS=ZSTD", "BLOCKSIZE=%s" % ",".join(map(str, chunk.shape))])
+    array.Write(chunk)
+    array = dimensions = group = None
+    with gdal.VSIFile(name + "/a/c/" + "/".join("0" * chunk.ndim), "rb") as file:
+        data = file.read()
+    gdal.RmdirRecursive(name)
+    return data
+
+
+def shard_of(chunks):
+    """A shard with those compressed chunks, by (row, column), and no others."""
+    side = SHARD // INNER
+    index = np.full((side, side, 2), 2**64 - 1, "<u8")
+    data = b""
+    for place, chunk in chunks.items():
+        index[place] = len(data), len(chunk)
+        data += chunk
+    return data + index.tobytes() + crc32c(index.tobytes()).to_bytes(4, "little")
+
+
+def publish_mosaic(providers):
+    """Publishes the documents of the mosaic, and its coordinates: GDAL learns from them alone where it lies, and has
+    no CRS, as the provider's proj: and spatial: are attributes of the group, where GDAL does not look."""
+    def publish(name, document, coordinates=None):
+        providers.file("%s/%szarr.json" % (EMBEDDINGS_MOSAIC, name)).write_text(json.dumps(document))
+        if coordinates is not None:
+            providers.file("%s/%sc/0" % (EMBEDDINGS_MOSAIC, name)).write_bytes(coordinates.tobytes())
+
+    time, bands, height, width = MOSAIC_SHAPE
+    inner = {"chunk_shape": [1, bands, INNER, INNER],
+             "codecs": [{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 3, "checksum": False}}],
+             "index_codecs": [LITTLE_ENDIAN, {"name": "crc32c"}], "index_location": "end"}
+    publish("", {"zarr_format": 3, "node_type": "group", "attributes": {}})
+    publish("embeddings/", array_document(
+        MOSAIC_SHAPE, ["time", "band", "y", "x"], "int8", -128, [1, bands, SHARD, SHARD],
+        [{"name": "sharding_indexed", "configuration": inner}]))
+    publish("band/", array_document([bands], ["band"], "string", "", [bands], [{"name": "vlen-utf8"}]))
+    publish("time/", array_document([time], ["time"], "int32", 0, [time], [LITTLE_ENDIAN]),
+            np.arange(2017, 2017 + time, dtype="<i4"))
+    for name, size, edge, step in (("x", width, MOSAIC_WEST, MOSAIC_PIXEL), ("y", height, MOSAIC_NORTH, -MOSAIC_PIXEL)):
+        publish(name + "/", array_document([size], [name], "float64", 0.0, [size], [LITTLE_ENDIAN]),
+                edge + (np.arange(size, dtype="<f8") + 0.5) * step)
+
+
+def embeddings_mosaic(providers, _shared):
+    """The chunk lies over four chunks of a shard, one of which is not there. Another year differs."""
+    if int(gdal.VersionInfo()) < 3130000:
+        pytest.skip("AlphaEarthMosaic needs GDAL 3.13")
+    publish_mosaic(providers)
+    x, y = chunk_of(1021 * 3600, 77 * 3600)
+    longitude = -180.00001486302838 + (x + np.arange(SIDE) + 0.5) * 8.98315284e-05
+    latitude = 90.0000523472784 - (y + np.arange(SIDE) + 0.5) * 8.98315284e-05
+    column = ((longitude - MOSAIC_WEST) / MOSAIC_PIXEL).astype(int)
+    row = ((MOSAIC_NORTH - latitude) / MOSAIC_PIXEL).astype(int)
+    left, top = column[0] // INNER * INNER, row[0] // INNER * INNER
+    assert column[-1] // INNER == left // INNER + 1 and row[-1] // INNER == top // INNER + 1
+    assert column[-1] // SHARD == left // SHARD and row[-1] // SHARD == top // SHARD
+    for year in (2019, 2020):
+        values = random(year, (64, 2 * INNER, 2 * INNER), np.int8, -127, 128)
+        values[random(year, values.shape, int, 0, 10) == 0] = -128
+        values[:, INNER:, INNER:] = -128
+        chunks = {}
+        for i, j in ((0, 1), (1, 0), (0, 0)):
+            chunk = values[None, :, i * INNER:(i + 1) * INNER, j * INNER:(j + 1) * INNER]
+            chunks[top % SHARD // INNER + i, left % SHARD // INNER + j] = compress(np.ascontiguousarray(chunk))
+        providers.file("%s/embeddings/c/%d/0/%d/%d" % (EMBEDDINGS_MOSAIC, year - 2017, top // SHARD, left // SHARD)
+                       ).write_bytes(shard_of(chunks))
+    of_2020 = values[:, (row - top)[:, None], column - left]
+    return Expected(x, y, {"A00": of_2020[0], "A63": of_2020[63]}, {"TIME": "2020", "CHANNELS": "A00,A63"})
 
 
 STAND_INS = {
