@@ -140,6 +140,9 @@ def test_answer_is_remembered_for_the_same_place(server, make_cube, read, assert
     assert server.search_requests() == []
 
 
+ELSEWHERE = {"proj:code": "EPSG:3413", "proj:shape": [10, 10], "proj:transform": [32, 0, 9e6, 0, -32, 9e6]}
+
+
 @pytest.mark.parametrize("endless", [None, "a", "elsewhere-%d"], ids=["redirect loop", "same item", "items elsewhere"])
 def test_search_without_end(server, make_cube, read, assert_pixels, endless):
     if endless:
@@ -147,7 +150,7 @@ def test_search_without_end(server, make_cube, read, assert_pixels, endless):
             link = {"rel": "next", "method": "POST", "href": "search", "body": {"token": str(i)}}
             names = [endless % n for n in range(1000 * i, 1000 * (i + 1))] if "%" in endless else [endless]
             page = {"type": "FeatureCollection", "links": [link], "features": [
-                {"id": name, "assets": {}, "properties": {}, "bbox": [0, 0, 1, 1]} for name in names]}
+                {"id": name, "assets": {}, "properties": ELSEWHERE, "bbox": [0, 0, 1, 1]} for name in names]}
             server.fault("/api/v1/search", status=200, times=1, body=json.dumps(page))
     else:
         server.fault("/api/v1/search", redirect_to=server.url + "search", status=307)
