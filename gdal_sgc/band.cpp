@@ -211,11 +211,11 @@ bool SGCBand::IsComputed(const sgc_rect &rect)
     if (dataset_->Level() == 0 ||
         (handle.Connection().download && sgc_cube_can_load(handle.Cube())))
         return false;
-    sgc_missing here = {}, full = {};
+    uint64_t here = 0, full = 0;
     const sgc_window window = Window(rect);
     const sgc_window source = {0, AtFullResolution(*dataset_, rect), &slice_, 1};
-    return sgc_cube_missing(handle.Cube(), &window, &here, nullptr) == SGC_OK && here.chunks > 0 &&
-           sgc_cube_missing(handle.Cube(), &source, &full, nullptr) == SGC_OK && full.chunks == 0;
+    return sgc_cube_count_missing(handle.Cube(), &window, &here, nullptr) == SGC_OK && here > 0 &&
+           sgc_cube_count_missing(handle.Cube(), &source, &full, nullptr) == SGC_OK && full == 0;
 }
 
 static GDALRIOResampleAlg ResamplingOf(const sgc_band &band)
@@ -386,13 +386,13 @@ bool SGCBand::MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
         GDALBandGetBestOverviewLevel2(this, x, y, width, height, bufXSize, bufYSize, &copy);
     if (overview < 0)
         return false;
-    sgc_missing here = {}, there = {};
+    uint64_t here = 0, there = 0;
     const sgc_window window = Window(rect);
     const sgc_window coarse = {
         dataset_->Overview(overview)->Level(), {x, y, width, height}, &slice_, 1};
-    return sgc_cube_missing(handle.Cube(), &window, &here, nullptr) != SGC_OK ||
-           sgc_cube_missing(handle.Cube(), &coarse, &there, nullptr) != SGC_OK || here.chunks > 0 ||
-           there.chunks == 0;
+    return sgc_cube_count_missing(handle.Cube(), &window, &here, nullptr) != SGC_OK ||
+           sgc_cube_count_missing(handle.Cube(), &coarse, &there, nullptr) != SGC_OK || here > 0 ||
+           there == 0;
 }
 
 CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,

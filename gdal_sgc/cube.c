@@ -315,8 +315,9 @@ static sgc_status drop_served(const sgc_view *view, size_t level, sgc_position *
 
 /* With `unverified`, because no request may be made, what can be served without one is not missing.
  */
-static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, const sgc_window *window,
-                               sgc_missing *out, uint64_t *unverified, sgc_error *err)
+static sgc_status count_missing(const sgc_cube *cube, const sgc_view *view,
+                                const sgc_window *window, uint64_t *chunks, uint64_t *unverified,
+                                sgc_error *err)
 {
     sgc_position *positions;
     size_t count;
@@ -325,8 +326,29 @@ static sgc_status view_missing(const sgc_cube *cube, const sgc_view *view, const
         unverified != NULL ? drop_served(view, window->level, positions, &count, unverified, err)
                            : SGC_OK;
     if (status == SGC_OK)
-        *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
+        *chunks = count;
     free(positions);
+    return status;
+}
+
+static sgc_status measure_missing(const sgc_cube *cube, const sgc_view *view,
+                                  const sgc_window *window, sgc_missing *out, sgc_error *err)
+{
+    sgc_position *positions;
+    size_t count;
+    SGC_TRY(sgc_view_incomplete(cube, view, window, &positions, &count, err));
+    *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
+    free(positions);
+    return SGC_OK;
+}
+
+sgc_status sgc_cube_count_missing(sgc_cube *cube, const sgc_window *window, uint64_t *chunks,
+                                  sgc_error *err)
+{
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    const sgc_status status = count_missing(cube, view, window, chunks, NULL, err);
+    sgc_view_unref(view);
     return status;
 }
 
@@ -335,7 +357,7 @@ sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missin
 {
     sgc_view *view;
     sgc_cube_view(cube, &view);
-    const sgc_status status = view_missing(cube, view, window, out, NULL, err);
+    const sgc_status status = measure_missing(cube, view, window, out, err);
     sgc_view_unref(view);
     return status;
 }
@@ -466,7 +488,7 @@ static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_
     if (known)
         wider->rect = load_ahead(level, window->rect, announced->rect);
     sgc_cube_view(cube, &view);
-    sgc_status status = view_missing(cube, view, known ? announced : window, all, NULL, err);
+    sgc_status status = measure_missing(cube, view, known ? announced : window, all, err);
     if (status == SGC_OK && !policy->in_part)
         status = check_budget(window->level, all, policy->max_bytes, err);
     if (status == SGC_OK)
@@ -561,14 +583,14 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
     enum { ATTEMPTS = 3 }; /* somebody may reset the branch under our feet */
     const bool can_load = sgc_cube_can_load(cube);
     sgc_ensured result = {0};
-    sgc_missing missing;
+    uint64_t missing = 0;
     bool downloads = policy->download;
     for (int attempt = 0;; attempt++) {
         sgc_cube_view(cube, &result.view);
         sgc_status status =
-            view_missing(cube, result.view, window, &missing,
-                         downloads && can_load ? NULL : &result.unverified_chunks, err);
-        if (status == SGC_OK && (missing.chunks == 0 || !downloads))
+            count_missing(cube, result.view, window, &missing,
+                          downloads && can_load ? NULL : &result.unverified_chunks, err);
+        if (status == SGC_OK && (missing == 0 || !downloads))
             break;
         sgc_view_unref(result.view);
         if (status == SGC_OK && attempt == ATTEMPTS)
@@ -583,11 +605,11 @@ sgc_status sgc_cube_ensure(sgc_cube *cube, const sgc_window *window, const sgc_p
         else
             SGC_TRY(status);
     }
-    if (missing.chunks > 0 && !policy->missing_is_nodata) {
+    if (missing > 0 && !policy->missing_is_nodata) {
         sgc_view_unref(result.view);
-        return fail_missing(cube, missing.chunks, err);
+        return fail_missing(cube, missing, err);
     }
-    result.missing_chunks = missing.chunks;
+    result.missing_chunks = missing;
     *out = result;
     return SGC_OK;
 }

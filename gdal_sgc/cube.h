@@ -100,6 +100,9 @@ typedef struct sgc_missing {
 } sgc_missing;
 SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window, sgc_missing *out,
                                         sgc_error *err);
+/* The same without the bytes, whose estimate may have to look for patches. */
+SGC_CHECKED sgc_status sgc_cube_count_missing(sgc_cube *cube, const sgc_window *window,
+                                              uint64_t *chunks, sgc_error *err);
 
 /* How many steps of the definition's time axis the cube has: later ones are appended when one of
  * them is loaded for the first time. */
