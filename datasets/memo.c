@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "datasets/condition.h"
+#include "datasets/hash.h"
 #include "store/fork.h"
 #include "store/memory.h"
 
@@ -32,14 +33,6 @@ struct sgc_memo {
     size_t count, capacity;
     sgc_fork_watch forks;
 };
-
-static uint64_t hash_of(const char *text)
-{
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
 
 static void free_entry(sgc_memo *memo, sgc_memo_entry *entry)
 {
@@ -74,7 +67,7 @@ static void drop_entry(sgc_memo *memo, const sgc_memo_entry *entry)
 /* The entry of a key, being made or still good. */
 static sgc_memo_entry *find(sgc_memo *memo, const char *key)
 {
-    const uint64_t hash = hash_of(key);
+    const uint64_t hash = sgc_hash_text(key);
     for (size_t i = 0; i < memo->count; i++) {
         sgc_memo_entry *entry = memo->entries[i];
         if (entry->hash != hash || strcmp(entry->key, key) != 0)
@@ -111,7 +104,7 @@ static sgc_memo_entry *add(sgc_memo *memo, const char *key)
         free(entry);
         return NULL;
     }
-    entry->hash = hash_of(key);
+    entry->hash = sgc_hash_text(key);
     entry->users = 1;
     entry->is_listed = true;
     memo->entries[memo->count++] = entry;

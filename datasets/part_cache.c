@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datasets/condition.h"
+#include "datasets/hash.h"
 #include "store/fork.h"
 
 enum { MOST_AGE_MS = 10 * 60 * 1000 };
@@ -28,13 +29,10 @@ struct sgc_part_cache {
     sgc_fork_watch forks;
 };
 
-/* FNV-1a. */
+/* Neighbouring parts of a file lie in neighbouring buckets. */
 static uint64_t hash(const char *url, uint64_t offset)
 {
-    uint64_t h = UINT64_C(14695981039346656037) ^ (offset / SGC_PART_SIZE);
-    for (; *url != '\0'; url++)
-        h = (h ^ (unsigned char)*url) * UINT64_C(1099511628211);
-    return h;
+    return sgc_hash_text(url) + offset / SGC_PART_SIZE;
 }
 
 static void unlink_use(sgc_part_cache *cache, part *p)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/param.h>
 
+#include "datasets/hash.h"
 #include "datasets/part_cache.h"
 #include "datasets/source.h"
 #include "store/fork.h"
@@ -354,15 +355,6 @@ static sgc_status fail_closed(const char *url, sgc_error *err)
     return sgc_fail(err, SGC_INVALID, "%s: its source is closed", text);
 }
 
-/* FNV-1a. */
-static uint64_t hash(const char *text)
-{
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (; *text != '\0'; text++)
-        h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return h;
-}
-
 /* "<id>-<hash of the url>/<url>". Other names are those of sidecar files that GDAL derives from
  * ours, whatever its configuration; the hash tells them without a request. */
 typedef struct file_name {
@@ -380,7 +372,7 @@ static bool parse_name(const char *text, file_name *name)
     const uint64_t expected = strtoull(end + 1, &end, 16);
     if (*end != '/')
         return false;
-    *name = (file_name){find_files(id), end + 1, hash(end + 1) != expected};
+    *name = (file_name){find_files(id), end + 1, sgc_hash_text(end + 1) != expected};
     return true;
 }
 
@@ -872,7 +864,8 @@ sgc_status sgc_remote_files_path(const sgc_remote_files *files, const char *url,
     char *text = malloc(size);
     if (text == NULL)
         return sgc_fail_memory(err, size, "a path");
-    snprintf(text, size, PREFIX "%" PRIu64 "-%016" PRIx64 "/%s", files->id, hash(url), url);
+    snprintf(text, size, PREFIX "%" PRIu64 "-%016" PRIx64 "/%s", files->id, sgc_hash_text(url),
+             url);
     *path = text;
     return SGC_OK;
 }

@@ -153,6 +153,14 @@ sgc_status sgc_source_new_client(const cJSON *json, const sgc_source_options *op
     return status;
 }
 
+const char *sgc_patch_first_href(const sgc_patch *patch, size_t band_count)
+{
+    for (size_t b = 0; patch->hrefs != NULL && b < band_count; b++)
+        if (patch->hrefs[b] != NULL)
+            return patch->hrefs[b];
+    return NULL;
+}
+
 void sgc_patch_clear(sgc_patch *patch, size_t band_count)
 {
     free(patch->id);

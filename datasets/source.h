@@ -108,6 +108,9 @@ size_t sgc_load_memory(void);
 /* A whole number of `json` that is at least `smallest`; else `otherwise`. */
 int sgc_source_number(const cJSON *json, const char *key, int smallest, int otherwise);
 
+/* The address of a file of the patch, or NULL; borrows. */
+const char *sgc_patch_first_href(const sgc_patch *patch, size_t band_count);
+
 /* Sorts the patches by id and drops those that are there twice. */
 void sgc_patch_list_sort(sgc_patch_list *list);
 

@@ -382,14 +382,6 @@ typedef struct finding {
     char assets[256]; /* names of those of an item, quoted */
 } finding;
 
-static bool has_asset(const sgc_patch *patch, size_t band_count)
-{
-    for (size_t b = 0; b < band_count; b++)
-        if (patch->hrefs[b] != NULL)
-            return true;
-    return false;
-}
-
 static void list_assets(const cJSON *json, char list[256])
 {
     const cJSON *asset;
@@ -409,7 +401,7 @@ static sgc_status check_assets(const finding *f, sgc_error *err)
 {
     const sgc_definition *d = f->source->definition;
     for (size_t i = 0; i < f->list->count; i++)
-        if (has_asset(&f->list->patches[i], d->band_count))
+        if (sgc_patch_first_href(&f->list->patches[i], d->band_count) != NULL)
             return SGC_OK;
     return f->list->count == 0
                ? SGC_OK

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "datasets/hash.h"
 #include "datasets/stac_json.h"
 #include "store/memory.h"
 
@@ -41,15 +42,6 @@ typedef struct copy {
     char etag[128];
     uint64_t size, digest;
 } copy;
-
-static uint64_t digest_of(const void *data, size_t size)
-{
-    const unsigned char *bytes = data;
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * 1099511628211u;
-    return hash;
-}
 
 static bool make_directories(char *path)
 {
@@ -109,7 +101,7 @@ static void name_file(copy *c, const char *directory, const char *href)
     char suffix[16];
     suffix_of(href, suffix);
     snprintf(c->path, PATH_SIZE, "%.767s/index-%016" PRIx64 "-%016" PRIx64 "%s", directory,
-             digest_of(href, strlen(href)), c->digest, suffix);
+             sgc_hash(href, strlen(href)), c->digest, suffix);
 }
 
 /* Gives (free with VSIFree()) the content of a file, or NULL. */
@@ -130,7 +122,7 @@ static bool read_pointer(copy *c, const char *directory, const char *href)
 {
     uint64_t size;
     snprintf(c->pointer, PATH_SIZE, "%.767s/index-%016" PRIx64 ".json", directory,
-             digest_of(href, strlen(href)));
+             sgc_hash(href, strlen(href)));
     c->etag[0] = '\0';
     GByte *text = content_of(c->pointer, 65536, &size);
     if (text == NULL)
@@ -159,7 +151,7 @@ static bool is_whole(const copy *c)
     if (VSIStatL(c->path, &stat) != 0 || (uint64_t)stat.st_size != c->size)
         return false;
     GByte *data = content_of(c->path, -1, &size);
-    const bool good = data != NULL && size == c->size && digest_of(data, (size_t)size) == c->digest;
+    const bool good = data != NULL && size == c->size && sgc_hash(data, (size_t)size) == c->digest;
     VSIFree(data);
     return good;
 }
@@ -201,7 +193,7 @@ static sgc_status keep(copy *c, const char *directory, const char *href,
     char old[PATH_SIZE];
     snprintf(old, sizeof old, "%s", c->path);
     c->size = response->size;
-    c->digest = digest_of(response->data, response->size);
+    c->digest = sgc_hash(response->data, response->size);
     name_file(c, directory, href);
     snprintf(c->etag, sizeof c->etag, "%s", response->etag);
     SGC_TRY(write_file(c->path, response->data, response->size, err));

@@ -536,9 +536,7 @@ static void free_patches(sgc_loading *l)
 static void name_file(const sgc_patch *patch, size_t bands, const sgc_patch_cost *cost, char *text,
                       size_t size)
 {
-    const char *href = NULL;
-    for (size_t b = 0; patch->hrefs != NULL && href == NULL && b < bands; b++)
-        href = patch->hrefs[b];
+    const char *href = sgc_patch_first_href(patch, bands);
     if (href != NULL)
         sgc_http_redact(href, text, size);
     else

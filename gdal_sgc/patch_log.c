@@ -56,16 +56,6 @@ typedef struct walk {
     const sgc_time_axis *axis;
 } walk;
 
-/* Copies a text; NULL stays NULL. */
-static sgc_status keep_text(sgc_patch_log *log, const char *text, const char **out, sgc_error *err)
-{
-    *out = NULL;
-    if (text == NULL)
-        return SGC_OK;
-    *out = sgc_arena_string(&log->arena, text, strlen(text));
-    return *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(text), "a patch");
-}
-
 /* Adds a copy of the record. */
 static sgc_status add_record(sgc_patch_log *log, const sgc_patch_record *record, sgc_error *err)
 {
@@ -76,9 +66,9 @@ static sgc_status add_record(sgc_patch_log *log, const sgc_patch_record *record,
     log->records = grown;
     sgc_patch_record *copy = &log->records[log->count];
     *copy = *record;
-    SGC_TRY(keep_text(log, record->id, &copy->id, err));
-    SGC_TRY(keep_text(log, record->href, &copy->href, err));
-    SGC_TRY(keep_text(log, record->etag, &copy->etag, err));
+    SGC_TRY(sgc_arena_keep(&log->arena, record->id, &copy->id, err));
+    SGC_TRY(sgc_arena_keep(&log->arena, record->href, &copy->href, err));
+    SGC_TRY(sgc_arena_keep(&log->arena, record->etag, &copy->etag, err));
     log->count++;
     return SGC_OK;
 }

@@ -151,13 +151,6 @@ static sgc_status find_state(const question *q, const sgc_patch *patch, sgc_rect
 
 /* ---- the list ---- */
 
-static sgc_status keep_text(sgc_known_patches *list, const char *text, const char **out,
-                            sgc_error *err)
-{
-    *out = text != NULL ? sgc_arena_string(&list->arena, text, strlen(text)) : NULL;
-    return text == NULL || *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(text), "a patch");
-}
-
 /* Adds a copy. */
 static sgc_status add_known(sgc_known_patches *list, const sgc_known_patch *patch, sgc_error *err)
 {
@@ -168,9 +161,9 @@ static sgc_status add_known(sgc_known_patches *list, const sgc_known_patch *patc
     list->items = grown;
     sgc_known_patch *copy = &list->items[list->count];
     *copy = *patch;
-    SGC_TRY(keep_text(list, patch->id, &copy->id, err));
-    SGC_TRY(keep_text(list, patch->href, &copy->href, err));
-    SGC_TRY(keep_text(list, patch->etag, &copy->etag, err));
+    SGC_TRY(sgc_arena_keep(&list->arena, patch->id, &copy->id, err));
+    SGC_TRY(sgc_arena_keep(&list->arena, patch->href, &copy->href, err));
+    SGC_TRY(sgc_arena_keep(&list->arena, patch->etag, &copy->etag, err));
     list->count++;
     return SGC_OK;
 }
@@ -193,19 +186,11 @@ static void take_record(const question *q, sgc_known_patch *known)
         known->href = record->href;
 }
 
-static const char *first_href(const sgc_patch *patch, size_t band_count)
-{
-    for (size_t b = 0; patch->hrefs != NULL && b < band_count; b++)
-        if (patch->hrefs[b] != NULL)
-            return patch->hrefs[b];
-    return NULL;
-}
-
 static sgc_status add_patch(const question *q, const sgc_patch *patch, size_t band_count,
                             sgc_error *err)
 {
     char href[512];
-    const char *url = first_href(patch, band_count);
+    const char *url = sgc_patch_first_href(patch, band_count);
     const sgc_rect chunks = chunks_of(q, patch);
     if (sgc_rect_is_empty(chunks))
         return SGC_OK;

@@ -116,6 +116,12 @@ char *sgc_arena_string(sgc_arena *arena, const char *text, size_t length)
     return copy;
 }
 
+sgc_status sgc_arena_keep(sgc_arena *arena, const char *text, const char **out, sgc_error *err)
+{
+    *out = text != NULL ? sgc_arena_string(arena, text, strlen(text)) : NULL;
+    return text == NULL || *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(text), "a text");
+}
+
 void sgc_arena_free(sgc_arena *arena)
 {
     while (arena->blocks != NULL) {

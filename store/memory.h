@@ -49,6 +49,9 @@ void *sgc_arena_alloc(sgc_arena *arena, size_t count, size_t size);
 void *sgc_arena_copy(sgc_arena *arena, const void *data, size_t size);
 /* As above, with a NUL behind. */
 char *sgc_arena_string(sgc_arena *arena, const char *text, size_t length);
+/* Gives a copy of a text that may be NULL, which stays NULL. */
+SGC_CHECKED sgc_status sgc_arena_keep(sgc_arena *arena, const char *text, const char **out,
+                                      sgc_error *err);
 void sgc_arena_free(sgc_arena *arena);
 
 SGC_END_C
