@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/area.h"
 #include "datasets/raster_file.h"
 #include "datasets/stac_href.h"
 #include "datasets/stac_json.h"
@@ -248,6 +249,20 @@ static sgc_status asset_extent(const sgc_definition *d, const scopes *s, const s
     return status;
 }
 
+/* An area is twenty times as quick as GDAL's bounds, which know more of the ends of projections. */
+static sgc_status lonlat_extent(const sgc_grid *grid, const double bounds[4], sgc_rect *rect,
+                                sgc_error *err)
+{
+    const double transform[6] = {bounds[0], bounds[2] - bounds[0], 0, bounds[3],
+                                 0,         bounds[1] - bounds[3]};
+    sgc_area area;
+    if (sgc_area_from_bounds(grid, NULL, bounds, SGC_AREA_STEPS, &area, NULL) != SGC_OK)
+        return sgc_raster_extent("OGC:CRS84", transform, 1, 1, grid, rect, err);
+    *rect = sgc_area_window(&area, grid);
+    sgc_area_free(&area);
+    return SGC_OK;
+}
+
 /* What an item covers that does not say which pixels it has: its bounding box, wider by what the
  * straight edges of a footprint may cut off. */
 static sgc_status footprint_extent(const sgc_definition *d, const cJSON *item, sgc_rect *rect,
@@ -269,9 +284,8 @@ static sgc_status footprint_extent(const sgc_definition *d, const cJSON *item, s
     const bool crosses = west > east || west - dx < -180 || east + dx > 180;
     west = crosses ? -180 : west - dx;
     east = crosses ? 180 : east + dx;
-    const double top = fmin(north + dy, 90), bottom = fmax(south - dy, -90);
-    const double transform[6] = {west, east - west, 0, top, 0, bottom - top};
-    return sgc_raster_extent("OGC:CRS84", transform, 1, 1, &d->grid, rect, err);
+    const double bounds[4] = {west, fmax(south - dy, -90), east, fmin(north + dy, 90)};
+    return lonlat_extent(&d->grid, bounds, rect, err);
 }
 
 /* Bands of one asset, and often all assets, share a grid. */
