@@ -2,7 +2,6 @@
 
 #include <cJSON.h>
 #include <cpl_conv.h>
-#include <cpl_string.h>
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -19,6 +18,7 @@
 
 #include "datasets/condition.h"
 #include "datasets/http_configuration.h"
+#include "datasets/http_words.h"
 #include "datasets/template.h"
 #include "store/fork.h"
 
@@ -28,8 +28,6 @@ enum {
     MAX_REDIRECTS = 10,
     FIRST_CAPACITY = 16 << 10,
     ERROR_TEXT_SIZE = 64 << 10, /* of an error's body; what follows is dropped */
-    SHORTEST_SECRET = 3,        /* of the words of a header */
-    SHORTEST_IN_QUERY = 8,      /* where most words are none */
     LOWEST_SPEED = 1000,        /* bytes per second, that a transfer may have for `slow_s` */
 };
 
@@ -330,19 +328,6 @@ static CURLcode apply_request(attempt *try, struct curl_slist *headers)
 
 /* ---- what went wrong ---- */
 
-void sgc_http_redact(const char *url, char *text, size_t size)
-{
-    const char *delimiter = url + strcspn(url, "/?#");
-    const bool has_scheme = delimiter > url && strncmp(delimiter - 1, "://", 3) == 0;
-    const char *authority = has_scheme ? delimiter + 2 : url;
-    const char *authority_end = authority + strcspn(authority, "/?#");
-    const char *host = authority;
-    for (const char *c = authority; c < authority_end; c++)
-        if (*c == '@')
-            host = c + 1;
-    snprintf(text, size, "%.*s%.*s", (int)(authority - url), url, (int)strcspn(host, "?#"), host);
-}
-
 static const char *string_member(const cJSON *object, const char *name)
 {
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
@@ -358,158 +343,6 @@ static const char *json_explanation(const cJSON *json)
     return text;
 }
 
-/* What a server said, and which of its characters must not be shown. */
-typedef struct quotation {
-    const char *said;
-    char *covered; /* as many; not 0 where so */
-} quotation;
-
-static void cover(const quotation *q, const char *secret, size_t size)
-{
-    const size_t length = strlen(q->said);
-    for (const char *at = q->said; size > 0 && at < q->said + length; at++) {
-        at = memmem(at, length - (size_t)(at - q->said), secret, size);
-        if (at == NULL)
-            return;
-        memset(q->covered + (at - q->said), 1, size);
-    }
-}
-
-static bool is_scheme(const char *word, size_t size)
-{
-    static const char *const schemes[] = {"Basic", "Bearer", "Digest", "Token"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        found |= strlen(schemes[i]) == size && strncasecmp(word, schemes[i], size) == 0;
-    return found;
-}
-
-/* Covers a text and each word of it, if it is so long that it may be a secret: a server may quote
- * the token of "Bearer token", or a password without its user. */
-static void cover_words(const quotation *q, const char *text, size_t shortest)
-{
-    if (text == NULL)
-        return;
-    if (strlen(text) >= shortest)
-        cover(q, text, strlen(text));
-    while (*text != '\0') {
-        const size_t size = strcspn(text, " \t:,;&=\"'");
-        if (size >= shortest && !is_scheme(text, size))
-            cover(q, text, size);
-        text += size + (text[size] != '\0');
-    }
-}
-
-/* "user:password", as it is and as it is sent. */
-static void cover_user(const quotation *q, const char *user)
-{
-    if (user == NULL || strlen(user) > INT_MAX)
-        return;
-    char *sent = CPLBase64Encode((int)strlen(user), (const GByte *)user);
-    cover_words(q, user, SHORTEST_SECRET);
-    cover_words(q, sent, SHORTEST_SECRET);
-    CPLFree(sent);
-}
-
-/* Says what is asked for, not who asks. */
-static bool is_harmless(const char *line)
-{
-    return strncasecmp(line, "Accept:", 7) == 0 || strncasecmp(line, "Content-Type:", 13) == 0;
-}
-
-static void cover_headers(const quotation *q, const struct curl_slist *headers)
-{
-    for (; headers != NULL; headers = headers->next) {
-        const char *value = headers->data + strcspn(headers->data, ":");
-        if (!is_harmless(headers->data))
-            cover_words(q, value + strspn(value, ": \t"), SHORTEST_SECRET);
-    }
-}
-
-/* The user and the password in a URL, and its query. */
-static void cover_url(const quotation *q, const char *url)
-{
-    const char *host = strstr(url, "://");
-    char *authority = host != NULL ? strndup(host + 3, strcspn(host + 3, "/?#")) : NULL;
-    char *end = authority != NULL ? strrchr(authority, '@') : NULL;
-    const char *query = strchr(url, '?');
-    if (end != NULL) {
-        *end = '\0';
-        cover_user(q, authority);
-    }
-    free(authority);
-    if (query != NULL)
-        cover_words(q, query + 1, SHORTEST_IN_QUERY);
-}
-
-static void cover_options(const quotation *q, const char *url)
-{
-    static const char *const names[] = {"GDAL_HTTP_BEARER", "GDAL_HTTP_COOKIE",
-                                        "GDAL_HTTP_KEYPASSWD"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        cover_words(q, sgc_http_option(url, names[i]), SHORTEST_SECRET);
-    cover_user(q, sgc_http_option(url, "GDAL_HTTP_USERPWD"));
-    cover_user(q, sgc_http_option(url, "GDAL_HTTP_PROXYUSERPWD"));
-}
-
-/* Only bodies that stay are secret. */
-static void cover_body(const quotation *q, const sgc_http_request *request)
-{
-    char *text = request->stays && request->body_size > 0
-                     ? strndup(request->body, request->body_size)
-                     : NULL;
-    cover_words(q, text, SHORTEST_IN_QUERY);
-    free(text);
-}
-
-/* Gives (free with free()) what a server said, with "***" for what a request told it about its
- * user; NULL without memory. */
-static char *without_secrets(const sgc_http_request *request, const struct curl_slist *headers,
-                             const char *said)
-{
-    const size_t length = strlen(said);
-    const quotation q = {.said = said, .covered = calloc(length + 1, 1)};
-    char *text = malloc(3 * length + 1);
-    size_t n = 0;
-    if (q.covered != NULL && text != NULL) {
-        cover_headers(&q, headers);
-        cover_url(&q, request->url);
-        cover_options(&q, request->url);
-        cover_body(&q, request);
-    }
-    for (size_t i = 0; q.covered != NULL && text != NULL && i < length; i++) {
-        if (!q.covered[i])
-            text[n++] = said[i];
-        else if (i == 0 || !q.covered[i - 1])
-            n += (size_t)sprintf(text + n, "***");
-    }
-    if (text != NULL)
-        text[q.covered != NULL ? n : 0] = '\0';
-    free(q.covered);
-    return text;
-}
-
-/* Copies the first line of `from`, printable, and without the query of a URL that it may quote. */
-static void copy_printable(const char *from, char *line, size_t size)
-{
-    size_t n = 0;
-    from += strspn(from, " \t\r\n");
-    while (*from != '\0' && *from != '\n' && n + 1 < size) {
-        line[n++] = *from >= ' ' && *from <= '~' ? *from : '?';
-        from += *from == '?' ? strcspn(from, " \n\"'<>") : 1;
-    }
-    line[n] = '\0';
-}
-
-/* Copies what may be shown of a server's words. */
-static void copy_line(const sgc_http_request *request, const struct curl_slist *headers,
-                      const char *said, char *line, size_t size)
-{
-    char *text = without_secrets(request, headers, said);
-    copy_printable(text != NULL ? text : "", line, size);
-    free(text);
-}
-
 /* What the server said about its refusal, as ": text", or nothing. */
 static void explain(const attempt *try, char *text, size_t size)
 {
@@ -522,7 +355,7 @@ static void explain(const attempt *try, char *text, size_t size)
         said = json_explanation(json);
     char line[200] = "";
     if (said != NULL && *said != '<')
-        copy_line(try->request, try->headers, said, line, sizeof line);
+        sgc_http_copy_words(try->request, try->headers, said, line, sizeof line);
     if (line[0] != '\0')
         snprintf(text, size, ": %s", line);
     cJSON_Delete(json);
@@ -698,7 +531,7 @@ static sgc_status accept_part(attempt *try, uint64_t *total_size, sgc_error *err
         last > request->range_last || last - first + 1 != try->body.size ||
         (last != request->range_last && last + 1 != total)) {
         char line[64];
-        copy_line(request, try->headers, text == NULL ? "" : text, line, sizeof line);
+        sgc_http_copy_words(request, try->headers, text == NULL ? "" : text, line, sizeof line);
         try->is_transient = true;
         return sgc_fail(err, SGC_NETWORK,
                         "asked for bytes %" PRIu64 "-%" PRIu64 ", got %zu with Content-Range '%s'",
@@ -1036,7 +869,7 @@ void sgc_http_quote(const sgc_http *http, const char *url, const char *said, cha
     struct curl_slist *headers = NULL;
     sgc_error err;
     const bool good = make_headers(http, &request, url, &headers, &err) == SGC_OK;
-    copy_line(&request, headers, good ? said : "", line, size);
+    sgc_http_copy_words(&request, headers, good ? said : "", line, size);
     curl_slist_free_all(headers);
 }
 
@@ -1060,51 +893,6 @@ sgc_status sgc_http_perform(sgc_http *http, const sgc_http_request *request,
     if (status != SGC_OK)
         return fail_request(request, c.attempts, &reason, status, err);
     return SGC_OK;
-}
-
-/* ---- who may hear what ---- */
-
-/* Gives a part of a URL in a form that can be compared, or NULL. */
-static char *part_of(const char *url, CURLUPart part)
-{
-    CURLU *parsed = curl_url();
-    char *text = NULL;
-    if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK)
-        curl_url_get(parsed, part, &text, CURLU_DEFAULT_PORT);
-    curl_url_cleanup(parsed);
-    return text;
-}
-
-static bool is_same_part(const char *a, const char *b, CURLUPart part)
-{
-    char *of_a = part_of(a, part), *of_b = part_of(b, part);
-    const bool same = of_a != NULL && of_b != NULL && strcasecmp(of_a, of_b) == 0;
-    curl_free(of_a);
-    curl_free(of_b);
-    return same;
-}
-
-bool sgc_http_is_same_origin(const char *a, const char *b)
-{
-    return is_same_part(a, b, CURLUPART_SCHEME) && is_same_part(a, b, CURLUPART_HOST) &&
-           is_same_part(a, b, CURLUPART_PORT);
-}
-
-bool sgc_http_is_trusted(const char *url)
-{
-    char *host = part_of(url, CURLUPART_HOST), *port = part_of(url, CURLUPART_PORT);
-    char **trusted = CSLTokenizeString2(CPLGetConfigOption("SGC_TRUSTED_HOSTS", ""), ", ", 0);
-    bool found = false;
-    for (int i = 0; host != NULL && port != NULL && i < CSLCount(trusted); i++) {
-        const size_t length = strlen(host);
-        const char *rest = trusted[i] + length;
-        found |= EQUALN(trusted[i], host, length) &&
-                 (*rest == '\0' || (*rest == ':' && strcmp(rest + 1, port) == 0));
-    }
-    CSLDestroy(trusted);
-    curl_free(host);
-    curl_free(port);
-    return found;
 }
 
 void sgc_http_response_clear(sgc_http_response *response)

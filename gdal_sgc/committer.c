@@ -6,6 +6,7 @@
 
 #include "datasets/http.h"
 #include "gdal_sgc/load.h"
+#include "gdal_sgc/root_attributes.h"
 #include "store/clock.h"
 
 /* The chunk positions that a patch meets at full resolution; empty outside the cube. */
@@ -391,7 +392,7 @@ static sgc_status put_patch(batch *b, const step_batch *s, size_t index, const s
     *bytes += cost.fetch.bytes;
     b->patch_count++;
     bool listed;
-    SGC_TRY(sgc_layout_is_loaded(root, patch->id, &listed, err));
+    SGC_TRY(sgc_root_is_loaded(root, patch->id, &listed, err));
     if (listed)
         return SGC_OK;
     SGC_TRY(is_loaded(b, patch, chunks, &loaded, err));
@@ -418,7 +419,7 @@ static sgc_status put_patches(batch *b, sgc_error *err)
     if (b->loaded.size == 0)
         return SGC_OK;
     sgc_buffer document = {0};
-    sgc_status status = sgc_layout_add_loaded(
+    sgc_status status = sgc_root_add_loaded(
         root, (sgc_span){(const char *)b->loaded.data, b->loaded.size}, &document, err);
     if (status == SGC_OK)
         status = sgc_session_put_group(b->session, "/", document.data, document.size, err);

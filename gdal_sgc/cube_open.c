@@ -10,6 +10,7 @@
 #include "datasets/registry.h"
 #include "gdal_sgc/cube_private.h"
 #include "gdal_sgc/patch_log.h"
+#include "gdal_sgc/root_attributes.h"
 
 static struct {
     pthread_mutex_t mutex;
@@ -104,7 +105,7 @@ static sgc_status read_definition(sgc_cube *cube, const sgc_snapshot *snapshot,
                                   sgc_definition **out, sgc_error *err)
 {
     sgc_span span;
-    SGC_TRY(sgc_layout_find_definition(sgc_snapshot_find(snapshot, "/"), &span, err));
+    SGC_TRY(sgc_root_find_definition(sgc_snapshot_find(snapshot, "/"), &span, err));
     char *text = strndup(span.text, span.size);
     if (text == NULL)
         return sgc_fail_memory(err, span.size, "a definition");

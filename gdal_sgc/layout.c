@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/number_text.h"
+#include "gdal_sgc/cf_attributes.h"
+#include "gdal_sgc/root_attributes.h"
 #include "gdal_sgc/time_axis.h"
 
 enum { COMPLETE_CHUNK = 64, COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
@@ -95,22 +96,6 @@ void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE])
 
 /* ---- documents ---- */
 
-/* As Python prints floats: the shortest text that is the same double, and never without a point.
- * cJSON rounds to 15 digits where that is nearly the same, in which grids would drift. */
-static void print_number(double value, char text[SGC_NUMBER_TEXT_SIZE])
-{
-    sgc_number_print(value, text);
-    if (strpbrk(text, ".en") == NULL)
-        strcat(text, ".0");
-}
-
-static void add_number(cJSON *object, const char *key, double value)
-{
-    char text[SGC_NUMBER_TEXT_SIZE];
-    print_number(value, text);
-    cJSON_AddRawToObject(object, key, text);
-}
-
 static sgc_status put_document(sgc_session *session, const char *path,
                                const sgc_array_metadata *metadata, const char *fill_value,
                                const cJSON *attributes, sgc_error *err)
@@ -163,8 +148,8 @@ static cJSON *channel_attributes(const sgc_band *band)
         if (band->unit != NULL)
             cJSON_AddStringToObject(attributes, "units", band->unit);
         if (band->has_scale) {
-            add_number(attributes, "scale_factor", band->scale);
-            add_number(attributes, "add_offset", band->offset);
+            sgc_cf_add_number(attributes, "scale_factor", band->scale);
+            sgc_cf_add_number(attributes, "add_offset", band->offset);
         }
     }
     if (isnan(band->nodata))
@@ -295,7 +280,7 @@ static sgc_status put_axis(sgc_session *session, char *name, int64_t count, doub
         values[i] = (double)i * step + (origin + step / 2);
     cJSON *attributes = cJSON_CreateObject();
     cJSON_AddStringToObject(attributes, "units", units);
-    add_number(attributes, "resolution", step);
+    sgc_cf_add_number(attributes, "resolution", step);
     cJSON_AddStringToObject(attributes, "crs", crs);
     cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
     const sgc_status status =
@@ -341,112 +326,6 @@ static sgc_status put_axes(sgc_session *session, const sgc_definition *definitio
 
 /* ---- CRS ---- */
 
-static void add_parameter(cJSON *attributes, OGRSpatialReferenceH crs, const char *cf,
-                          const char *wkt)
-{
-    add_number(attributes, cf, OSRGetNormProjParm(crs, wkt, 0, NULL));
-}
-
-/* The CF parameters of the projections that CF knows and cubes use; crs_wkt says the rest. */
-static void add_projection(cJSON *attributes, OGRSpatialReferenceH crs)
-{
-    static const struct {
-        const char *projection, *grid_mapping, *parameters[6][2];
-    } known[] = {
-        {SRS_PT_POLAR_STEREOGRAPHIC,
-         "polar_stereographic",
-         {{"standard_parallel", SRS_PP_LATITUDE_OF_ORIGIN},
-          {"straight_vertical_longitude_from_pole", SRS_PP_CENTRAL_MERIDIAN}}},
-        {SRS_PT_TRANSVERSE_MERCATOR,
-         "transverse_mercator",
-         {{"latitude_of_projection_origin", SRS_PP_LATITUDE_OF_ORIGIN},
-          {"longitude_of_central_meridian", SRS_PP_CENTRAL_MERIDIAN},
-          {"scale_factor_at_central_meridian", SRS_PP_SCALE_FACTOR}}},
-        {SRS_PT_LAMBERT_AZIMUTHAL_EQUAL_AREA,
-         "lambert_azimuthal_equal_area",
-         {{"latitude_of_projection_origin", SRS_PP_LATITUDE_OF_CENTER},
-          {"longitude_of_projection_origin", SRS_PP_LONGITUDE_OF_CENTER}}},
-    };
-    const char *projection = OSRGetAttrValue(crs, "PROJECTION", 0);
-    for (size_t i = 0; projection != NULL && i < sizeof known / sizeof *known; i++) {
-        if (!EQUAL(projection, known[i].projection))
-            continue;
-        cJSON_AddStringToObject(attributes, "grid_mapping_name", known[i].grid_mapping);
-        for (size_t k = 0; known[i].parameters[k][0] != NULL; k++)
-            add_parameter(attributes, crs, known[i].parameters[k][0], known[i].parameters[k][1]);
-        add_parameter(attributes, crs, "false_easting", SRS_PP_FALSE_EASTING);
-        add_parameter(attributes, crs, "false_northing", SRS_PP_FALSE_NORTHING);
-    }
-}
-
-static void add_text(cJSON *attributes, const char *cf, const cJSON *json, const char *fallback)
-{
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "name"));
-    if (name != NULL || fallback != NULL)
-        cJSON_AddStringToObject(attributes, cf, name != NULL ? name : fallback);
-}
-
-/* Names as the current registry gives them, which OSR's own accessors do not. */
-static void add_names(cJSON *attributes, OGRSpatialReferenceH crs)
-{
-    char *text = NULL;
-    if (OSRExportToPROJJSON(crs, &text, NULL) != OGRERR_NONE)
-        return;
-    cJSON *json = cJSON_Parse(text);
-    CPLFree(text);
-    const cJSON *base = cJSON_GetObjectItemCaseSensitive(json, "base_crs");
-    const cJSON *geographic = base != NULL ? base : json;
-    const cJSON *datum = cJSON_GetObjectItemCaseSensitive(geographic, "datum_ensemble");
-    if (datum == NULL)
-        datum = cJSON_GetObjectItemCaseSensitive(geographic, "datum");
-    add_text(attributes, "reference_ellipsoid_name",
-             cJSON_GetObjectItemCaseSensitive(datum, "ellipsoid"), NULL);
-    add_text(attributes, "prime_meridian_name",
-             cJSON_GetObjectItemCaseSensitive(datum, "prime_meridian"), "Greenwich");
-    add_text(attributes, "geographic_crs_name", geographic, NULL);
-    add_text(attributes, "horizontal_datum_name", datum, NULL);
-    if (base != NULL)
-        add_text(attributes, "projected_crs_name", json, NULL);
-    cJSON_Delete(json);
-}
-
-static void add_wkt(cJSON *attributes, OGRSpatialReferenceH crs)
-{
-    static const char *const options[] = {"FORMAT=WKT2_2019", "MULTILINE=NO", NULL};
-    char *wkt = NULL;
-    OSRExportToWktEx(crs, &wkt, options);
-    cJSON_AddStringToObject(attributes, "spatial_ref", wkt != NULL ? wkt : "");
-    cJSON_AddStringToObject(attributes, "crs_wkt", wkt != NULL ? wkt : "");
-    CPLFree(wkt);
-}
-
-static void add_geotransform(cJSON *attributes, const double transform[6])
-{
-    char numbers[6][SGC_NUMBER_TEXT_SIZE], text[6 * SGC_NUMBER_TEXT_SIZE];
-    for (int i = 0; i < 6; i++)
-        print_number(transform[i], numbers[i]);
-    snprintf(text, sizeof text, "%s %s %s %s %s %s", numbers[0], numbers[1], numbers[2], numbers[3],
-             numbers[4], numbers[5]);
-    cJSON_AddStringToObject(attributes, "GeoTransform", text);
-}
-
-/* As pyproj's to_cf() and odc-geo write it. */
-static void add_crs_attributes(cJSON *attributes, const sgc_definition *definition,
-                               OGRSpatialReferenceH crs)
-{
-    add_wkt(attributes, crs);
-    add_number(attributes, "semi_major_axis", OSRGetSemiMajor(crs, NULL));
-    add_number(attributes, "semi_minor_axis", OSRGetSemiMinor(crs, NULL));
-    add_number(attributes, "inverse_flattening", OSRGetInvFlattening(crs, NULL));
-    add_number(attributes, "longitude_of_prime_meridian", OSRGetPrimeMeridian(crs, NULL));
-    add_names(attributes, crs);
-    if (OSRIsProjected(crs))
-        add_projection(attributes, crs);
-    else
-        cJSON_AddStringToObject(attributes, "grid_mapping_name", "latitude_longitude");
-    add_geotransform(attributes, definition->grid.transform);
-}
-
 static sgc_status put_crs(sgc_session *session, const sgc_definition *definition,
                           OGRSpatialReferenceH crs, sgc_error *err)
 {
@@ -457,7 +336,7 @@ static sgc_status put_crs(sgc_session *session, const sgc_definition *definition
     const char *code = OSRGetAuthorityCode(crs, NULL);
     const int32_t value = code != NULL ? atoi(code) : 0;
     cJSON *attributes = cJSON_CreateObject();
-    add_crs_attributes(attributes, definition, crs);
+    sgc_cf_add_crs(attributes, crs, definition->grid.transform);
     sgc_status status = put_document(session, "/spatial_ref", &metadata, "0", attributes, err);
     if (status == SGC_OK)
         status = put_values(session, "/spatial_ref", &metadata, &value, err);
@@ -467,27 +346,9 @@ static sgc_status put_crs(sgc_session *session, const sgc_definition *definition
 
 /* ---- the cube ---- */
 
-/* The root attribute that is ours. */
-static cJSON *own_attribute(const sgc_definition *definition)
-{
-    cJSON *ours = cJSON_CreateObject();
-    cJSON_AddNumberToObject(ours, "version", 1);
-    cJSON_AddRawToObject(ours, "definition", definition->text);
-    if (definition->license != NULL)
-        cJSON_AddStringToObject(ours, "license", definition->license);
-    if (definition->attribution != NULL)
-        cJSON_AddStringToObject(ours, "attribution", definition->attribution);
-    return ours;
-}
-
 static sgc_status put_root(sgc_session *session, const sgc_definition *definition, sgc_error *err)
 {
-    cJSON *attributes = cJSON_CreateObject();
-    cJSON_AddStringToObject(attributes, "title", definition->id);
-    cJSON_AddArrayToObject(attributes, "loaded_patches");
-    cJSON_AddItemToObject(attributes, "sgc", own_attribute(definition));
-    char *text = cJSON_PrintUnformatted(attributes);
-    cJSON_Delete(attributes);
+    char *text = sgc_root_attributes_new(definition);
     if (text == NULL)
         return sgc_fail_memory(err, 0, "attributes");
     const sgc_status status = put_group(session, "/", text, err);
@@ -521,165 +382,13 @@ sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *defin
     return status;
 }
 
-/* ---- root attributes ---- */
-
-static sgc_status find_attribute(const sgc_node *root, const char *key, sgc_span *document,
-                                 sgc_span *attributes, sgc_span *value, sgc_error *err)
-{
-    *document = (sgc_span){(const char *)root->user_data, root->user_data_size};
-    SGC_TRY(sgc_json_find(*document, "attributes", attributes, err));
-    return sgc_json_find(*attributes, key, value, err);
-}
-
-sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition, sgc_error *err)
-{
-    sgc_span document, attributes, ours;
-    SGC_TRY(find_attribute(root, "sgc", &document, &attributes, &ours, err));
-    return sgc_json_find(ours, "definition", definition, err);
-}
-
-/* Appends the document with an attribute replaced or added. */
-static sgc_status replace_attribute(sgc_span document, const char *key, sgc_span value,
-                                    sgc_buffer *out, sgc_error *err)
-{
-    sgc_span attributes;
-    sgc_buffer inner = {0};
-    SGC_TRY(sgc_json_find(document, "attributes", &attributes, err));
-    sgc_status status = sgc_json_replace(attributes, key, value, &inner, err);
-    if (status == SGC_OK)
-        status = sgc_json_replace(document, "attributes",
-                                  (sgc_span){(const char *)inner.data, inner.size}, out, err);
-    sgc_buffer_free(&inner);
-    return status;
-}
-
-/* Begins the list where there is none. */
-static sgc_status put_list(sgc_span document, sgc_span ids, sgc_buffer *out, sgc_error *err)
-{
-    sgc_buffer list = {0};
-    sgc_status status = sgc_buffer_print(&list, err, "[%.*s]", (int)ids.size, ids.text);
-    if (status == SGC_OK)
-        status = replace_attribute(document, "loaded_patches",
-                                   (sgc_span){(const char *)list.data, list.size}, out, err);
-    sgc_buffer_free(&list);
-    return status;
-}
-
-/* The list may be long: it is copied once, and not looked through. */
-sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
-                                 sgc_error *err)
-{
-    sgc_span document, attributes, list;
-    const sgc_status found =
-        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
-    if (found == SGC_NOT_FOUND)
-        return put_list(document, ids, out, err);
-    SGC_TRY(found);
-    const char *end = list.text + list.size - 1; /* the "]" */
-    if (*end != ']')
-        return sgc_fail(err, SGC_CORRUPT, "loaded_patches is no list");
-    while (strchr(" \t\r\n", end[-1]) != NULL)
-        end--;
-    SGC_TRY(sgc_buffer_reserve(out, document.size + ids.size + 2, err));
-    SGC_TRY(sgc_buffer_append(out, document.text, (size_t)(end - document.text), err));
-    if (end[-1] != '[')
-        SGC_TRY(sgc_buffer_append(out, ", ", 2, err));
-    SGC_TRY(sgc_buffer_append(out, ids.text, ids.size, err));
-    return sgc_buffer_append(out, end, (size_t)(document.text + document.size - end), err);
-}
-
-sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded, sgc_error *err)
-{
-    sgc_span document, attributes, list;
-    const sgc_status found =
-        find_attribute(root, "loaded_patches", &document, &attributes, &list, err);
-    *loaded = false;
-    if (found != SGC_OK)
-        return found == SGC_NOT_FOUND ? SGC_OK : found;
-    sgc_buffer quoted = {0};
-    SGC_TRY(sgc_json_quote(&quoted, id, err));
-    *loaded = memmem(list.text, list.size, quoted.data, quoted.size) != NULL;
-    sgc_buffer_free(&quoted);
-    return SGC_OK;
-}
-
-sgc_status sgc_layout_find_loaded(const sgc_node *root, sgc_span *list, sgc_error *err)
-{
-    sgc_span document, attributes;
-    SGC_TRY(find_attribute(root, "loaded_patches", &document, &attributes, list, err));
-    return sgc_json_kind_of(*list) == SGC_JSON_ARRAY
-               ? SGC_OK
-               : sgc_fail(err, SGC_CORRUPT, "loaded_patches is no list");
-}
-
 /* ---- cubes that are there ---- */
-
-/* Says in the root group what the cube is. */
-static sgc_status put_own_attribute(sgc_session *session, const sgc_definition *definition,
-                                    sgc_error *err)
-{
-    sgc_node root;
-    SGC_TRY(sgc_session_get_node(session, "/", &root, err));
-    cJSON *ours = own_attribute(definition);
-    char *text = cJSON_PrintUnformatted(ours);
-    cJSON_Delete(ours);
-    if (text == NULL)
-        return sgc_fail_memory(err, 0, "attributes");
-    sgc_buffer document = {0};
-    sgc_status status =
-        replace_attribute((sgc_span){(const char *)root.user_data, root.user_data_size}, "sgc",
-                          (sgc_span){text, strlen(text)}, &document, err);
-    if (status == SGC_OK)
-        status = sgc_session_put_group(session, "/", document.data, document.size, err);
-    sgc_buffer_free(&document);
-    cJSON_free(text);
-    return status;
-}
-
-/* Appends what our attribute is when the definition in it has the sources of levels `mine`. */
-static sgc_status replace_levels(sgc_span ours, sgc_span mine, sgc_buffer *out, sgc_error *err)
-{
-    sgc_span kept;
-    sgc_buffer inner = {0};
-    SGC_TRY(sgc_json_find(ours, "definition", &kept, err));
-    sgc_status status = sgc_json_replace(kept, "levels", mine, &inner, err);
-    if (status == SGC_OK)
-        status = sgc_json_replace(ours, "definition",
-                                  (sgc_span){(const char *)inner.data, inner.size}, out, err);
-    sgc_buffer_free(&inner);
-    return status;
-}
-
-/* Notes where levels are loaded from: whoever loads more of them must have them from there too. */
-static sgc_status put_level_sources(sgc_session *session, const sgc_definition *definition,
-                                    sgc_error *err)
-{
-    sgc_node root;
-    sgc_span mine, document, attributes, ours;
-    sgc_buffer attribute = {0}, out = {0};
-    if (definition->level_count == 0)
-        return SGC_OK;
-    SGC_TRY(sgc_json_find((sgc_span){definition->text, strlen(definition->text)}, "levels", &mine,
-                          err));
-    SGC_TRY(sgc_session_get_node(session, "/", &root, err));
-    SGC_TRY(find_attribute(&root, "sgc", &document, &attributes, &ours, err));
-    sgc_status status = replace_levels(ours, mine, &attribute, err);
-    if (status == SGC_OK)
-        status = replace_attribute(
-            document, "sgc", (sgc_span){(const char *)attribute.data, attribute.size}, &out, err);
-    if (status == SGC_OK &&
-        (out.size != document.size || memcmp(out.data, document.text, out.size) != 0))
-        status = sgc_session_put_group(session, "/", out.data, out.size, err);
-    sgc_buffer_free(&attribute);
-    sgc_buffer_free(&out);
-    return status;
-}
 
 sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *definition,
                                 const sgc_level *level, size_t steps, int compression_level,
                                 sgc_error *err)
 {
-    SGC_TRY(put_level_sources(session, definition, err));
+    SGC_TRY(sgc_root_put_levels(session, definition, err));
     SGC_TRY(put_level_group(session, level, err));
     for (size_t b = 0; b < definition->band_count; b++)
         SGC_TRY(put_channel(session, definition, level, b, steps, compression_level, err));
@@ -689,7 +398,7 @@ sgc_status sgc_layout_put_level(sgc_session *session, const sgc_definition *defi
 sgc_status sgc_layout_adopt(sgc_session *session, const sgc_definition *definition,
                             const sgc_level *full, size_t steps, sgc_error *err)
 {
-    SGC_TRY(put_own_attribute(session, definition, err));
+    SGC_TRY(sgc_root_put_definition(session, definition, err));
     SGC_TRY(put_group(session, "/sgc", "{}", err));
     SGC_TRY(put_level_group(session, full, err));
     return put_complete(session, definition, full, steps, err);
@@ -787,7 +496,7 @@ sgc_status sgc_layout_append_steps(sgc_session *session, const sgc_definition *d
 {
     char path[SGC_PATH_SIZE];
     sgc_node node;
-    SGC_TRY(put_own_attribute(session, definition, err));
+    SGC_TRY(sgc_root_put_definition(session, definition, err));
     SGC_TRY(append_times(session, &definition->time, from, steps, err));
     for (size_t l = 0; l < level_count; l++) {
         sgc_layout_complete_path(&levels[l], path);

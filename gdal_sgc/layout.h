@@ -78,23 +78,6 @@ SGC_CHECKED sgc_status sgc_layout_append_steps(sgc_session *session,
                                                const sgc_level *levels, size_t level_count,
                                                size_t from, size_t steps, sgc_error *err);
 
-/* Finds the definition and the patches that the root group's zarr.json names. SGC_NOT_FOUND
- * without. */
-SGC_CHECKED sgc_status sgc_layout_find_definition(const sgc_node *root, sgc_span *definition,
-                                                  sgc_error *err);
-
-/* Appends the root group's zarr.json with `ids` (quoted JSON strings, comma-separated) added to
- * "loaded_patches". */
-SGC_CHECKED sgc_status sgc_layout_add_loaded(const sgc_node *root, sgc_span ids, sgc_buffer *out,
-                                             sgc_error *err);
-
-/* Finds the list "loaded_patches". SGC_NOT_FOUND without. */
-SGC_CHECKED sgc_status sgc_layout_find_loaded(const sgc_node *root, sgc_span *list, sgc_error *err);
-
-/* Says whether "loaded_patches" has `id`. */
-SGC_CHECKED sgc_status sgc_layout_is_loaded(const sgc_node *root, const char *id, bool *loaded,
-                                            sgc_error *err);
-
 SGC_END_C
 
 #endif

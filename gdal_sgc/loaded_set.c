@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gdal_sgc/layout.h"
+#include "gdal_sgc/root_attributes.h"
 
 struct sgc_loaded_set {
     size_t count;
@@ -30,7 +30,7 @@ sgc_status sgc_loaded_set_new(const sgc_node *root, sgc_loaded_set **out, sgc_er
 {
     sgc_span list = {NULL, 0};
     size_t count = 0;
-    const sgc_status found = sgc_layout_find_loaded(root, &list, err);
+    const sgc_status found = sgc_root_find_loaded(root, &list, err);
     if (found != SGC_OK && found != SGC_NOT_FOUND)
         return found;
     if (found == SGC_OK)

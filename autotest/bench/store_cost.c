@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "gdal_sgc/layout.h"
+#include "gdal_sgc/root_attributes.h"
 #include "store/store.h"
 
 enum { CHUNK = 64, REFS_PER_PATCH = 10, MOST_TIMES = 101 };
@@ -157,7 +157,7 @@ static void commit_one(sgc_repository *repository, uint32_t step)
     check(sgc_repository_write_chunk(repository, chunk, sizeof chunk, &ref, &error));
     check(sgc_session_set_chunk(session, "/a0", at, &ref, &error));
     const int length = snprintf(id, sizeof id, "\"new_%u_10m_v4.1\"", step);
-    check(sgc_layout_add_loaded(sgc_snapshot_find(sgc_session_base(session), "/"),
+    check(sgc_root_add_loaded(sgc_snapshot_find(sgc_session_base(session), "/"),
                                 (sgc_span){id, (size_t)length}, &root, &error));
     check(sgc_session_put_group(session, "/", root.data, root.size, &error));
     check(sgc_session_commit(session, "one chunk", NULL, NULL, &error));
