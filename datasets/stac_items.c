@@ -249,7 +249,7 @@ static sgc_status asset_extent(const sgc_definition *d, const scopes *s, const s
     return status;
 }
 
-/* An area is twenty times as quick as GDAL's bounds, which know more of the ends of projections. */
+/* An area is sixty times as quick as GDAL's bounds, which know more of the ends of projections. */
 static sgc_status lonlat_extent(const sgc_grid *grid, const double bounds[4], sgc_rect *rect,
                                 sgc_error *err)
 {
