@@ -73,6 +73,22 @@ void temporary_directory_free(char *path)
     free(path);
 }
 
+char *test_directory;
+
+int make_test_directory(void **state)
+{
+    (void)state;
+    test_directory = temporary_directory_new();
+    return 0;
+}
+
+int remove_test_directory(void **state)
+{
+    (void)state;
+    temporary_directory_free(test_directory);
+    return 0;
+}
+
 static sgc_status count_key(void *user, const char *key, const sgc_object_info *info,
                             sgc_error *error)
 {

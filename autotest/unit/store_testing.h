@@ -41,6 +41,11 @@ int say_trial(void **state);
 char *temporary_directory_new(void);
 void temporary_directory_free(char *path);
 
+/* The same for each test, as its set-up and tear-down. */
+extern char *test_directory;
+int make_test_directory(void **state);
+int remove_test_directory(void **state);
+
 /* The number of objects under `prefix`. */
 size_t count_objects(sgc_object_store *store, const char *prefix);
 /* The number of files that a local store has left behind. */

@@ -16,23 +16,7 @@
 #include "autotest/unit/store_testing.h"
 #include "gdal_sgc/cube.h"
 
-static char *directory;
-
 static const sgc_slice first_slice = {0, 0};
-
-static int make_directory(void **state)
-{
-    (void)state;
-    directory = temporary_directory_new();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    temporary_directory_free(directory);
-    return 0;
-}
 
 /* Opens the cube, sees to it that `rect` is complete, and closes it. */
 static void load(const char *options, sgc_rect rect)
@@ -41,7 +25,7 @@ static void load(const char *options, sgc_rect rect)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     sgc_error error = {""};
-    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,%s", directory, options);
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,%s", test_directory, options);
     if (sgc_connection_parse(name, NULL, &connection, &error) != SGC_OK ||
         sgc_cube_open(connection, &cube, &error) != SGC_OK)
         fail_msg("%s", error.message);
@@ -61,7 +45,7 @@ static void open_left(sgc_repository **repository, sgc_snapshot **snapshot)
     char path[128];
     sgc_object_store *store = NULL;
     sgc_object_id tip;
-    snprintf(path, sizeof path, "%s/cube", directory);
+    snprintf(path, sizeof path, "%s/cube", test_directory);
     assert_int_equal(sgc_object_store_local_new(path, NULL, &store, NULL), SGC_OK);
     assert_int_equal(sgc_repository_open(store, NULL, repository, NULL), SGC_OK);
     assert_int_equal(sgc_repository_resolve(*repository, SGC_REF_BRANCH, "main", &tip, NULL),
@@ -116,7 +100,7 @@ static void test_grid_is_kept_to_the_last_digit(void **state)
         "\"chunk_shape\": [100, 100], \"bands\": [{\"name\": \"h\", \"data_type\": \"float32\"}], "
         "\"source\": {\"kind\": \"synthetic\"}}";
     char path[128], options[256];
-    snprintf(path, sizeof path, "%s/fine.json", directory);
+    snprintf(path, sizeof path, "%s/fine.json", test_directory);
     write_file(path, definition);
     snprintf(options, sizeof options, "dataset=%s", path);
     load(options, (sgc_rect){0, 0, 100, 100});
@@ -151,7 +135,8 @@ static void test_reset_under_an_open_cube(void **state)
     const sgc_window window = {0, {48000, 43200, 16, 16}, &first_slice, 1};
     const sgc_window next_window = {0, {48016, 43200, 16, 16}, &first_slice, 1};
     const sgc_policy policy = {.download = true, .max_bytes = UINT64_MAX, .num_threads = 1};
-    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=16", directory);
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=Demo,chunk_size=16",
+             test_directory);
     assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
     assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
     assert_int_equal(sgc_cube_ensure(cube, &window, &policy, &ensured, NULL), SGC_OK);
@@ -229,9 +214,9 @@ static void test_step_that_ends(void **state)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     const sgc_window window = {0, {48000, 43200, 16, 16}, &first_slice, 1};
-    snprintf(path, sizeof path, "%s/running.json", directory);
+    snprintf(path, sizeof path, "%s/running.json", test_directory);
     write_file(path, definition);
-    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=%s", directory, path);
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=%s", test_directory, path);
     assert_int_equal(sgc_connection_parse(name, NULL, &connection, NULL), SGC_OK);
     assert_int_equal(sgc_cube_open(connection, &cube, NULL), SGC_OK);
     ensure(cube, &window, true);
@@ -334,14 +319,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_manifests_stay_split_when_a_cube_is_opened_again,
-                                        make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(test_reset_under_an_open_cube, make_directory,
-                                        remove_directory),
-        cmocka_unit_test_setup_teardown(test_step_that_ends, make_directory, remove_directory),
+                                        make_test_directory, remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_reset_under_an_open_cube, make_test_directory,
+                                        remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_step_that_ends, make_test_directory,
+                                        remove_test_directory),
         cmocka_unit_test(test_arrays_of_a_time_axis),
         cmocka_unit_test(test_levels),
-        cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_directory,
-                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_grid_is_kept_to_the_last_digit, make_test_directory,
+                                        remove_test_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

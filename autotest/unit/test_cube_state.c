@@ -14,22 +14,6 @@
 #include "autotest/unit/store_testing.h"
 #include "gdal_sgc/cube_state.h"
 
-static char *directory;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    directory = temporary_directory_new();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    temporary_directory_free(directory);
-    return 0;
-}
-
 /* A strip of the imaginary terrain, or all of it; in chunks of 100 pixels. */
 static const char strip[] =
     "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"strip\", \"proj:code\": "
@@ -43,12 +27,12 @@ static sgc_cube *open_cube(bool whole)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     sgc_error error = {""};
-    snprintf(path, sizeof path, "%s/strip.json", directory);
+    snprintf(path, sizeof path, "%s/strip.json", test_directory);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(strip, file) >= 0);
     assert_int_equal(fclose(file), 0);
-    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,chunk_size=100,dataset=%s", directory,
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,chunk_size=100,dataset=%s", test_directory,
              whole ? "Demo" : path);
     if (sgc_connection_parse(name, NULL, &connection, &error) != SGC_OK ||
         sgc_cube_open(connection, &cube, &error) != SGC_OK)
@@ -116,7 +100,7 @@ static sgc_session *open_session(sgc_repository **repository)
     char path[128];
     sgc_object_store *store = NULL;
     sgc_session *session = NULL;
-    snprintf(path, sizeof path, "%s/cube", directory);
+    snprintf(path, sizeof path, "%s/cube", test_directory);
     assert_int_equal(sgc_object_store_local_new(path, NULL, &store, NULL), SGC_OK);
     assert_int_equal(sgc_repository_open(store, NULL, repository, NULL), SGC_OK);
     assert_int_equal(sgc_session_new(*repository, "main", &session, NULL), SGC_OK);
@@ -223,10 +207,11 @@ static void test_compression(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_states, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(test_states_of_a_cube_without_notes, make_directory,
-                                        remove_directory),
-        cmocka_unit_test_setup_teardown(test_compression, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_states, make_test_directory, remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_states_of_a_cube_without_notes, make_test_directory,
+                                        remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_compression, make_test_directory,
+                                        remove_test_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,26 +19,10 @@
 
 enum { CHUNK = 64, SIDE = 512, WINDOW_X = 48000, WINDOW_Y = 43200, THREADS = 8 };
 
-static char *directory;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    directory = temporary_directory_new();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    temporary_directory_free(directory);
-    return 0;
-}
-
 static GDALDatasetH open_cube(void)
 {
     char name[256];
-    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory,
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", test_directory,
              CHUNK);
     GDALDatasetH cube = GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_VERBOSE_ERROR, NULL, NULL, NULL);
     assert_non_null(cube);
@@ -68,7 +52,7 @@ static void *read_with_own_handle(void *user)
 {
     reader *r = user;
     char name[256];
-    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", directory,
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=Demo,create=yes,chunk_size=%d", test_directory,
              CHUNK);
     GDALDatasetH cube = GDALOpen(name, GA_ReadOnly);
     r->result = cube == NULL
@@ -83,7 +67,7 @@ static void *read_with_own_handle(void *user)
 static int chunks_in_history(void)
 {
     char command[512], line[256];
-    snprintf(command, sizeof command, "%s log SGC:%s/cube", getenv("SGC_COMMAND"), directory);
+    snprintf(command, sizeof command, "%s log SGC:%s/cube", getenv("SGC_COMMAND"), test_directory);
     FILE *log = popen(command, "r");
     int sum = 0;
     while (fgets(line, sizeof line, log) != NULL) {
@@ -140,7 +124,7 @@ static void write_years(void)
         "\"data_type\": \"float32\"}, {\"name\": \"b\", \"data_type\": \"float32\"}], \"source\": "
         "{\"kind\": \"synthetic\"}}";
     char path[128];
-    snprintf(path, sizeof path, "%s/years.json", directory);
+    snprintf(path, sizeof path, "%s/years.json", test_directory);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(definition, file) >= 0);
@@ -151,7 +135,7 @@ static GDALDatasetH open_years(void)
 {
     char name[512];
     snprintf(name, sizeof name, "SGC:%s/cube,dataset=%s/years.json,create=yes,time=2017/2019",
-             directory, directory);
+             test_directory, test_directory);
     return GDALOpenEx(name, GDAL_OF_RASTER | GDAL_OF_VERBOSE_ERROR, NULL, NULL, NULL);
 }
 
@@ -253,12 +237,12 @@ int main(void)
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_threads_fill_each_chunk_once, make_directory,
-                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_threads_fill_each_chunk_once, make_test_directory,
+                                        remove_test_directory),
         cmocka_unit_test_setup_teardown(test_threads_fill_each_step_and_channel_once,
-                                        make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(test_progress_ends_a_read, make_directory,
-                                        remove_directory),
+                                        make_test_directory, remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_progress_ends_a_read, make_test_directory,
+                                        remove_test_directory),
         cmocka_unit_test(test_memory_cube),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

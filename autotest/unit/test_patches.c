@@ -17,22 +17,6 @@
 
 enum { PITCH = 2500, MARGIN = 100, HEIGHT = 100, WIDTH = 20000 };
 
-static char *directory;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    directory = temporary_directory_new();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    temporary_directory_free(directory);
-    return 0;
-}
-
 static const char strip[] =
     "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"strip\", \"proj:code\": "
     "\"EPSG:3413\", \"proj:transform\": [40, 0, -2000000, 0, -40, 2000000], \"proj:shape\": [100, "
@@ -45,12 +29,13 @@ static sgc_cube *open_cube(const char *options)
     sgc_connection *connection = NULL;
     sgc_cube *cube = NULL;
     sgc_error error = {""};
-    snprintf(path, sizeof path, "%s/strip.json", directory);
+    snprintf(path, sizeof path, "%s/strip.json", test_directory);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     assert_true(fputs(strip, file) >= 0);
     assert_int_equal(fclose(file), 0);
-    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=%s%s", directory, path, options);
+    snprintf(name, sizeof name, "SGC:%s/cube,create=yes,dataset=%s%s", test_directory, path,
+             options);
     if (sgc_connection_parse(name, NULL, &connection, &error) != SGC_OK ||
         sgc_cube_open(connection, &cube, &error) != SGC_OK)
         fail_msg("%s", error.message);
@@ -207,12 +192,12 @@ static void test_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_states, make_directory, remove_directory),
-        cmocka_unit_test_setup_teardown(test_the_newest_commit_counts, make_directory,
-                                        remove_directory),
-        cmocka_unit_test_setup_teardown(test_states_without_commits, make_directory,
-                                        remove_directory),
-        cmocka_unit_test_setup_teardown(test_levels, make_directory, remove_directory),
+        cmocka_unit_test_setup_teardown(test_states, make_test_directory, remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_the_newest_commit_counts, make_test_directory,
+                                        remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_states_without_commits, make_test_directory,
+                                        remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_levels, make_test_directory, remove_test_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
