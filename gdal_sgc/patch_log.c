@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "datasets/calendar.h"
+#include "gdal_sgc/time_axis.h"
 
 struct sgc_patch_log {
     atomic_uint references;
@@ -79,15 +80,8 @@ static int64_t find_step(const sgc_time_axis *axis, const char *text)
     int64_t time;
     if (text == NULL || sgc_calendar_parse(text, &time, NULL) != SGC_OK)
         return SGC_ANY_STEP;
-    size_t low = 0, high = axis->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (axis->starts[middle] < time)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < axis->count && axis->starts[low] == time ? (int64_t)low : SGC_ANY_STEP;
+    const size_t step = sgc_time_axis_from(axis, time);
+    return step < axis->count && axis->starts[step] == time ? (int64_t)step : SGC_ANY_STEP;
 }
 
 /* Empty when the list is no rectangle. */

@@ -101,8 +101,7 @@ static int64_t parse_index(const char *text)
     return *end == '\0' ? index : -1;
 }
 
-/* The first step that starts at `time` or later; count when none does. */
-static size_t find_step(const sgc_time_axis *axis, int64_t time)
+size_t sgc_time_axis_from(const sgc_time_axis *axis, int64_t time)
 {
     size_t low = 0, high = axis->count;
     while (low < high) {
@@ -119,7 +118,7 @@ static sgc_status fail_outside(const sgc_time_axis *axis, const char *text, int6
                                sgc_error *err)
 {
     char before[SGC_TIME_SIZE], after[SGC_TIME_SIZE], first[SGC_TIME_SIZE], last[SGC_TIME_SIZE];
-    const size_t next = find_step(axis, time);
+    const size_t next = sgc_time_axis_from(axis, time);
     sgc_time_format(axis->starts[next > 0 ? next - 1 : 0], before);
     sgc_time_format(axis->starts[next < axis->count ? next : axis->count - 1], after);
     sgc_time_format(axis->starts[0], first);
@@ -172,7 +171,7 @@ sgc_status sgc_time_axis_find(const sgc_time_axis *axis, const char *text, size_
     SGC_TRY(resolve(axis, slash != NULL ? slash + 1 : from, text, &end, err));
     if (end.start < start.start)
         return sgc_fail(err, SGC_INVALID, "TIME=%.64s: the end lies before the start", text);
-    size_t begin = find_step(axis, start.start), stop = find_step(axis, end.end);
+    size_t begin = sgc_time_axis_from(axis, start.start), stop = sgc_time_axis_from(axis, end.end);
     if (begin == stop && begin > 0 && !axis->is_instant && end.end <= axis->ends[begin - 1])
         begin--; /* within one step */
     if (begin >= stop)

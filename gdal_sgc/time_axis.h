@@ -20,6 +20,9 @@ void sgc_time_format(int64_t seconds, char text[SGC_TIME_SIZE]);
 SGC_CHECKED sgc_status sgc_time_axis_find(const sgc_time_axis *axis, const char *text,
                                           size_t *first, size_t *count, sgc_error *err);
 
+/* The first step that starts at `time`, seconds since 1970, or later; `count` when none does. */
+size_t sgc_time_axis_from(const sgc_time_axis *axis, int64_t time);
+
 /* How stored numbers mean times: reference + number x unit. */
 typedef struct sgc_time_units {
     int64_t reference; /* seconds since 1970 */
