@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/quiet.h"
+
 /* ---- polygons ---- */
 
 /* True when a horizontal line from the point crosses the ring an odd number of times. */
@@ -309,9 +311,9 @@ static sgc_status area_of(const sgc_grid *grid, OGRSpatialReferenceH from, OGRGe
                           int steps, sgc_area *out, sgc_error *err)
 {
     sgc_area area = {0};
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const sgc_status status = add_all(grid, from, geometry, steps, &area, err);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     if (status == SGC_OK)
         *out = area;
     else
@@ -355,9 +357,9 @@ sgc_status sgc_area_from_bounds(const sgc_grid *grid, const char *crs, const dou
         return sgc_fail(err, SGC_INVALID, "the area %g %g %g %g is empty", bounds[0], bounds[1],
                         bounds[2], bounds[3]);
     OGRSpatialReferenceH from = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool known = OSRSetFromUserInput(from, crs != NULL ? crs : "EPSG:4326") == OGRERR_NONE;
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OGRGeometryH rectangle = rectangle_new(bounds, right);
     const sgc_status status = known ? area_of(grid, from, rectangle, steps, out, err)
                                     : sgc_fail(err, SGC_INVALID, "unknown CRS \"%.64s\"", crs);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datasets/definition_private.h"
+#include "datasets/quiet.h"
 
 /* ---- CRS ---- */
 
@@ -37,12 +38,12 @@ sgc_status sgc_definition_read_crs(const char *text, const sgc_place *at, char *
 {
     char code[32] = "";
     OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     if (!is_self_contained(text))
         find_by_name(text, code);
     const char *known = code[0] != '\0' ? code : text;
     const bool good = is_self_contained(known) && OSRSetFromUserInput(crs, known) == OGRERR_NONE;
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OSRDestroySpatialReference(crs);
     if (!good)
         return sgc_fail_at(at, SGC_INVALID, err, "unknown CRS \"%.64s\"", text);

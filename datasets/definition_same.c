@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "datasets/definition_private.h"
+#include "datasets/quiet.h"
 
 enum { POINTER_SIZE = 160 };
 
@@ -18,10 +19,10 @@ static bool same_crs(const char *a, const char *b)
         return true;
     OGRSpatialReferenceH first = OSRNewSpatialReference(NULL);
     OGRSpatialReferenceH second = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool same = OSRSetFromUserInput(first, a) == OGRERR_NONE &&
                       OSRSetFromUserInput(second, b) == OGRERR_NONE && OSRIsSame(first, second);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OSRDestroySpatialReference(first);
     OSRDestroySpatialReference(second);
     return same;

@@ -6,6 +6,7 @@
 
 #include "datasets/earthengine.h"
 #include "datasets/pixels.h"
+#include "datasets/quiet.h"
 
 #include "store/memory.h"
 
@@ -184,10 +185,9 @@ static sgc_status decode_tiff(const sgc_ee_product *product, const sgc_ee_window
                               unsigned char *data, size_t size, void *row,
                               const sgc_ee_target *target, sgc_error *err)
 {
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     const sgc_status status = open_and_read(product, w, data, size, row, target, err);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     return status;
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "datasets/condition.h"
+#include "datasets/quiet.h"
 #include "store/fork.h"
 
 #define SCOPE "https://www.googleapis.com/auth/earthengine.readonly"
@@ -36,13 +37,13 @@ static const char *option(const char *name)
 static char *read_file(const char *path)
 {
     GByte *data = NULL;
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     VSILFILE *file = VSIFOpenL(path, "rb");
     if (file != NULL && !VSIIngestFile(file, NULL, &data, NULL, LARGEST_FILE))
         data = NULL;
     if (file != NULL)
         VSIFCloseL(file);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     char *text = data != NULL ? strdup((const char *)data) : NULL;
     VSIFree(data);
     return text;
@@ -351,11 +352,9 @@ static sgc_status ask_as_service(const sgc_google_credentials *c, fresh_token *o
     const bool has_url = option("GO2A_AUD") == NULL && c->token_url != NULL;
     if (has_url)
         CPLSetThreadLocalConfigOption("GO2A_AUD", c->token_url);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     char **answer =
         GOA2GetAccessTokenFromServiceAccount(c->private_key, c->email, SCOPE, NULL, NULL);
-    CPLPopErrorHandler();
     if (has_url)
         CPLSetThreadLocalConfigOption("GO2A_AUD", before);
     free(before);
@@ -363,7 +362,7 @@ static sgc_status ask_as_service(const sgc_google_credentials *c, fresh_token *o
         accept_token(CSLFetchNameValue(answer, "access_token"),
                      CSLFetchNameValueDef(answer, "expires_in", "0"), out, err);
     CSLDestroy(answer);
-    CPLErrorReset();
+    sgc_quiet_end(&quiet);
     if (status == SGC_AUTH)
         return sgc_fail(err, SGC_AUTH,
                         "Google gives no token for the service account %s of %s: look at its "

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <ogr_srs_api.h>
 
+#include "datasets/quiet.h"
+
 enum { DENSIFY = 21 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -111,13 +113,13 @@ sgc_status sgc_grid_lonlat_bounds(const sgc_grid *grid, sgc_rect rect, double bo
     OGRSpatialReferenceH from = OSRNewSpatialReference(NULL), to = OSRNewSpatialReference(NULL);
     double out[4];
     sgc_status status = SGC_OK;
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     if (OSRSetFromUserInput(from, grid->crs) != OGRERR_NONE ||
         OSRImportFromEPSG(to, 4326) != OGRERR_NONE)
         status = sgc_fail(err, SGC_INVALID, "unknown CRS \"%s\"", grid->crs);
     else
         status = transform_bounds(from, to, in, out, err);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OSRDestroySpatialReference(from);
     OSRDestroySpatialReference(to);
     for (int i = 0; status == SGC_OK && i < 4; i++)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "datasets/quiet.h"
+
 #ifndef SGC_VERSION
 #define SGC_VERSION "0"
 #endif
@@ -248,9 +250,9 @@ static sgc_status add_file(const char *name, struct curl_slist **headers, sgc_er
     if (file == NULL)
         return sgc_fail(err, SGC_IO, "GDAL_HTTP_HEADER_FILE: cannot read %.300s", name);
     VSIFCloseL(file);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     char **lines = CSLLoad2(name, MOST_LINES, LONGEST_LINE, NULL);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     return add_lines(lines, headers, err);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/quiet.h"
 #include "datasets/raster_private.h"
 #include "datasets/template.h"
 
@@ -559,13 +560,12 @@ static sgc_status read_window(GDALDatasetH raster, const sgc_raster_window *w,
 sgc_status sgc_raster_read(GDALDatasetH raster, const sgc_raster_window *w, void *pixels,
                            uint8_t *valid, sgc_error *err)
 {
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     OGRSpatialReferenceH crs = new_crs(w->definition->crs);
     const sgc_status status = crs != NULL ? read_window(raster, w, crs, pixels, valid, err)
                                           : fail_crs(w->definition->crs, err);
     OSRDestroySpatialReference(crs);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     return status;
 }
 
@@ -601,9 +601,9 @@ sgc_status sgc_raster_extent(const char *crs, const double transform[6], int64_t
 {
     box b = bounds_of(transform, width, height);
     if (crs != NULL) {
-        CPLPushErrorHandler(CPLQuietErrorHandler);
+        sgc_quiet quiet = sgc_quiet_begin();
         const sgc_status status = change_bounds(crs, cube->crs, b.edges, err);
-        CPLPopErrorHandler();
+        sgc_quiet_end(&quiet);
         SGC_TRY(status);
     }
     return outward(b.edges, cube, rect, err);
@@ -650,12 +650,11 @@ static sgc_status fetch_once(const char *path, const char *url, const sgc_raster
 {
     sgc_remote_call call;
     sgc_error remote_error = {""};
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     sgc_remote_call_begin(&call, window->cancel);
     const sgc_status status = open_and_read(path, url, &call, window, pixels, valid, err);
     const sgc_status remote = sgc_remote_call_end(&call, &remote_error);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     fetch->bytes += call.bytes_received;
     memcpy(fetch->etag, call.etag, sizeof fetch->etag);
     if (remote != SGC_OK)

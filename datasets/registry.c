@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/quiet.h"
 #include "store/memory.h"
 
 enum { LARGEST_FILE = 16 * 1024 * 1024 };
@@ -25,9 +26,9 @@ static sgc_status read_text(const char *path, char **out, sgc_error *err)
 {
     GByte *text = NULL;
     vsi_l_offset size = 0;
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool read = VSIIngestFile(NULL, path, &text, &size, LARGEST_FILE);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     if (!read)
         return sgc_fail(err, SGC_NOT_FOUND, "cannot read the definition file %s", path);
     *out = (char *)text;

@@ -11,6 +11,7 @@
 
 #include "datasets/condition.h"
 #include "datasets/gdal_array.h"
+#include "datasets/quiet.h"
 #include "datasets/raster_file.h"
 #include "datasets/template.h"
 
@@ -461,8 +462,7 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     *fetch = (sgc_fetch){0};
     if (s->files == NULL)
         begin_defaults(s, cancel, defaults);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     sgc_remote_call_begin(&call, cancel);
     sgc_status status = read_raster(s, band, step, &window, pixels[0], valid[0], err);
     if (status != SGC_OK)
@@ -470,7 +470,7 @@ static sgc_status gdal_read(sgc_source *self, const sgc_patch *patch, const size
     status = end_call(s, &call, status, fetch, err);
     if (status == SGC_CORRUPT)
         forget_file(s);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     end_defaults(defaults);
     return status;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/quiet.h"
 #include "datasets/raster_file.h"
 #include "datasets/template.h"
 
@@ -73,7 +74,7 @@ static sgc_status bounds_on_lattice(const tiles_source *s, sgc_rect rect, double
     OGRSpatialReferenceH from = OSRNewSpatialReference(NULL), to = OSRNewSpatialReference(NULL);
     OSRSetAxisMappingStrategy(from, OAMS_TRADITIONAL_GIS_ORDER);
     OSRSetAxisMappingStrategy(to, OAMS_TRADITIONAL_GIS_ORDER);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     OGRCoordinateTransformationH change = NULL;
     if (OSRSetFromUserInput(from, grid->crs) == OGRERR_NONE &&
         OSRSetFromUserInput(to, s->lattice.crs) == OGRERR_NONE)
@@ -84,7 +85,7 @@ static sgc_status bounds_on_lattice(const tiles_source *s, sgc_rect rect, double
     OCTDestroyCoordinateTransformation(change);
     OSRDestroySpatialReference(from);
     OSRDestroySpatialReference(to);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     return good ? SGC_OK
                 : sgc_fail(err, SGC_INVALID, "%s: /source/proj:code: no way from %.32s to %.32s",
                            s->definition->name, grid->crs, s->lattice.crs);
@@ -353,10 +354,10 @@ static sgc_status read_lattice(tiles_source *s, const cJSON *json, sgc_error *er
     }
     l->crs = text_of(json, "proj:code");
     OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool known =
         OSRSetFromUserInput(crs, l->crs != NULL ? l->crs : s->definition->crs) == OGRERR_NONE;
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     l->is_world = known && OSRIsGeographic(crs);
     OSRDestroySpatialReference(crs);
     return known ? SGC_OK : fail_at(s, "/proj:code", "unknown CRS", err);

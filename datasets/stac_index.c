@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "datasets/hash.h"
+#include "datasets/quiet.h"
 #include "datasets/stac_json.h"
 #include "store/memory.h"
 
@@ -109,10 +110,10 @@ static GByte *content_of(const char *path, int64_t most, uint64_t *size)
 {
     GByte *data = NULL;
     vsi_l_offset length = 0;
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     if (!VSIIngestFile(NULL, path, &data, &length, most))
         data = NULL;
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     *size = length;
     return data;
 }
@@ -541,10 +542,9 @@ static sgc_status read_copy(const copy *c, const char *member, const char *id_co
 static sgc_status read_quietly(const copy *c, const char *member, const char *id_column,
                                const sgc_grid *grid, sgc_stac_index **out, sgc_error *err)
 {
-    CPLPushErrorHandler(CPLQuietErrorHandler);
-    CPLErrorReset();
+    sgc_quiet quiet = sgc_quiet_begin();
     const sgc_status status = read_copy(c, member, id_column, grid, out, err);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     return status;
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "datasets/area.h"
+#include "datasets/quiet.h"
 #include "datasets/raster_file.h"
 #include "datasets/stac_href.h"
 #include "datasets/stac_json.h"
@@ -177,10 +178,10 @@ static sgc_status compare_crs(const char *theirs, const char *ours, bool *same, 
     if (*same)
         return SGC_OK;
     OGRSpatialReferenceH a = OSRNewSpatialReference(NULL), b = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool known = import_crs(a, theirs);
     *same = known && OSRSetFromUserInput(b, ours) == OGRERR_NONE && OSRIsSameEx(a, b, options);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OSRDestroySpatialReference(a);
     OSRDestroySpatialReference(b);
     return known ? SGC_OK : sgc_fail(err, SGC_UNSUPPORTED, "its CRS %.60s is unknown", theirs);

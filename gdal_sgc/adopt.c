@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/quiet.h"
 #include "gdal_sgc/cube_private.h"
 
 /* An array as it is checked. */
@@ -129,10 +130,10 @@ static const char *text_attribute(const cJSON *document, const char *key)
 static bool is_same_crs(const char *theirs, const char *ours)
 {
     OGRSpatialReferenceH a = OSRNewSpatialReference(NULL), b = OSRNewSpatialReference(NULL);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool same = OSRSetFromUserInput(a, theirs) == OGRERR_NONE &&
                       OSRSetFromUserInput(b, ours) == OGRERR_NONE && OSRIsSame(a, b);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     OSRDestroySpatialReference(a);
     OSRDestroySpatialReference(b);
     return same;

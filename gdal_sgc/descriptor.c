@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "datasets/json_member.h"
+#include "datasets/quiet.h"
 #include "gdal_sgc/connection.h"
 
 enum { MOST_BYTES = 1024 * 1024 };
@@ -28,9 +29,9 @@ static sgc_status read_object(const char *path, cJSON **out, sgc_error *err)
 {
     GByte *text = NULL;
     vsi_l_offset size = 0;
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     const bool read = VSIIngestFile(NULL, path, &text, &size, MOST_BYTES) != FALSE;
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     if (!read)
         return sgc_fail(err, SGC_IO, "cannot be read, or has more than %d bytes", MOST_BYTES);
     cJSON *json = cJSON_ParseWithLengthOpts((const char *)text, (size_t)size + 1, NULL, 1);

@@ -1,4 +1,5 @@
 // Registration, and how failures of ours are said in GDAL.
+#include <atomic>
 #include <cstdlib>
 
 #include "datasets/remote_file.h"
@@ -45,10 +46,12 @@ static bool IsOurGDAL()
 {
     if (GDALCheckVersion(GDAL_VERSION_MAJOR, GDAL_VERSION_MINOR, nullptr))
         return true;
-    CPLError(CE_Warning, CPLE_AppDefined,
-             "SGC: the plugin was built for GDAL %d.%d and is not used with GDAL %s: build it for "
-             "this one, or remove it",
-             GDAL_VERSION_MAJOR, GDAL_VERSION_MINOR, GDALVersionInfo("RELEASE_NAME"));
+    static std::atomic_flag said = ATOMIC_FLAG_INIT; // some programs register all drivers twice
+    if (!said.test_and_set())
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: the plugin was built for GDAL %d.%d and is not used with GDAL %s: build it "
+                 "for this one, or remove it",
+                 GDAL_VERSION_MAJOR, GDAL_VERSION_MINOR, GDALVersionInfo("RELEASE_NAME"));
     return false;
 }
 

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "datasets/http.h"
+#include "datasets/quiet.h"
 #include "gdal_sgc/load.h"
 
 enum {
@@ -229,9 +230,9 @@ static void run_tasks(sgc_loading *l)
 static void *run_worker(sgc_loading *l, void (*work)(sgc_loading *))
 {
     CPLSetThreadLocalConfigOptions((const char *const *)l->configuration);
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     work(l);
-    CPLPopErrorHandler();
+    sgc_quiet_end(&quiet);
     pthread_mutex_lock(&l->mutex);
     l->running--;
     pthread_cond_signal(&l->progress);
@@ -287,14 +288,9 @@ static bool wait_for_workers(sgc_loading *l)
 /* Works on this thread, silently; what GDAL has said to it before stays its last word. */
 static void work_here(sgc_loading *l, void (*work)(sgc_loading *))
 {
-    const CPLErr type = CPLGetLastErrorType();
-    const CPLErrorNum number = CPLGetLastErrorNo();
-    char *message = CPLStrdup(CPLGetLastErrorMsg());
-    CPLPushErrorHandler(CPLQuietErrorHandler);
+    sgc_quiet quiet = sgc_quiet_begin();
     work(l);
-    CPLPopErrorHandler();
-    CPLErrorSetState(type, number, message);
-    CPLFree(message);
+    sgc_quiet_end(&quiet);
 }
 
 /* Works on `count` threads, while the caller's does `meanwhile`. */

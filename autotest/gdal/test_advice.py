@@ -128,7 +128,8 @@ def test_refusal_says_how_to_log_in(open_document, server, failure):
 
 def test_layer_for_programs_that_try_to_update(run):
     done = run(["ogrinfo", "-sql", "SELECT COUNT(*) FROM patches", "SGC:Demo"])
-    assert "ERROR" not in done.stdout + done.stderr
+    assert "ERROR" not in done.stderr.replace("ERROR 4: SGC:Demo: No such file", "")  # so ogrinfo 3.10 of any driver
+    assert "COUNT_* (Integer) = " in done.stdout
 
 
 @pytest.mark.parametrize("command", ["expire", "gc"])

@@ -102,7 +102,7 @@ PERMANENT = {  # what it is, and what is said of it
     "short": ({"redirect_to": "{url}/short.tif"}, "cannot be read"),
     "wrong type": ({"redirect_to": "{url}/other.tif"}, "70000.*int16"),
 }
-LASTING = {**{what: (rule, what if "status" in rule else "reset by peer|remaining|TIFFReadDirectory")
+LASTING = {**{what: (rule, what if "status" in rule else "reset by peer|remaining|bytes missing|TIFFReadDirectory")
               for what, rule in TRANSIENT.items()}, **PERMANENT}
 
 

@@ -339,6 +339,7 @@ def test_index(server, make_cube, read, assert_pixels, index_cache, file, member
 def test_layer_of_patches_knows_the_index_that_is_kept(server, make_cube, read, index_cache):
     dataset = make_cube(index(server, "tiles.geojson"))
     assert dataset.GetLayer(0).GetFeatureCount() == 0
+    assert gdal.GetLastErrorMsg() == ""
     assert server.log() == [] and not index_cache.exists()
     read(dataset, *ALONE)
     server.close()
