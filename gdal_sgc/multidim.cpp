@@ -397,15 +397,10 @@ std::shared_ptr<GDALMDArray> RootGroup::OpenMDArray(const std::string &name,
 
 SGCAttributes RootGroup::GetAttributes(CSLConstList /* options */) const
 {
-    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
-    char snapshot[SGC_OBJECT_ID_TEXT + 1];
-    sgc_cube_snapshot(handle_->Cube(), snapshot);
     SGCAttributes result;
-    SGCAddText(result, SGC_ROOT, "dataset", definition->id);
-    SGCAddText(result, SGC_ROOT, "title", definition->title);
-    SGCAddText(result, SGC_ROOT, "license", definition->license);
-    SGCAddText(result, SGC_ROOT, "attribution", definition->attribution);
-    SGCAddText(result, SGC_ROOT, "snapshot", snapshot[0] != '\0' ? snapshot : nullptr);
+    for (const auto &[name, text] : SGCProvenance(*handle_))
+        result.push_back(
+            std::make_shared<GDALAttributeString>(SGC_ROOT, CPLString(name).tolower(), text));
     return result;
 }
 

@@ -94,7 +94,9 @@ def stack(band, window=(X, Y, SIDE, SIDE)):
 
 
 def attributes(owner):
-    return {a.GetName(): a.Read() for a in owner.GetAttributes()}
+    said = [(a.GetName(), a.Read()) for a in owner.GetAttributes()]
+    assert len(dict(said)) == len(said)
+    return dict(said)
 
 
 # What it says
@@ -102,16 +104,29 @@ def attributes(owner):
 def test_group(group):
     assert group.GetMDArrayNames() == ["time", "y", "x"] + BANDS
     assert attributes(group) == {"dataset": "years", "title": "Three years", "license": "CC0-1.0",
-                                 "attribution": "Nobody"}
+                                 "attribution": "Nobody", "source": "synthetic", "branch": "main"}
     described = [(d.GetName(), d.GetFullName(), d.GetSize(), d.GetType()) for d in group.GetDimensions()]
     assert described == [("time", "/time", 3, "TEMPORAL"), ("y", "/y", 100000, "HORIZONTAL_Y"),
                          ("x", "/x", 100000, "HORIZONTAL_X")]
 
 
-def test_group_names_its_snapshot(name, run, cube):
-    open_group(name()).OpenMDArray("b0").ReadAsArray([0, Y, X], [1, 1, 1])
-    tip = run(["sgc", "log", "SGC:%s" % cube]).stdout.split()
-    assert attributes(open_group(name()))["snapshot"] in tip
+def test_group_tells_where_pixels_come_from(name, run, cube):
+    """The same as a raster, and the snapshot that it shows now."""
+    connection = name(terrain(**{"sci:citation": "Nobody (2026)", "sci:doi": "10.1/x"}))
+    group = open_group(connection)
+    assert "snapshot" not in attributes(group)
+    group.OpenMDArray("b0").ReadAsArray([0, Y, X], [1, 1, 1])
+    said = attributes(group)
+    assert said["snapshot"] == re.search("[0-9A-Z]{20}", run(["sgc", "log", "SGC:%s" % cube]).stdout)[0]
+    assert (said["citation"], said["doi"]) == ("Nobody (2026)", "10.1/x")
+    raster = gdal.Open(connection).GetMetadata()
+    del raster["AREA_OR_POINT"]
+    assert said == {key.lower(): text for key, text in raster.items()}
+    run(["sgc", "tag", "SGC:%s" % cube, "v1"])
+    tagged = attributes(open_group("SGC:%s,tag=v1" % cube))
+    assert (tagged["tag"], tagged["snapshot"], "branch" in tagged) == ("v1", said["snapshot"], False)
+    pinned = attributes(open_group("SGC:%s,snapshot=%s" % (cube, said["snapshot"])))
+    assert pinned["snapshot"] == said["snapshot"]
 
 
 def test_channel(group):
