@@ -10,6 +10,11 @@ namespace
 
 constexpr size_t STRIP_BYTES = size_t{8} << 20;
 
+const sgc_band &BandOf(const SGCHandle &handle, size_t band)
+{
+    return sgc_cube_definition(handle.Cube())->bands[band];
+}
+
 // ---- reading ----
 
 // Where samples of an axis are taken, ascending, and how they lie in the buffer.
@@ -57,7 +62,7 @@ struct Buffer {
 };
 
 // A channel. Reads obey the handle's policy, like those of bands.
-class ChannelArray final : public GDALMDArray
+class ChannelArray final : public SGCArray
 {
   public:
     static std::shared_ptr<GDALMDArray> Create(std::shared_ptr<SGCHandle> handle, size_t band,
@@ -70,20 +75,8 @@ class ChannelArray final : public GDALMDArray
         return array;
     }
 
-    const SGCDimensions &GetDimensions() const override
-    {
-        return dimensions_;
-    }
-    const GDALExtendedDataType &GetDataType() const override
-    {
-        return type_;
-    }
     std::vector<GUInt64> GetBlockSize() const override;
     SGCAttributes GetAttributes(CSLConstList options) const override;
-    const std::string &GetUnit() const override
-    {
-        return unit_;
-    }
     const void *GetRawNoDataValue() const override
     {
         return nodata_.empty() ? nullptr : nodata_.data();
@@ -100,21 +93,8 @@ class ChannelArray final : public GDALMDArray
     {
         return spatialRef_;
     }
-    // A cube is no file: GDAL would keep caches and statistics beside one.
-    const std::string &GetFilename() const override
-    {
-        return noFile_;
-    }
-    bool IsWritable() const override
-    {
-        return false;
-    }
 
   protected:
-    bool IsCacheable() const override
-    {
-        return false;
-    }
     bool IRead(const GUInt64 *start, const size_t *count, const GInt64 *step,
                const GPtrDiff_t *stride, const GDALExtendedDataType &bufferType,
                void *buffer) const override;
@@ -127,7 +107,7 @@ class ChannelArray final : public GDALMDArray
 
     const sgc_band &Definition() const
     {
-        return sgc_cube_definition(handle_->Cube())->bands[band_];
+        return BandOf(*handle_, band_);
     }
     const sgc_level &Level() const
     {
@@ -141,21 +121,18 @@ class ChannelArray final : public GDALMDArray
 
     std::shared_ptr<SGCHandle> handle_;
     size_t band_, firstStep_;
-    SGCDimensions dimensions_;
     std::shared_ptr<OGRSpatialReference> spatialRef_;
-    GDALExtendedDataType type_;
     std::vector<GByte> nodata_{}; // empty: there is none
-    std::string unit_, noFile_{};
 };
 
 ChannelArray::ChannelArray(std::shared_ptr<SGCHandle> handle, size_t band, size_t firstStep,
                            const SGCDimensions &dimensions,
                            std::shared_ptr<OGRSpatialReference> spatialRef)
-    : GDALAbstractMDArray(SGC_ROOT, sgc_cube_definition(handle->Cube())->bands[band].name),
-      GDALMDArray(SGC_ROOT, sgc_cube_definition(handle->Cube())->bands[band].name),
-      handle_(std::move(handle)), band_(band), firstStep_(firstStep), dimensions_(dimensions),
-      spatialRef_(std::move(spatialRef)), type_(GDALExtendedDataType::Create(Definition().type)),
-      unit_(Definition().unit != nullptr ? Definition().unit : "")
+    : GDALAbstractMDArray(SGC_ROOT, BandOf(*handle, band).name),
+      SGCArray(BandOf(*handle, band).name, BandOf(*handle, band).type, BandOf(*handle, band).unit,
+               dimensions),
+      handle_(std::move(handle)), band_(band), firstStep_(firstStep),
+      spatialRef_(std::move(spatialRef))
 {
     if (Definition().is_bool)
         return; // of a mask, 0 is a value
@@ -300,16 +277,14 @@ bool ChannelArray::ReadSlice(const sgc_view *view, const sgc_slice &slice, const
     const size_t rowBytes = static_cast<size_t>(x.Extent()) * type_.GetSize();
     const size_t atOnce = y.step == 1 ? std::clamp<size_t>(STRIP_BYTES / rowBytes, 1, y.count) : 1;
     const auto size = static_cast<GPtrDiff_t>(buffer.type.GetSize());
-    const std::unique_ptr<void, decltype(&VSIFree)> strip(VSI_MALLOC2_VERBOSE(atOnce, rowBytes),
-                                                          VSIFree);
-    if (strip == nullptr)
+    const SGCScratch strip(atOnce, rowBytes);
+    if (strip.Get() == nullptr)
         return false;
     for (size_t i = 0; i < y.count; i += atOnce) {
         const size_t rows = std::min(atOnce, y.count - i);
         const sgc_rect rect = {x.first, y.At(i), x.Extent(), static_cast<int64_t>(rows)};
         sgc_error error = {""};
-        const sgc_status status = sgc_cube_read(handle_->Cube(), view, 0, slice, rect, strip.get(),
-                                                handle_->Connection().num_threads, &error);
+        const sgc_status status = handle_->Read(view, 0, slice, rect, strip.Get(), &error);
         if (status != SGC_OK) {
             SGCReport(status, error);
             return false;
@@ -317,9 +292,9 @@ bool ChannelArray::ReadSlice(const sgc_view *view, const sgc_slice &slice, const
         for (size_t row = 0; row < rows; row++) {
             const GPtrDiff_t offset =
                 x.offset + y.offset + static_cast<GPtrDiff_t>(i + row) * y.stride;
-            if (!GDALExtendedDataType::CopyValues(
-                    static_cast<GByte *>(strip.get()) + row * rowBytes, type_, x.step,
-                    buffer.data + offset * size, buffer.type, x.stride, x.count))
+            if (!GDALExtendedDataType::CopyValues(strip.Get() + row * rowBytes, type_, x.step,
+                                                  buffer.data + offset * size, buffer.type,
+                                                  x.stride, x.count))
                 return false;
         }
     }
