@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "gdal_sgc/cube_state.h"
+
 namespace
 {
 
@@ -76,7 +78,14 @@ class ChannelArray final : public SGCArray
     }
 
     std::vector<GUInt64> GetBlockSize() const override;
-    SGCAttributes GetAttributes(CSLConstList options) const override;
+    SGCAttributes GetAttributes(CSLConstList /* options */) const override
+    {
+        return SGCChannelAttributes(GetFullName(), Definition());
+    }
+    CSLConstList GetStructuralInfo() const override
+    {
+        return structure_.List();
+    }
     const void *GetRawNoDataValue() const override
     {
         return nodata_.empty() ? nullptr : nodata_.data();
@@ -123,6 +132,7 @@ class ChannelArray final : public SGCArray
     size_t band_, firstStep_;
     std::shared_ptr<OGRSpatialReference> spatialRef_;
     std::vector<GByte> nodata_{}; // empty: there is none
+    CPLStringList structure_{};
 };
 
 ChannelArray::ChannelArray(std::shared_ptr<SGCHandle> handle, size_t band, size_t firstStep,
@@ -134,6 +144,10 @@ ChannelArray::ChannelArray(std::shared_ptr<SGCHandle> handle, size_t band, size_
       handle_(std::move(handle)), band_(band), firstStep_(firstStep),
       spatialRef_(std::move(spatialRef))
 {
+    char compression[SGC_COMPRESSION_SIZE];
+    sgc_view_compression(SGCView(handle_->Cube()).Get(), band_, compression);
+    if (compression[0] != '\0')
+        structure_.SetNameValue("COMPRESSION", compression);
     if (Definition().is_bool)
         return; // of a mask, 0 is a value
     nodata_.resize(type_.GetSize());
@@ -155,66 +169,6 @@ double ChannelArray::PackingOf(double value, double without, bool *has, GDALData
     if (storage != nullptr)
         *storage = GDT_Float64;
     return Definition().has_scale ? value : without;
-}
-
-// What GDAL has methods for is no attribute.
-bool IsToldByMethod(const char *name)
-{
-    for (const char *known : {"units", "scale_factor", "add_offset", "_FillValue", "grid_mapping"})
-        if (EQUAL(name, known))
-            return true;
-    return false;
-}
-
-bool IsInteger(const cJSON *item)
-{
-    return cJSON_IsNumber(item) && item->valuedouble == item->valueint;
-}
-
-// Such as flag_values. False for a list of anything else, of which GDAL has no attributes ready.
-bool GetCounts(const cJSON *list, std::vector<GUInt32> *counts)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
-        if (!IsInteger(item) || item->valueint < 0)
-            return false;
-        counts->push_back(static_cast<GUInt32>(item->valueint));
-    }
-    return cJSON_IsArray(list) && !counts->empty();
-}
-
-std::shared_ptr<GDALAttribute> AttributeOf(const std::string &parent, const cJSON *item)
-{
-    std::vector<GUInt32> counts;
-    if (cJSON_IsString(item))
-        return std::make_shared<GDALAttributeString>(parent, item->string, item->valuestring);
-    if (IsInteger(item))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, item->valueint);
-    if (cJSON_IsNumber(item))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, item->valuedouble);
-    if (GetCounts(item, &counts))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, counts);
-    char *text = cJSON_PrintUnformatted(item);
-    const std::string json = text != nullptr ? text : "";
-    cJSON_free(text);
-    return std::make_shared<GDALAttributeString>(parent, item->string, json, GEDTST_JSON);
-}
-
-SGCAttributes ChannelArray::GetAttributes(CSLConstList /* options */) const
-{
-    SGCAttributes result;
-    const sgc_band &band = Definition();
-    if (band.attributes == nullptr) {
-        SGCAddText(result, GetFullName(), "long_name", band.description);
-        return result;
-    }
-    cJSON *json = cJSON_Parse(band.attributes);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json) if (!IsToldByMethod(item->string))
-        result.push_back(AttributeOf(GetFullName(), item));
-    cJSON_Delete(json);
-    return result;
 }
 
 bool ChannelArray::IAdviseRead(const GUInt64 *start, const size_t *count,

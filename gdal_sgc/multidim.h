@@ -59,9 +59,8 @@ class SGCArray : public GDALMDArray
     const std::string unit_, noFile_{};
 };
 
-// Adds an attribute of the array or group `parent`; not without a value.
-void SGCAddText(SGCAttributes &attributes, const std::string &parent, const char *name,
-                const char *value);
+// The attributes that new cubes give a channel's array, but for what GDAL has methods for.
+SGCAttributes SGCChannelAttributes(const std::string &array, const sgc_band &band);
 
 // The axes with their coordinates: time, of that many steps, where the cube has it; y; x.
 SGCDimensions SGCMakeDimensions(const std::shared_ptr<SGCHandle> &handle,

@@ -14,13 +14,6 @@ SGCArray::SGCArray(const std::string &name, GDALDataType type, const char *unit,
 {
 }
 
-void SGCAddText(SGCAttributes &attributes, const std::string &parent, const char *name,
-                const char *value)
-{
-    if (value != nullptr)
-        attributes.push_back(std::make_shared<GDALAttributeString>(parent, name, value));
-}
-
 namespace
 {
 
@@ -66,7 +59,8 @@ class CoordinateArray final : public SGCArray
     {
         SGCAttributes result;
         for (const auto &attribute : axis_.attributes)
-            SGCAddText(result, GetFullName(), attribute.first, attribute.second);
+            result.push_back(std::make_shared<GDALAttributeString>(GetFullName(), attribute.first,
+                                                                   attribute.second));
         return result;
     }
 
