@@ -408,7 +408,7 @@ def test_one_load_for_all_steps(group, run, cube):
     assert len(re.findall("Load 12 chunks from", log)) == 1
 
 
-@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 19, 2 * 19), (-200, 19, 2 * 19)])
+@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 4, 2 * 4), (-200, 4, 2 * 4)])
 def test_chunks_between_samples_are_not_loaded(noise, name, loaded_chunks, assert_pixels, step, columns, chunks):
     definition, pixels = noise
     definition["chunk_shape"] = [CHUNK, CHUNK]
