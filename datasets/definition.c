@@ -195,6 +195,7 @@ static void free_band(sgc_band *band)
     for (size_t i = 0; i < band->category_count; i++)
         free(band->categories[i].name);
     free(band->categories);
+    free(band->flag_meanings);
 }
 
 void sgc_definition_free(sgc_definition *d)

@@ -58,6 +58,7 @@ typedef struct sgc_band {
     sgc_resampling resampling; /* how levels are made of it */
     size_t category_count;
     sgc_category *categories; /* by value, each once */
+    char *flag_meanings;      /* CF's: a word for each category that has a name, or NULL */
 } sgc_band;
 
 /* The time axis. Times are seconds since 1970, UTC. */

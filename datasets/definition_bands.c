@@ -228,6 +228,8 @@ static sgc_status set_category(const cJSON *item, bool is_color, sgc_category *c
     }
     if (text == NULL || category->name != NULL)
         return sgc_fail_at(at, SGC_INVALID, err, "must be a text, once for each value");
+    if (text[0] == '\0')
+        return SGC_OK;
     category->name = strdup(text);
     return category->name != NULL ? SGC_OK : sgc_fail_memory(err, strlen(text), "a category");
 }
@@ -248,6 +250,29 @@ static sgc_status read_values(const cJSON *object, bool is_color, const sgc_plac
                                band->data_type);
         SGC_TRY(set_category(item, is_color, category_of(band, value), &here, err));
     }
+    return SGC_OK;
+}
+
+/* Blanks separate words: within a name they become '_'. */
+static sgc_status write_meanings(sgc_band *band, sgc_error *err)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < band->category_count; i++)
+        size += band->categories[i].name != NULL ? strlen(band->categories[i].name) + 1 : 0;
+    if (size == 0)
+        return SGC_OK;
+    char *out = band->flag_meanings = malloc(size);
+    if (out == NULL)
+        return sgc_fail_memory(err, size, "categories");
+    for (size_t i = 0; i < band->category_count; i++) {
+        const char *name = band->categories[i].name;
+        if (name == NULL)
+            continue;
+        for (; *name != '\0'; name++)
+            *out++ = strchr(" \t\r\n", *name) != NULL ? '_' : *name;
+        *out++ = ' ';
+    }
+    out[-1] = '\0';
     return SGC_OK;
 }
 
@@ -277,7 +302,7 @@ static sgc_status read_categories(const cJSON *json, const sgc_place *at, const 
         const sgc_place here = sgc_place_member(at, keys[i]);
         SGC_TRY(read_values(sgc_json_member(json, keys[i]), i == 1, &here, type, band, err));
     }
-    return SGC_OK;
+    return write_meanings(band, err);
 }
 
 /* ---- bands ---- */

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gdal_rat.h>
@@ -69,6 +71,10 @@ class SGCHandle
     bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
     std::vector<Announcement> announced_{}; // by level
 };
+
+// Keys and texts that say where the pixels come from, for the metadata of whatever is made of them:
+// what the definition has, and the snapshot that the cube shows now.
+std::vector<std::pair<const char *, std::string>> SGCProvenance(const SGCHandle &handle);
 
 // What a cube shows now, for as long as this lives.
 class SGCView

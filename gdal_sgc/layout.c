@@ -2,6 +2,7 @@
 
 #include <cpl_conv.h>
 #include <cpl_string.h>
+#include <inttypes.h>
 #include <math.h>
 #include <ogr_srs_api.h>
 #include <stdio.h>
@@ -138,7 +139,20 @@ static const char *fill_text(const sgc_band *band, char buffer[32])
     return buffer;
 }
 
-static cJSON *channel_attributes(const sgc_band *band)
+/* The values of the categories that have names, and the names. */
+static void add_flags(cJSON *attributes, const sgc_band *band)
+{
+    cJSON *values = cJSON_AddArrayToObject(attributes, "flag_values");
+    for (size_t i = 0; i < band->category_count; i++) {
+        char text[24];
+        snprintf(text, sizeof text, "%" PRId64, band->categories[i].value);
+        if (band->categories[i].name != NULL)
+            cJSON_AddItemToArray(values, cJSON_CreateRaw(text));
+    }
+    cJSON_AddStringToObject(attributes, "flag_meanings", band->flag_meanings);
+}
+
+cJSON *sgc_layout_channel_attributes(const sgc_band *band)
 {
     cJSON *attributes = band->attributes != NULL ? cJSON_Parse(band->attributes) : NULL;
     if (attributes == NULL) {
@@ -151,6 +165,8 @@ static cJSON *channel_attributes(const sgc_band *band)
             sgc_cf_add_number(attributes, "scale_factor", band->scale);
             sgc_cf_add_number(attributes, "add_offset", band->offset);
         }
+        if (band->flag_meanings != NULL)
+            add_flags(attributes, band);
     }
     if (isnan(band->nodata))
         cJSON_AddStringToObject(attributes, "_FillValue", nan_fill);
@@ -196,7 +212,7 @@ static sgc_status put_channel(sgc_session *session, const sgc_definition *defini
     metadata.codecs.list[0].type_size = sgc_data_type_size(metadata.type);
     char path[SGC_PATH_SIZE], fill[32];
     sgc_layout_channel_path(definition, level, b, path);
-    cJSON *attributes = channel_attributes(band);
+    cJSON *attributes = sgc_layout_channel_attributes(band);
     const sgc_status status =
         put_document(session, path, &metadata, fill_text(band, fill), attributes, err);
     cJSON_Delete(attributes);

@@ -47,6 +47,10 @@ void sgc_layout_channel_path(const sgc_definition *definition, const sgc_level *
                              char path[SGC_PATH_SIZE]);
 void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE]);
 
+/* Gives the attributes of a channel's array; free with cJSON_Delete(). Numbers may be raw, so that
+ * each has every digit. */
+cJSON *sgc_layout_channel_attributes(const sgc_band *band);
+
 /* Puts all nodes of an empty cube into the session: groups, channels, coordinates, CRS, and the
  * bookkeeping of full resolution. */
 SGC_CHECKED sgc_status sgc_layout_put_cube(sgc_session *session, const sgc_definition *definition,

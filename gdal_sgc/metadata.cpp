@@ -111,6 +111,32 @@ sgc_status CountChunks(const SGCHandle &handle, const sgc_view *view, size_t lev
 
 } // namespace
 
+std::vector<std::pair<const char *, std::string>> SGCProvenance(const SGCHandle &handle)
+{
+    const sgc_definition *definition = sgc_cube_definition(handle.Cube());
+    const std::string source = DescribeSource(definition);
+    const auto reference = ChosenRef(handle.Connection());
+    char snapshot[SGC_OBJECT_ID_TEXT + 1];
+    sgc_cube_snapshot(handle.Cube(), snapshot);
+    const bool isNew = snapshot[0] != '\0' && !EQUAL(reference.first, "SNAPSHOT");
+    const std::pair<const char *, const char *> items[] = {
+        {"DATASET", definition->id},
+        {"TITLE", definition->title},
+        {"LICENSE", definition->license},
+        {"ATTRIBUTION", definition->attribution},
+        {"CITATION", TextOf(definition->json, "sci:citation")},
+        {"DOI", TextOf(definition->json, "sci:doi")},
+        {"SOURCE", source.c_str()},
+        reference,
+        {"SNAPSHOT", isNew ? snapshot : nullptr},
+    };
+    std::vector<std::pair<const char *, std::string>> result;
+    for (const auto &[key, text] : items)
+        if (text != nullptr)
+            result.emplace_back(key, text);
+    return result;
+}
+
 // ---- datasets ----
 
 // How the pixels are kept.
@@ -132,24 +158,11 @@ void SGCDataset::DescribePixels()
         GetRasterBand(i)->SetMetadataItem("NBITS", "1", "IMAGE_STRUCTURE");
 }
 
-// Where the pixels come from, for the metadata of whatever is made of them.
+// For the metadata of whatever is made of the cube.
 void SGCDataset::DescribeCube()
 {
-    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
-    const std::string source = DescribeSource(definition);
-    const std::pair<const char *, const char *> items[] = {
-        {"DATASET", definition->id},
-        {"TITLE", definition->title},
-        {"LICENSE", definition->license},
-        {"ATTRIBUTION", definition->attribution},
-        {"CITATION", TextOf(definition->json, "sci:citation")},
-        {"DOI", TextOf(definition->json, "sci:doi")},
-        {"SOURCE", source.c_str()},
-        ChosenRef(handle_->Connection()),
-    };
-    for (const auto &item : items)
-        if (item.second != nullptr)
-            GDALDataset::SetMetadataItem(item.first, item.second);
+    for (const auto &[name, text] : SGCProvenance(*handle_))
+        GDALDataset::SetMetadataItem(name, text.c_str());
     GDALDataset::SetMetadataItem(GDALMD_AREA_OR_POINT, GDALMD_AOP_AREA);
 }
 

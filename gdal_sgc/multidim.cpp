@@ -5,10 +5,17 @@
 #include <string>
 #include <utility>
 
+#include "gdal_sgc/cube_state.h"
+
 namespace
 {
 
 constexpr size_t STRIP_BYTES = size_t{8} << 20;
+
+const sgc_band &BandOf(const SGCHandle &handle, size_t band)
+{
+    return sgc_cube_definition(handle.Cube())->bands[band];
+}
 
 // ---- reading ----
 
@@ -57,7 +64,7 @@ struct Buffer {
 };
 
 // A channel. Reads obey the handle's policy, like those of bands.
-class ChannelArray final : public GDALMDArray
+class ChannelArray final : public SGCArray
 {
   public:
     static std::shared_ptr<GDALMDArray> Create(std::shared_ptr<SGCHandle> handle, size_t band,
@@ -70,19 +77,14 @@ class ChannelArray final : public GDALMDArray
         return array;
     }
 
-    const SGCDimensions &GetDimensions() const override
-    {
-        return dimensions_;
-    }
-    const GDALExtendedDataType &GetDataType() const override
-    {
-        return type_;
-    }
     std::vector<GUInt64> GetBlockSize() const override;
-    SGCAttributes GetAttributes(CSLConstList options) const override;
-    const std::string &GetUnit() const override
+    SGCAttributes GetAttributes(CSLConstList /* options */) const override
     {
-        return unit_;
+        return SGCChannelAttributes(GetFullName(), Definition());
+    }
+    CSLConstList GetStructuralInfo() const override
+    {
+        return structure_.List();
     }
     const void *GetRawNoDataValue() const override
     {
@@ -100,21 +102,8 @@ class ChannelArray final : public GDALMDArray
     {
         return spatialRef_;
     }
-    // A cube is no file: GDAL would keep caches and statistics beside one.
-    const std::string &GetFilename() const override
-    {
-        return noFile_;
-    }
-    bool IsWritable() const override
-    {
-        return false;
-    }
 
   protected:
-    bool IsCacheable() const override
-    {
-        return false;
-    }
     bool IRead(const GUInt64 *start, const size_t *count, const GInt64 *step,
                const GPtrDiff_t *stride, const GDALExtendedDataType &bufferType,
                void *buffer) const override;
@@ -127,7 +116,7 @@ class ChannelArray final : public GDALMDArray
 
     const sgc_band &Definition() const
     {
-        return sgc_cube_definition(handle_->Cube())->bands[band_];
+        return BandOf(*handle_, band_);
     }
     const sgc_level &Level() const
     {
@@ -141,22 +130,24 @@ class ChannelArray final : public GDALMDArray
 
     std::shared_ptr<SGCHandle> handle_;
     size_t band_, firstStep_;
-    SGCDimensions dimensions_;
     std::shared_ptr<OGRSpatialReference> spatialRef_;
-    GDALExtendedDataType type_;
     std::vector<GByte> nodata_{}; // empty: there is none
-    std::string unit_, noFile_{};
+    CPLStringList structure_{};
 };
 
 ChannelArray::ChannelArray(std::shared_ptr<SGCHandle> handle, size_t band, size_t firstStep,
                            const SGCDimensions &dimensions,
                            std::shared_ptr<OGRSpatialReference> spatialRef)
-    : GDALAbstractMDArray(SGC_ROOT, sgc_cube_definition(handle->Cube())->bands[band].name),
-      GDALMDArray(SGC_ROOT, sgc_cube_definition(handle->Cube())->bands[band].name),
-      handle_(std::move(handle)), band_(band), firstStep_(firstStep), dimensions_(dimensions),
-      spatialRef_(std::move(spatialRef)), type_(GDALExtendedDataType::Create(Definition().type)),
-      unit_(Definition().unit != nullptr ? Definition().unit : "")
+    : GDALAbstractMDArray(SGC_ROOT, BandOf(*handle, band).name),
+      SGCArray(BandOf(*handle, band).name, BandOf(*handle, band).type, BandOf(*handle, band).unit,
+               dimensions),
+      handle_(std::move(handle)), band_(band), firstStep_(firstStep),
+      spatialRef_(std::move(spatialRef))
 {
+    char compression[SGC_COMPRESSION_SIZE];
+    sgc_view_compression(SGCView(handle_->Cube()).Get(), band_, compression);
+    if (compression[0] != '\0')
+        structure_.SetNameValue("COMPRESSION", compression);
     if (Definition().is_bool)
         return; // of a mask, 0 is a value
     nodata_.resize(type_.GetSize());
@@ -178,66 +169,6 @@ double ChannelArray::PackingOf(double value, double without, bool *has, GDALData
     if (storage != nullptr)
         *storage = GDT_Float64;
     return Definition().has_scale ? value : without;
-}
-
-// What GDAL has methods for is no attribute.
-bool IsToldByMethod(const char *name)
-{
-    for (const char *known : {"units", "scale_factor", "add_offset", "_FillValue", "grid_mapping"})
-        if (EQUAL(name, known))
-            return true;
-    return false;
-}
-
-bool IsInteger(const cJSON *item)
-{
-    return cJSON_IsNumber(item) && item->valuedouble == item->valueint;
-}
-
-// Such as flag_values. False for a list of anything else, of which GDAL has no attributes ready.
-bool GetCounts(const cJSON *list, std::vector<GUInt32> *counts)
-{
-    const cJSON *item;
-    cJSON_ArrayForEach(item, list)
-    {
-        if (!IsInteger(item) || item->valueint < 0)
-            return false;
-        counts->push_back(static_cast<GUInt32>(item->valueint));
-    }
-    return cJSON_IsArray(list) && !counts->empty();
-}
-
-std::shared_ptr<GDALAttribute> AttributeOf(const std::string &parent, const cJSON *item)
-{
-    std::vector<GUInt32> counts;
-    if (cJSON_IsString(item))
-        return std::make_shared<GDALAttributeString>(parent, item->string, item->valuestring);
-    if (IsInteger(item))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, item->valueint);
-    if (cJSON_IsNumber(item))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, item->valuedouble);
-    if (GetCounts(item, &counts))
-        return std::make_shared<GDALAttributeNumeric>(parent, item->string, counts);
-    char *text = cJSON_PrintUnformatted(item);
-    const std::string json = text != nullptr ? text : "";
-    cJSON_free(text);
-    return std::make_shared<GDALAttributeString>(parent, item->string, json, GEDTST_JSON);
-}
-
-SGCAttributes ChannelArray::GetAttributes(CSLConstList /* options */) const
-{
-    SGCAttributes result;
-    const sgc_band &band = Definition();
-    if (band.attributes == nullptr) {
-        SGCAddText(result, GetFullName(), "long_name", band.description);
-        return result;
-    }
-    cJSON *json = cJSON_Parse(band.attributes);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, json) if (!IsToldByMethod(item->string))
-        result.push_back(AttributeOf(GetFullName(), item));
-    cJSON_Delete(json);
-    return result;
 }
 
 bool ChannelArray::IAdviseRead(const GUInt64 *start, const size_t *count,
@@ -300,16 +231,14 @@ bool ChannelArray::ReadSlice(const sgc_view *view, const sgc_slice &slice, const
     const size_t rowBytes = static_cast<size_t>(x.Extent()) * type_.GetSize();
     const size_t atOnce = y.step == 1 ? std::clamp<size_t>(STRIP_BYTES / rowBytes, 1, y.count) : 1;
     const auto size = static_cast<GPtrDiff_t>(buffer.type.GetSize());
-    const std::unique_ptr<void, decltype(&VSIFree)> strip(VSI_MALLOC2_VERBOSE(atOnce, rowBytes),
-                                                          VSIFree);
-    if (strip == nullptr)
+    const SGCScratch strip(atOnce, rowBytes);
+    if (strip.Get() == nullptr)
         return false;
     for (size_t i = 0; i < y.count; i += atOnce) {
         const size_t rows = std::min(atOnce, y.count - i);
         const sgc_rect rect = {x.first, y.At(i), x.Extent(), static_cast<int64_t>(rows)};
         sgc_error error = {""};
-        const sgc_status status = sgc_cube_read(handle_->Cube(), view, 0, slice, rect, strip.get(),
-                                                handle_->Connection().num_threads, &error);
+        const sgc_status status = handle_->Read(view, 0, slice, rect, strip.Get(), &error);
         if (status != SGC_OK) {
             SGCReport(status, error);
             return false;
@@ -317,9 +246,9 @@ bool ChannelArray::ReadSlice(const sgc_view *view, const sgc_slice &slice, const
         for (size_t row = 0; row < rows; row++) {
             const GPtrDiff_t offset =
                 x.offset + y.offset + static_cast<GPtrDiff_t>(i + row) * y.stride;
-            if (!GDALExtendedDataType::CopyValues(
-                    static_cast<GByte *>(strip.get()) + row * rowBytes, type_, x.step,
-                    buffer.data + offset * size, buffer.type, x.stride, x.count))
+            if (!GDALExtendedDataType::CopyValues(strip.Get() + row * rowBytes, type_, x.step,
+                                                  buffer.data + offset * size, buffer.type,
+                                                  x.stride, x.count))
                 return false;
         }
     }
@@ -397,15 +326,10 @@ std::shared_ptr<GDALMDArray> RootGroup::OpenMDArray(const std::string &name,
 
 SGCAttributes RootGroup::GetAttributes(CSLConstList /* options */) const
 {
-    const sgc_definition *definition = sgc_cube_definition(handle_->Cube());
-    char snapshot[SGC_OBJECT_ID_TEXT + 1];
-    sgc_cube_snapshot(handle_->Cube(), snapshot);
     SGCAttributes result;
-    SGCAddText(result, SGC_ROOT, "dataset", definition->id);
-    SGCAddText(result, SGC_ROOT, "title", definition->title);
-    SGCAddText(result, SGC_ROOT, "license", definition->license);
-    SGCAddText(result, SGC_ROOT, "attribution", definition->attribution);
-    SGCAddText(result, SGC_ROOT, "snapshot", snapshot[0] != '\0' ? snapshot : nullptr);
+    for (const auto &[name, text] : SGCProvenance(*handle_))
+        result.push_back(
+            std::make_shared<GDALAttributeString>(SGC_ROOT, CPLString(name).tolower(), text));
     return result;
 }
 

@@ -6,11 +6,12 @@
 
 #include "gdal_sgc/time_axis.h"
 
-void SGCAddText(SGCAttributes &attributes, const std::string &parent, const char *name,
-                const char *value)
+SGCArray::SGCArray(const std::string &name, GDALDataType type, const char *unit,
+                   const SGCDimensions &dimensions)
+    : GDALAbstractMDArray(SGC_ROOT, name), GDALMDArray(SGC_ROOT, name),
+      type_(GDALExtendedDataType::Create(type)), dimensions_(dimensions),
+      unit_(unit != nullptr ? unit : "")
 {
-    if (value != nullptr)
-        attributes.push_back(std::make_shared<GDALAttributeString>(parent, name, value));
 }
 
 namespace
@@ -44,65 +45,40 @@ class Dimension final : public GDALDimension, public std::enable_shared_from_thi
     Axis axis_;
 };
 
-class CoordinateArray final : public GDALMDArray
+class CoordinateArray final : public SGCArray
 {
   public:
-    static std::shared_ptr<GDALMDArray> Create(std::shared_ptr<Dimension> dimension)
+    static std::shared_ptr<GDALMDArray> Create(const std::shared_ptr<Dimension> &dimension)
     {
-        std::shared_ptr<CoordinateArray> array(new CoordinateArray(std::move(dimension)));
+        std::shared_ptr<CoordinateArray> array(new CoordinateArray(dimension));
         array->SetSelf(array);
         return array;
     }
 
-    const SGCDimensions &GetDimensions() const override
-    {
-        return dimensions_;
-    }
-    const GDALExtendedDataType &GetDataType() const override
-    {
-        return type_;
-    }
     SGCAttributes GetAttributes(CSLConstList /* options */) const override
     {
         SGCAttributes result;
         for (const auto &attribute : axis_.attributes)
-            SGCAddText(result, GetFullName(), attribute.first, attribute.second);
+            result.push_back(std::make_shared<GDALAttributeString>(GetFullName(), attribute.first,
+                                                                   attribute.second));
         return result;
-    }
-    const std::string &GetUnit() const override
-    {
-        return axis_.unit;
-    }
-    const std::string &GetFilename() const override
-    {
-        return noFile_;
-    }
-    bool IsWritable() const override
-    {
-        return false;
     }
 
   protected:
-    bool IsCacheable() const override
-    {
-        return false;
-    }
     bool IRead(const GUInt64 *start, const size_t *count, const GInt64 *step,
                const GPtrDiff_t *stride, const GDALExtendedDataType &bufferType,
                void *buffer) const override;
 
   private:
-    explicit CoordinateArray(std::shared_ptr<Dimension> dimension)
+    explicit CoordinateArray(const std::shared_ptr<Dimension> &dimension)
         : GDALAbstractMDArray(SGC_ROOT, dimension->GetName()),
-          GDALMDArray(SGC_ROOT, dimension->GetName()), axis_(dimension->GetAxis()),
-          type_(GDALExtendedDataType::Create(axis_.dataType)), dimensions_{std::move(dimension)}
+          SGCArray(dimension->GetName(), dimension->GetAxis().dataType,
+                   dimension->GetAxis().unit.c_str(), {dimension}),
+          axis_(dimension->GetAxis())
     {
     }
 
     const Axis &axis_; // of the dimension
-    GDALExtendedDataType type_;
-    SGCDimensions dimensions_;
-    std::string noFile_{};
 };
 
 std::shared_ptr<GDALMDArray> Dimension::GetIndexingVariable() const

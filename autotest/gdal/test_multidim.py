@@ -5,7 +5,7 @@ import os
 import re
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal, gdal_array, osr
 import pytest
 
 import demo_formula
@@ -14,6 +14,7 @@ X, Y, SIDE = 48000, 43200, 100  # on land, in four patches; meets 2 x 2 chunks
 CHUNK = 64
 YEARS = ["2017-01-01", "2018-01-01", "2019-01-01"]
 BANDS = ["b0", "b1"]
+NOWHERE = {"kind": "gdal", "dataset": "none.tif"}
 GRID = (-2000000.0, 40.0, 0.0, 2000000.0, 0.0, -40.0)
 
 
@@ -57,17 +58,36 @@ def static_array(name):
 
 
 @pytest.fixture
-def noise(tmp_path):
+def from_file(tmp_path):
+    """from_file(pixels, data type, key of the band=value, …) is a definition of them; chunk_shape may be among the keys."""
+
+    def define(pixels, data_type, chunk_shape=(CHUNK, CHUNK), **band):
+        path = str(tmp_path / "pixels.tif")
+        height, width = pixels.shape
+        code = gdal_array.NumericTypeCodeToGDALTypeCode(pixels.dtype)
+        file = gdal.GetDriverByName("GTiff").Create(path, width, height, 1, code)
+        file.SetGeoTransform(GRID)
+        file.SetProjection("EPSG:3413")
+        file.WriteArray(pixels)
+        return terrain(time=None, bands=[{"name": "b0", "data_type": data_type, **band}], chunk_shape=chunk_shape,
+                       source={"kind": "gdal", "dataset": path}, **{"proj:shape": [height, width]})
+
+    return define
+
+
+@pytest.fixture
+def noise(from_file):
     """A definition of random numbers, with large chunks, and the numbers."""
-    width, height = 3800, 1200
-    pixels = np.random.default_rng(6).normal(0, 9, (height, width)).astype(np.float32)
-    file = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "noise.tif"), width, height, 1, gdal.GDT_Float32)
-    file.SetGeoTransform(GRID)
-    file.SetProjection("EPSG:3413")
-    file.WriteArray(pixels)
-    return terrain(time=None, bands=[{"name": "b0", "data_type": "float32"}], chunk_shape=[512, 512],
-                   source={"kind": "gdal", "dataset": str(tmp_path / "noise.tif")},
-                   **{"proj:shape": [height, width]}), pixels
+    pixels = np.random.default_rng(6).normal(0, 9, (1200, 3800)).astype(np.float32)
+    return from_file(pixels, "float32", chunk_shape=[512, 512]), pixels
+
+
+@pytest.fixture
+def packed(from_file):
+    """A definition of packed numbers some of which mean something, the numbers, and whether they are data."""
+    pixels = np.random.default_rng(7).integers(0, 300, (100, 130)).astype(np.int16)
+    return from_file(pixels, "int16", nodata=9, source_nodata=9, categories={"10": "Tree cover", "200": "Water"},
+                     **{"raster:scale": 0.5, "raster:offset": 273}), pixels, pixels != 9
 
 
 @pytest.fixture
@@ -94,7 +114,9 @@ def stack(band, window=(X, Y, SIDE, SIDE)):
 
 
 def attributes(owner):
-    return {a.GetName(): a.Read() for a in owner.GetAttributes()}
+    said = [(a.GetName(), a.Read()) for a in owner.GetAttributes()]
+    assert len(dict(said)) == len(said)
+    return dict(said)
 
 
 # What it says
@@ -102,16 +124,29 @@ def attributes(owner):
 def test_group(group):
     assert group.GetMDArrayNames() == ["time", "y", "x"] + BANDS
     assert attributes(group) == {"dataset": "years", "title": "Three years", "license": "CC0-1.0",
-                                 "attribution": "Nobody"}
+                                 "attribution": "Nobody", "source": "synthetic", "branch": "main"}
     described = [(d.GetName(), d.GetFullName(), d.GetSize(), d.GetType()) for d in group.GetDimensions()]
     assert described == [("time", "/time", 3, "TEMPORAL"), ("y", "/y", 100000, "HORIZONTAL_Y"),
                          ("x", "/x", 100000, "HORIZONTAL_X")]
 
 
-def test_group_names_its_snapshot(name, run, cube):
-    open_group(name()).OpenMDArray("b0").ReadAsArray([0, Y, X], [1, 1, 1])
-    tip = run(["sgc", "log", "SGC:%s" % cube]).stdout.split()
-    assert attributes(open_group(name()))["snapshot"] in tip
+def test_group_tells_where_pixels_come_from(name, run, cube):
+    """The same as a raster, and the snapshot that it shows now."""
+    connection = name(terrain(**{"sci:citation": "Nobody (2026)", "sci:doi": "10.1/x"}))
+    group = open_group(connection)
+    assert "snapshot" not in attributes(group)
+    group.OpenMDArray("b0").ReadAsArray([0, Y, X], [1, 1, 1])
+    said = attributes(group)
+    assert said["snapshot"] == re.search("[0-9A-Z]{20}", run(["sgc", "log", "SGC:%s" % cube]).stdout)[0]
+    assert (said["citation"], said["doi"]) == ("Nobody (2026)", "10.1/x")
+    raster = gdal.Open(connection).GetMetadata()
+    del raster["AREA_OR_POINT"]
+    assert said == {key.lower(): text for key, text in raster.items()}
+    run(["sgc", "tag", "SGC:%s" % cube, "v1"])
+    tagged = attributes(open_group("SGC:%s,tag=v1" % cube))
+    assert (tagged["tag"], tagged["snapshot"], "branch" in tagged) == ("v1", said["snapshot"], False)
+    pinned = attributes(open_group("SGC:%s,snapshot=%s" % (cube, said["snapshot"])))
+    assert pinned["snapshot"] == said["snapshot"]
 
 
 def test_channel(group):
@@ -122,6 +157,7 @@ def test_channel(group):
     assert array.GetDataType().GetNumericDataType() == gdal.GDT_Float32
     assert np.isnan(array.GetNoDataValueAsDouble())
     assert (array.GetUnit(), array.GetScale(), array.GetOffset()) == ("m", None, None)
+    assert array.GetStructuralInfo() == {"COMPRESSION": "ZSTD"}
     assert attributes(array) == {"long_name": "Height b1"}
     assert not hasattr(array, "IsWritable") or not array.IsWritable()
 
@@ -136,19 +172,39 @@ def test_static_cube_has_rows_and_columns(name):
 
 def test_attributes_of_a_definition(name):
     """Those that GDAL has methods for are told by them alone."""
-    definition = terrain(time=None, source={"kind": "gdal", "dataset": "none.tif"}, bands=[
+    definition = terrain(time=None, source=NOWHERE, bands=[
         {"name": "packed", "data_type": "int16", "nodata": -9, "unit": "K", "raster:scale": 0.5, "raster:offset": 273,
          "zarr:attributes": {"long_name": "Temperature", "units": "K", "scale_factor": 0.5, "add_offset": 273,
-                             "runs": 3, "version": 0.25, "flag_values": [1, 2], "tags": ["a", 1], "final": False}},
+                             "runs": 3, "version": 0.25, "flag_values": [1, -2], "valid_range": [-0.5, 40000],
+                             "tags": ["a", 1], "final": False}},
         {"name": "mask", "data_type": "bool"}])
     group = open_group(name(definition))
     packed, mask = group.OpenMDArray("packed"), group.OpenMDArray("mask")
-    assert attributes(packed) == {"long_name": "Temperature", "runs": 3, "version": 0.25, "flag_values": (1, 2),
-                                  "tags": ["a", 1], "final": False}
+    assert attributes(packed) == {"long_name": "Temperature", "runs": 3, "version": 0.25, "flag_values": (1, -2),
+                                  "valid_range": (-0.5, 40000), "tags": ["a", 1], "final": False}
+    assert [packed.GetAttribute(name).GetDataType().GetNumericDataType() for name in ("flag_values", "valid_range")] == [
+        gdal.GDT_Int16, gdal.GDT_Float64]
     assert (packed.GetScale(), packed.GetOffset(), packed.GetUnit()) == (0.5, 273, "K")
     assert packed.GetNoDataValueAsDouble() == -9
     assert mask.GetDataType().GetNumericDataType() == gdal.GDT_Byte
     assert mask.GetNoDataValueAsRaw() is None
+
+
+@pytest.mark.parametrize("data_type, values", [
+    ("uint8", [10, 80]), ("bool", [0, 1]), ("int16", [-30000, 7]), ("uint32", [7, 4000000000]),
+    ("int64", [-9007199254740993, 9007199254740993])])
+def test_categories_are_flags(name, data_type, values):
+    """Of the type of the pixels; colours without a name are none."""
+    band = {"name": "b0", "data_type": data_type, "nodata": 0, "description": "Cover",
+            "categories": {str(value): text for value, text in zip(values, ["Moss and lichen", "Water"])}}
+    if data_type == "uint8":
+        band.update(colors={"10": "#006400", "95": "#ff0000"}, categories={**band["categories"], "96": ""})
+    array = open_group(name(terrain(time=None, bands=[band], source=NOWHERE))).OpenMDArray("b0")
+    said = attributes(array)
+    assert (said["long_name"], said["flag_meanings"]) == ("Cover", "Moss_and_lichen Water")
+    flags = array.GetAttribute("flag_values")
+    assert flags.GetDataType().GetNumericDataType() == array.GetDataType().GetNumericDataType()
+    assert np.frombuffer(flags.ReadAsRaw(), data_type).tolist() == values
 
 
 @pytest.mark.parametrize("code, transform, units, names", [
@@ -263,6 +319,16 @@ def test_views(group, assert_pixels):
     assert (mask == np.isfinite(stack(0))).all() and mask.any()
 
 
+def test_unscaled(packed, name, assert_pixels):
+    definition, pixels, valid = packed
+    array = open_group(name(definition)).OpenMDArray("b0")
+    unpacked = np.where(valid, pixels * 0.5 + 273, np.nan)
+    assert_pixels(array.GetUnscaled().ReadAsArray(), unpacked)
+    turned = array.GetUnscaled().Transpose([1, 0]).GetView("[::-3,90:10:-2]")
+    assert_pixels(turned.ReadAsArray(), unpacked.T[::-3, 90:10:-2])
+    assert (array.GetView("[5:90,::7]").GetMask().ReadAsArray() == valid[5:90, ::7]).all() and not valid[5:90, ::7].all()
+
+
 def test_large_read_is_right(noise, name, assert_pixels):
     """More than a strip, and a step within it."""
     definition, pixels = noise
@@ -342,7 +408,7 @@ def test_one_load_for_all_steps(group, run, cube):
     assert len(re.findall("Load 12 chunks from", log)) == 1
 
 
-@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 19, 2 * 19), (-200, 19, 2 * 19)])
+@pytest.mark.parametrize("step, columns, chunks", [(32, 38, 2 * 19), (200, 4, 2 * 4), (-200, 4, 2 * 4)])
 def test_chunks_between_samples_are_not_loaded(noise, name, loaded_chunks, assert_pixels, step, columns, chunks):
     definition, pixels = noise
     definition["chunk_shape"] = [CHUNK, CHUNK]
@@ -359,6 +425,15 @@ def test_advice_is_followed_by_the_first_read(group, loaded_chunks, assert_pixel
     array.AdviseRead([1, Y, X], [1, 200, 150])
     assert loaded_chunks() == 0
     assert_pixels(array.ReadAsArray([1, Y, X], [1, 1, 10])[0], expected(0, 1, (X, Y, 10, 1)))
+    columns = (X + 149) // CHUNK - X // CHUNK + 1
+    rows = (Y + 199) // CHUNK - Y // CHUNK + 1
+    assert loaded_chunks() == columns * rows
+
+
+def test_advice_for_a_view(group, loaded_chunks):
+    view = group.OpenMDArray("b0").GetView("[1,%d:%d,%d:%d]" % (Y, Y + 200, X, X + 150)).Transpose([1, 0])
+    view.AdviseRead([0, 0], [150, 200])
+    view.Read([0, 0], [10, 1])
     columns = (X + 149) // CHUNK - X // CHUNK + 1
     rows = (Y + 199) // CHUNK - Y // CHUNK + 1
     assert loaded_chunks() == columns * rows
@@ -463,3 +538,15 @@ def test_translate_a_whole_cube(name, run, assert_pixels):
         for band, channel in enumerate(BANDS):
             assert_pixels(group.OpenMDArray(channel).ReadAsArray(), stack(band, (0, 0, 170, 150)))
         assert group.GetAttribute("license").Read() == "CC0-1.0"
+        assert group.GetAttribute("source").Read() == "synthetic"
+
+
+def test_a_copy_keeps_what_values_mean(packed, name, assert_pixels):
+    definition, pixels, _ = packed
+    gdal.MultiDimTranslate("packed.nc", gdal.OpenEx(name(definition), gdal.OF_MULTIDIM_RASTER))
+    array = open_group("packed.nc").OpenMDArray("b0")
+    assert_pixels(array.ReadAsArray(), pixels)
+    assert (array.GetScale(), array.GetOffset(), array.GetNoDataValueAsDouble()) == (0.5, 273, 9)
+    flags = array.GetAttribute("flag_values")
+    assert (flags.Read(), flags.GetDataType().GetNumericDataType()) == ((10, 200), gdal.GDT_Int16)
+    assert array.GetAttribute("flag_meanings").Read() == "Tree_cover Water"

@@ -236,9 +236,28 @@ static void test_attributes_of_channels(void **state)
     free_cube(&cube);
 }
 
+/* What values mean, in the attributes that CF has for it. */
+static void test_categories(void **state)
+{
+    (void)state;
+    empty_cube cube;
+    make_cube("HansenGFC", &cube);
+    cJSON *document = ours_of(&cube, "/datamask"), *values = cJSON_Parse("[0, 1, 2]");
+    assert_equal_json("flag_values", values,
+                      cJSON_GetObjectItem(attributes_of(document), "flag_values"));
+    check_attribute(&cube, "/datamask", "flag_meanings", "No_data Land Water");
+    cJSON_Delete(values);
+    cJSON_Delete(document);
+    document = ours_of(&cube, "/treecover2000");
+    assert_null(cJSON_GetObjectItem(attributes_of(document), "flag_values"));
+    cJSON_Delete(document);
+    free_cube(&cube);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_categories),
         cmocka_unit_test(test_arcticdem),
         cmocka_unit_test(test_tctrend),
         cmocka_unit_test(test_alphaearth),
