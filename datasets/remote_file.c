@@ -676,6 +676,8 @@ static void *on_open(void *user, const char *name, const char *access)
 static int on_close(void *handle)
 {
     remote_file *file = handle;
+    if (file == NULL)
+        return 0; /* GDAL 3.13 closes some files twice */
     sgc_http_response_clear(&file->ahead);
     head_drop(file->files, file->head);
     free(file);
