@@ -96,7 +96,7 @@ PERMANENT = {  # what it is, and what is said of it
     "403": ({"status": 403, "body": "the service says no"}, "403"),
     "404": ({"status": 404}, "404"),
     "HTML": ({"status": 200, "body": "<html>Please log in</html>", "content_type": "text/html"},
-             "not a GeoTIFF|no JSON object|not recognized"),
+             "not a GeoTIFF|no JSON object|not recognized|HTTP response code"),  # the last of a sidecar, on GDAL 3.13
     "redirect loop": ({"redirect_to": "{url}{path}"}, "redirect"),
     "damaged": ({"redirect_to": "{url}/damaged.tif"}, "cannot be read"),
     "short": ({"redirect_to": "{url}/short.tif"}, "cannot be read"),
