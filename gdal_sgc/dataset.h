@@ -222,8 +222,9 @@ class SGCBand final : public GDALRasterBand
     GDALColorInterp GetColorInterpretation() override;
     GDALRasterAttributeTable *GetDefaultRAT() override;
 
-    // Approximate ones are of what is complete, and download nothing: CE_Warning, without a
-    // message, where that is nothing. Exact ones read every pixel (statistics.cpp).
+    // Approximate ones are of what is complete, or else as the definition lets expect, and download
+    // nothing: CE_Warning, without a message, where there is neither. Exact ones read every pixel
+    // (statistics.cpp).
     CPLErr ComputeStatistics(int approxOK, double *minimum, double *maximum, double *mean,
                              double *stddev, GDALProgressFunc progress,
                              void *progressData SGC_STATISTICS_OPTIONS) override;
