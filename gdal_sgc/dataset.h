@@ -11,6 +11,7 @@
 
 #include "gdal_sgc/compat.h"
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/look.h"
 
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
 void SGCReport(sgc_status status, const sgc_error &error);
@@ -46,6 +47,11 @@ class SGCHandle
     CPLErr Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
                   void *progressData, sgc_view **view, bool *missing = nullptr);
 
+    SGCLook &Look()
+    {
+        return look_;
+    }
+
     // Reads a window of a slice from a view, in the channel's type; on a map coarser pixels stand
     // where chunks are missing.
     sgc_status Read(const sgc_view *view, size_t level, const sgc_slice &slice,
@@ -68,6 +74,7 @@ class SGCHandle
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
     bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
     std::vector<Announcement> announced_{}; // by level
+    SGCLook look_{};
 };
 
 // What a cube shows now, for as long as this lives.
@@ -161,6 +168,8 @@ class SGCDataset final : public GDALDataset
     // Overviews of this dataset: those of the coarser levels.
     int OverviewCount() const;
     SGCDataset *Overview(int index);
+    // How many of the bands that a map shows at once have chunks of their own.
+    size_t ReadsOfMap();
     // Of a level: the same bands at full resolution.
     SGCDataset *FullResolution();
     using GDALDataset::AreOverviewsEnabled;
