@@ -405,6 +405,10 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     }
     DropIncompleteBlocks();
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    const bool decimates = bufXSize < xSize || bufYSize < ySize;
+    const size_t level = dataset_->Level();
+    const SGCRead read(dataset_->Handle()->Look(), {level, rect, {slice_}, decimates || level > 0},
+                       dataset_->ReadsOfMap());
     if (xSize == bufXSize && ySize == bufYSize) {
         if (IsComputed(rect))
             return Compute(rect, data, bufType, pixelSpace, lineSpace);
@@ -416,8 +420,7 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
         sgc_view_unref(view);
         return result;
     }
-    if ((bufXSize < xSize || bufYSize < ySize) && GetOverviewCount() > 0 &&
-        MayUseOverviews(rect, bufXSize, bufYSize, *extra)) {
+    if (decimates && GetOverviewCount() > 0 && MayUseOverviews(rect, bufXSize, bufYSize, *extra)) {
         int tried = FALSE;
         const CPLErr result =
             TryOverviewRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
@@ -427,8 +430,7 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     }
     if (extra->eResampleAlg == GRIORA_NearestNeighbour)
         return ReadNearest(rect, data, bufXSize, bufYSize, bufType, pixelSpace, lineSpace, *extra);
-    const bool outer =
-        std::exchange(isDecimating_, isDecimating_ || bufXSize < xSize || bufYSize < ySize);
+    const bool outer = std::exchange(isDecimating_, isDecimating_ || decimates);
     const CPLErr result =
         GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
                                   pixelSpace, lineSpace, extra);

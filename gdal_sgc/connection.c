@@ -230,11 +230,14 @@ static sgc_status split_name(const char *text, options *o, char **place, sgc_err
     return SGC_OK;
 }
 
-/* What ogr2ogr gives to every driver is no wish of the user's. */
+/* What ogr2ogr and QGIS give to every driver is no wish of the user's. */
 static bool is_for_all_drivers(const char *pair)
 {
-    static const char native_data[] = "NATIVE_DATA=";
-    return EQUALN(pair, native_data, strlen(native_data));
+    static const char *const given[] = {"NATIVE_DATA=", "LIST_ALL_TABLES="};
+    bool is_given = false;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        is_given = is_given || EQUALN(pair, given[i], strlen(given[i]));
+    return is_given;
 }
 
 static sgc_status take_open_options(const char *const *list, options *o, sgc_error *err)

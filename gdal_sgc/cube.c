@@ -555,6 +555,8 @@ static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_p
 {
     if (!sgc_cube_can_load(cube))
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
+    if (is_over(policy))
+        return end_late(cube, window, err);
     loads++;
     sgc_interrupt_begin();
     const sgc_status status = download_in_turn(cube, window, policy, result, err);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -53,6 +54,7 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
     if (warning != nullptr)
         CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", warning);
     const sgc_connection &connection = *handle->connection_;
+    handle->look_.Allow(connection.timeout_ms, connection.for_view);
     if (connection.dataset != nullptr && connection.download && !sgc_cube_can_load(handle->cube_))
         CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", sgc_cube_why_no_load(handle->cube_));
     return handle;
@@ -96,8 +98,7 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgres
     policy.missing_is_nodata =
         policy.in_part ? connection_->view_misses_nodata : connection_->missing_is_nodata;
     policy.num_threads = connection_->num_threads;
-    if (connection_->timeout_ms > 0)
-        policy.deadline_ms = sgc_monotonic_ms() + connection_->timeout_ms;
+    policy.deadline_ms = look_.Deadline();
     policy.progress = progress != nullptr ? &report : nullptr;
     std::vector<sgc_slice> slices(window.slices, window.slices + window.slice_count), all;
     std::sort(slices.begin(), slices.end(), SliceIsBefore);
@@ -116,6 +117,9 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgres
     sgc_ensured ensured = {};
     sgc_error error = {""};
     const sgc_status status = sgc_cube_ensure(cube_, &window, &policy, &ensured, &error);
+    if (policy.deadline_ms > 0 && sgc_monotonic_ms() >= policy.deadline_ms &&
+        (status == SGC_BUDGET || ensured.missing_chunks > 0))
+        look_.SetLate();
     if (status != SGC_OK) {
         SGCReport(status, error);
         return CE_Failure;
@@ -382,6 +386,16 @@ SGCDataset *SGCDataset::FullResolution()
     return fullResolution_.get();
 }
 
+size_t SGCDataset::ReadsOfMap()
+{
+    constexpr int COLOURS = 3;
+    const bool byChannel = sgc_cube_definition(handle_->Cube())->fill_channels;
+    std::set<std::pair<size_t, size_t>> reads;
+    for (const sgc_slice &slice : Slices(std::min(nBands, COLOURS), nullptr))
+        reads.insert({slice.step, byChannel ? slice.band : 0});
+    return reads.size();
+}
+
 SGCDataset *SGCDataset::Overview(int index)
 {
     return index >= 0 && index < OverviewCount() ? overviews_[static_cast<size_t>(index)].get()
@@ -404,17 +418,19 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
                              BANDMAP_TYPE bandMap, GSpacing pixelSpace, GSpacing lineSpace,
                              GSpacing bandSpace, GDALRasterIOExtraArg *extra)
 {
+    const bool isDecimated = level_ > 0 || bufXSize < xSize || bufYSize < ySize;
+    const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    const auto slices = Slices(bandCount, bandMap);
+    const SGCRead read(handle_->Look(), {level_, rect, slices, isDecimated});
     // Resampling is per band, and GDAL knows how to choose levels for it.
     if (rw == GF_Write || xSize != bufXSize || ySize != bufYSize)
         return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
                                       extra);
-    const sgc_rect rect = {xOff, yOff, xSize, ySize};
     if (static_cast<SGCBand *>(GetRasterBand(bandMap[0]))->IsComputed(rect))
         return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
                                       extra);
-    const auto slices = Slices(bandCount, bandMap);
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
     if (handle_->Ensure(window, false, extra->pfnProgress, extra->pProgressData, &view) != CE_None)

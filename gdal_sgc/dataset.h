@@ -13,6 +13,7 @@
 
 #include "gdal_sgc/compat.h"
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/look.h"
 
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
 void SGCReport(sgc_status status, const sgc_error &error);
@@ -48,6 +49,11 @@ class SGCHandle
     CPLErr Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
                   void *progressData, sgc_view **view, bool *missing = nullptr);
 
+    SGCLook &Look()
+    {
+        return look_;
+    }
+
     // Reads a window of a slice from a view, in the channel's type; on a map coarser pixels stand
     // where chunks are missing.
     sgc_status Read(const sgc_view *view, size_t level, const sgc_slice &slice,
@@ -70,6 +76,7 @@ class SGCHandle
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
     bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
     std::vector<Announcement> announced_{}; // by level
+    SGCLook look_{};
 };
 
 // Keys and texts that say where the pixels come from, for the metadata of whatever is made of them:
@@ -167,6 +174,8 @@ class SGCDataset final : public GDALDataset
     // Overviews of this dataset: those of the coarser levels.
     int OverviewCount() const;
     SGCDataset *Overview(int index);
+    // How many of the bands that a map shows at once have chunks of their own.
+    size_t ReadsOfMap();
     // Of a level: the same bands at full resolution.
     SGCDataset *FullResolution();
     using GDALDataset::AreOverviewsEnabled;
@@ -228,8 +237,9 @@ class SGCBand final : public GDALRasterBand
     GDALColorInterp GetColorInterpretation() override;
     GDALRasterAttributeTable *GetDefaultRAT() override;
 
-    // Approximate ones are of what is complete, and download nothing: CE_Warning, without a
-    // message, where that is nothing. Exact ones read every pixel (statistics.cpp).
+    // Approximate ones are of what is complete, or else as the definition lets expect, and download
+    // nothing: CE_Warning, without a message, where there is neither. Exact ones read every pixel
+    // (statistics.cpp).
     CPLErr ComputeStatistics(int approxOK, double *minimum, double *maximum, double *mean,
                              double *stddev, GDALProgressFunc progress,
                              void *progressData SGC_STATISTICS_OPTIONS) override;

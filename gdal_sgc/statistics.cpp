@@ -97,6 +97,35 @@ class Announced
     SGCDataset *dataset_;
 };
 
+// The share of a band's values below `value`, if the definition's statistics are those of a normal
+// distribution between its bounds.
+double ShareBelow(const sgc_band &band, double value)
+{
+    const auto normal = [&](double at) {
+        return std::erfc((band.mean - at) / band.stddev / std::sqrt(2.0)) / 2;
+    };
+    if (value <= band.minimum || value >= band.maximum)
+        return value >= band.maximum ? 1 : 0;
+    const double low = normal(band.minimum), high = normal(band.maximum);
+    if (band.stddev > 0 && high > low)
+        return (normal(value) - low) / (high - low);
+    return value > band.mean ? 1 : 0;
+}
+
+// The histogram that the definition's statistics let expect, of a million values.
+void Expect(const sgc_band &band, double from, double to, int buckets, bool includeOutOfRange,
+            GUIntBig *histogram)
+{
+    constexpr double VALUES = 1e6;
+    const auto below = [&](int bucket) {
+        if (includeOutOfRange && (bucket == 0 || bucket == buckets))
+            return bucket == 0 ? 0 : VALUES;
+        return std::round(VALUES * ShareBelow(band, from + bucket * (to - from) / buckets));
+    };
+    for (int i = 0; i < buckets; i++)
+        histogram[i] = static_cast<GUIntBig>(below(i + 1) - below(i));
+}
+
 bool Goes(GDALProgressFunc progress, void *data, double fraction)
 {
     if (progress == nullptr || progress(fraction, "", data))
@@ -211,7 +240,7 @@ CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *hist
     }
     std::fill_n(histogram, buckets, 0);
     const double scale = to > from ? buckets / (to - from) : 0;
-    return Sample(
+    const CPLErr result = Sample(
         [&](double value) {
             const double at = std::floor((value - from) * scale);
             const bool inside = at >= 0 && at < buckets;
@@ -219,6 +248,10 @@ CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *hist
                 histogram[static_cast<int>(std::clamp(at, 0.0, buckets - 1.0))]++;
         },
         progress, progressData);
+    if (result != CE_Warning || !Definition().has_statistics || to <= from)
+        return result;
+    Expect(Definition(), from, to, buckets, includeOutOfRange != FALSE, histogram);
+    return CE_None;
 }
 
 // The counts are exact, but GDAL takes approximate bounds for them, which may not be known.

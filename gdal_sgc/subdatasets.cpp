@@ -32,7 +32,8 @@ bool SGCDataset::AddSubdataset(const char *time, const char *channels,
     return status == SGC_OK;
 }
 
-// One for each time step, those with data first, and one for each channel.
+// One for each time step, those with data first, and one for each channel. What stands before " - "
+// in its description is its name in QGIS, as with GeoPackage.
 bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
 {
     constexpr int MOST_STEPS = 100;
@@ -53,8 +54,8 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
                 continue;
             sgc_time_format(axis.starts[step], time);
             if (!AddSubdataset(time, chosen,
-                               std::string(time) + ": " + std::to_string(channels.size()) + plural +
-                                   (withData ? "" : ", nothing stored yet")))
+                               std::string(time) + " - " + std::to_string(channels.size()) +
+                                   plural + (withData ? "" : ", nothing stored yet")))
                 return false;
         }
     }
@@ -69,7 +70,7 @@ bool SGCDataset::AddSubdatasets(const std::vector<size_t> &channels)
     for (const size_t channel : each) {
         const char *name = definition->bands[channel].name;
         if (!AddSubdataset(range.c_str(), name,
-                           std::string(name) + ": " + std::to_string(steps) +
+                           std::string(name) + " - " + std::to_string(steps) +
                                (steps == 1 ? " time step" : " time steps")))
             return false;
     }

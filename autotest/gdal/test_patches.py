@@ -109,6 +109,12 @@ def test_nothing_is_looked_up_before_somebody_reads(loaded, cube):
     assert layer.GetNextFeature() is None
 
 
+def test_options_for_other_drivers(loaded, cube):
+    """QGIS asks each driver for all layers in this way, when a vector layer is added or browsed."""
+    dataset, layer = layer_of(cube, "@LIST_ALL_TABLES=YES")
+    assert states(layer) == EXPECTED
+
+
 def test_nobody_writes(loaded, cube):
     dataset, layer = layer_of(cube)
     for capability in ogr.OLCSequentialWrite, ogr.OLCRandomWrite, ogr.OLCDeleteFeature, ogr.OLCCreateField:

@@ -1,5 +1,6 @@
 """Statistics and histograms: approximate ones of what is there, without a download; exact ones of every pixel."""
 import math
+import statistics
 
 import numpy as np
 from osgeo import gdal
@@ -54,6 +55,18 @@ def test_a_map_needs_no_pixels_where_the_definition_knows_statistics(open_cube, 
     assert band.GetMetadataItem("STATISTICS_APPROXIMATE") == "YES"
     assert band.ComputeStatistics(True) == [-100, 4000, 700, 80]
     assert list(band.ComputeRasterMinMax(True)) == [-100, 4000]
+    assert not cube.exists()
+
+
+def test_a_map_of_several_bands_cuts_the_histogram_that_the_definition_lets_expect(open_cube, cube):
+    """QGIS asks for one of the whole range, and shows what lies between 2 and 98 percent."""
+    band = open_cube(KNOWN).GetRasterBand(1)
+    counts = np.cumsum(band.GetHistogram(-100, 4000, 4100, approx_ok=True))
+    normal = statistics.NormalDist(700, 80)
+    for share in 0.02, 0.5, 0.98:
+        assert abs(np.searchsorted(counts, share * counts[-1]) - 100 - normal.inv_cdf(share)) <= 1
+    inside, both = (band.GetHistogram(600, 800, 2, approx_ok=True, include_out_of_range=out) for out in (False, True))
+    assert inside[0] == inside[1] < both[0] == both[1] == counts[-1] / 2
     assert not cube.exists()
 
 

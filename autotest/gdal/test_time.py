@@ -170,7 +170,7 @@ def test_at_most_100_steps(define, cube):
 def test_gdalinfo_lists_parts_and_writes_nothing(name, run, cube):
     report = run(["gdalinfo", name()]).stdout
     assert "SUBDATASET_1_NAME=SGC:" in report
-    assert "SUBDATASET_7_DESC=b2: 4 time steps" in report
+    assert "SUBDATASET_7_DESC=b2 - 4 time steps" in report
     assert not cube.exists()
 
 

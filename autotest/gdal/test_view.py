@@ -142,6 +142,39 @@ def test_deadline_ends_a_look_and_the_next_one_goes_on(open_document, document, 
     assert_pixels(decimated(raster, 2), whole[2])
 
 
+SIZES = {"decimated": 128, "native": 256}
+
+
+@pytest.mark.parametrize("fill, size, loads",
+                         [("all", "decimated", 1), ("channels", "decimated", 3), ("all", "native", 1)])
+def test_bands_of_a_look_share_its_time(open_document, document, server, fill, size, loads):
+    """A map reads band after band: no picture takes longer than one TIMEOUT. Of a picture's three bands each has a
+    third, if it is loaded by itself."""
+    bands = [{**document["bands"][0], "name": name} for name in "abcd"]
+    raster = open_document({**document, "bands": bands, "fill": fill}, DOWNLOAD="VIEW", TIMEOUT="0.5")
+    for tile in TILES:
+        server.fault(tile_path(tile), delay_ms=600000)
+    asked = []
+    for band in range(1, 5):
+        try:
+            pixels, _ = warnings_of(raster.GetRasterBand(band).ReadRaster, *WINDOW, SIZES[size], SIZES[size])
+            assert np.isnan(np.frombuffer(pixels, np.float32)).all()
+        except RuntimeError as failure:
+            assert size == "native" and "TIMEOUT" in str(failure)
+        asked.append(len(server.log()))
+    assert asked[loads:] == [asked[loads - 1]] * (4 - loads)
+
+
+def test_what_gdal_makes_of_a_read_shares_its_time(open_document, document, server):
+    """It resamples pixels and their mask, one after the other."""
+    raster = open_document(document, DOWNLOAD="VIEW", TIMEOUT="0.5", MAX_REQUESTS="2")
+    for tile in TILES:
+        server.fault(tile_path(tile), delay_ms=600000)
+    pixels, _ = warnings_of(raster.GetRasterBand(1).ReadAsArray, *WINDOW, buf_xsize=100, buf_ysize=100,
+                            resample_alg=gdal.GRIORA_Bilinear)
+    assert np.isnan(pixels).all() and len(server.log()) <= 2
+
+
 def test_failed_fetch_fails_the_look(open_document, document, server, failure, config):
     config(GDAL_HTTP_RETRY_DELAY="0.01", GDAL_HTTP_MAX_RETRY="1")
     raster = open_document(document, DOWNLOAD="VIEW")
