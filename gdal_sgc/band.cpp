@@ -28,7 +28,45 @@ int BlockSide(int64_t chunk)
     return best;
 }
 
+// Where GDAL's own nearest neighbour samples an axis: maybe beyond the window's whole pixels, but
+// never beyond the raster.
+struct NearestAxis {
+    double offset, step; // in pixels
+    int count, length;   // of samples, of the raster
+
+    int64_t At(int i) const
+    {
+        constexpr double EPSILON = 1e-10;
+        const double position = (i + 0.5) * step + offset + EPSILON;
+        return static_cast<int64_t>(std::min(std::max(0.0, position), length - 1.0));
+    }
+    // The first and the last pixel.
+    std::pair<int64_t, int64_t> Ends() const
+    {
+        return std::minmax({At(0), At(count - 1)});
+    }
+    // Whether they are pixels in a row, in order.
+    bool IsWhole() const
+    {
+        for (int i = 1; i < count; i++)
+            if (At(i) != At(i - 1) + 1)
+                return false;
+        return true;
+    }
+};
+
 } // namespace
+
+bool SGCIsNative(const sgc_rect &rect, int bufXSize, int bufYSize,
+                 const GDALRasterIOExtraArg *extra)
+{
+    const auto x = static_cast<double>(rect.x), width = static_cast<double>(rect.width);
+    const auto y = static_cast<double>(rect.y), height = static_cast<double>(rect.height);
+    return rect.width == bufXSize && rect.height == bufYSize &&
+           (extra == nullptr || !extra->bFloatingPointWindowValidity ||
+            (extra->dfXOff == x && extra->dfYOff == y && extra->dfXSize == width &&
+             extra->dfYSize == height));
+}
 
 SGCBand::SGCBand(SGCDataset *dataset, int number, const sgc_slice &slice)
     : dataset_(dataset), slice_(slice)
@@ -148,8 +186,9 @@ CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSiz
                            GDALDataType /* bufType */, SGC_OPTIONS /* options */)
 {
     // A resampled read may go to another level: what it says about this one is not known.
-    if (xSize == bufXSize && ySize == bufYSize)
-        dataset_->Handle()->Announce(dataset_->Level(), {xOff, yOff, xSize, ySize}, slice_);
+    const sgc_rect rect = {xOff, yOff, xSize, ySize};
+    if (SGCIsNative(rect, bufXSize, bufYSize))
+        dataset_->Handle()->Announce(dataset_->Level(), rect, slice_);
     return CE_None;
 }
 
@@ -264,6 +303,30 @@ CPLErr SGCBand::Compute(const sgc_rect &rect, void *data, GDALDataType bufType, 
     return result;
 }
 
+// ---- reads ----
+
+SGCBand::Source::~Source()
+{
+    sgc_view_unref(view);
+}
+
+CPLErr SGCBand::Prepare(const sgc_rect &rect, bool isDecimated, GDALProgressFunc progress,
+                        void *progressData, Source &source)
+{
+    source.isComputed = IsComputed(rect);
+    if (source.isComputed)
+        return CE_None;
+    return dataset_->Handle()->Ensure(Window(rect), isDecimated || dataset_->IsDecimating(),
+                                      progress, progressData, &source.view, &source.missing);
+}
+
+CPLErr SGCBand::ReadSource(const Source &source, const sgc_rect &rect, void *data,
+                           GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)
+{
+    return source.isComputed ? Compute(rect, data, bufType, pixelSpace, lineSpace)
+                             : ReadView(source.view, rect, data, bufType, pixelSpace, lineSpace);
+}
+
 CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
 {
     const int64_t x = static_cast<int64_t>(xBlock) * nBlockXSize;
@@ -271,13 +334,10 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
     const sgc_rect rect = {x, y, std::min<int64_t>(nBlockXSize, nRasterXSize - x),
                            std::min<int64_t>(nBlockYSize, nRasterYSize - y)};
     DropIncompleteBlocks();
-    const bool computed = IsComputed(rect);
-    sgc_view *view = nullptr;
-    bool missing = false;
-    if (!computed && dataset_->Handle()->Ensure(Window(rect), false, nullptr, nullptr, &view,
-                                                &missing) != CE_None)
+    Source source;
+    if (Prepare(rect, false, nullptr, nullptr, source) != CE_None)
         return CE_Failure;
-    if (missing)
+    if (source.missing)
         incomplete_.emplace_back(xBlock, yBlock);
     const int size = GDALGetDataTypeSizeBytes(eDataType);
     if (rect.width < nBlockXSize || rect.height < nBlockYSize) {
@@ -285,10 +345,7 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
                              static_cast<size_t>(nBlockXSize) * static_cast<size_t>(nBlockYSize));
     }
     const GSpacing line = static_cast<GSpacing>(size) * nBlockXSize;
-    const CPLErr result = computed ? Compute(rect, image, eDataType, size, line)
-                                   : ReadView(view, rect, image, eDataType, size, line);
-    sgc_view_unref(view);
-    return result;
+    return ReadSource(source, rect, image, eDataType, size, line);
 }
 
 // What is complete is known; what a read would have to load may turn out to be anything.
@@ -323,51 +380,42 @@ int SGCBand::IGetDataCoverageStatus(int xOff, int yOff, int xSize, int ySize, in
     return status;
 }
 
-// Picks the pixels that GDAL's own nearest neighbour picks.
+// Ensures and reads the rectangle that the samples span.
 CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
                             GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                             const GDALRasterIOExtraArg &extra)
 {
-    double x0 = static_cast<double>(rect.x), width = static_cast<double>(rect.width);
-    double y0 = static_cast<double>(rect.y), height = static_cast<double>(rect.height);
-    if (extra.bFloatingPointWindowValidity) {
-        x0 = extra.dfXOff;
-        y0 = extra.dfYOff;
-        width = extra.dfXSize;
-        height = extra.dfYSize;
-    }
-    constexpr double EPSILON = 1e-10;
-    const auto pick = [](double position, int64_t first, int64_t count) {
-        return std::clamp<int64_t>(static_cast<int64_t>(std::floor(position + EPSILON)), first,
-                                   first + count - 1);
-    };
-    std::vector<int64_t> columns(static_cast<size_t>(bufXSize));
-    for (int i = 0; i < bufXSize; i++)
-        columns[static_cast<size_t>(i)] =
-            pick((i + 0.5) * width / bufXSize + x0, rect.x, rect.width);
+    const bool isFloating = extra.bFloatingPointWindowValidity;
+    const double x = isFloating ? extra.dfXOff : static_cast<double>(rect.x);
+    const double y = isFloating ? extra.dfYOff : static_cast<double>(rect.y);
+    const double width = isFloating ? extra.dfXSize : static_cast<double>(rect.width);
+    const double height = isFloating ? extra.dfYSize : static_cast<double>(rect.height);
+    const NearestAxis columns = {x, width / bufXSize, bufXSize, nRasterXSize};
+    const NearestAxis rows = {y, height / bufYSize, bufYSize, nRasterYSize};
+    const auto [left, right] = columns.Ends();
+    const auto [top, bottom] = rows.Ends();
+    const sgc_rect sampled = {left, top, right - left + 1, bottom - top + 1};
 
-    sgc_view *view = nullptr;
+    Source source;
     const bool decimates = bufXSize < rect.width || bufYSize < rect.height;
-    if (dataset_->Handle()->Ensure(Window(rect), decimates, extra.pfnProgress, extra.pProgressData,
-                                   &view) != CE_None)
+    if (Prepare(sampled, decimates, extra.pfnProgress, extra.pProgressData, source) != CE_None)
         return CE_Failure;
+    if (columns.IsWhole() && rows.IsWhole())
+        return ReadSource(source, sampled, data, bufType, pixelSpace, lineSpace);
     const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
-    const SGCScratch line(1, static_cast<size_t>(rect.width * size));
+    const SGCScratch line(1, static_cast<size_t>(sampled.width * size));
     const SGCScratch picked(1, static_cast<size_t>(bufXSize * size));
     CPLErr result = line.Get() != nullptr && picked.Get() != nullptr ? CE_None : CE_Failure;
     for (int j = 0; j < bufYSize && result == CE_None; j++) {
-        const int64_t row = pick((j + 0.5) * height / bufYSize + y0, rect.y, rect.height);
-        result = ReadView(view, {rect.x, row, rect.width, 1}, line.Get(), eDataType, size,
-                          size * rect.width);
+        result = ReadSource(source, {left, rows.At(j), sampled.width, 1}, line.Get(), eDataType,
+                            size, size * sampled.width);
         for (int i = 0; i < bufXSize; i++)
-            memcpy(picked.Get() + i * size,
-                   line.Get() + (columns[static_cast<size_t>(i)] - rect.x) * size,
+            memcpy(picked.Get() + i * size, line.Get() + (columns.At(i) - left) * size,
                    static_cast<size_t>(size));
         GDALCopyWords64(picked.Get(), eDataType, static_cast<int>(size),
                         static_cast<GByte *>(data) + j * lineSpace, bufType,
                         static_cast<int>(pixelSpace), bufXSize);
     }
-    sgc_view_unref(view);
     return result;
 }
 
@@ -409,16 +457,11 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     const size_t level = dataset_->Level();
     const SGCRead read(dataset_->Handle()->Look(), {level, rect, {slice_}, decimates || level > 0},
                        dataset_->ReadsOfMap());
-    if (xSize == bufXSize && ySize == bufYSize) {
-        if (IsComputed(rect))
-            return Compute(rect, data, bufType, pixelSpace, lineSpace);
-        sgc_view *view = nullptr;
-        if (dataset_->Handle()->Ensure(Window(rect), isDecimating_, extra->pfnProgress,
-                                       extra->pProgressData, &view) != CE_None)
+    if (SGCIsNative(rect, bufXSize, bufYSize, extra)) {
+        Source source;
+        if (Prepare(rect, false, extra->pfnProgress, extra->pProgressData, source) != CE_None)
             return CE_Failure;
-        const CPLErr result = ReadView(view, rect, data, bufType, pixelSpace, lineSpace);
-        sgc_view_unref(view);
-        return result;
+        return ReadSource(source, rect, data, bufType, pixelSpace, lineSpace);
     }
     if (decimates && GetOverviewCount() > 0 && MayUseOverviews(rect, bufXSize, bufYSize, *extra)) {
         int tried = FALSE;
@@ -430,10 +473,7 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
     }
     if (extra->eResampleAlg == GRIORA_NearestNeighbour)
         return ReadNearest(rect, data, bufXSize, bufYSize, bufType, pixelSpace, lineSpace, *extra);
-    const bool outer = std::exchange(isDecimating_, isDecimating_ || decimates);
-    const CPLErr result =
-        GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
-                                  pixelSpace, lineSpace, extra);
-    isDecimating_ = outer;
-    return result;
+    const auto decimation = dataset_->Decimate(decimates);
+    return GDALRasterBand::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
+                                     bufType, pixelSpace, lineSpace, extra);
 }

@@ -418,22 +418,26 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
                              BANDMAP_TYPE bandMap, GSpacing pixelSpace, GSpacing lineSpace,
                              GSpacing bandSpace, GDALRasterIOExtraArg *extra)
 {
-    const bool isDecimated = level_ > 0 || bufXSize < xSize || bufYSize < ySize;
+    const bool decimates = bufXSize < xSize || bufYSize < ySize;
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     const auto slices = Slices(bandCount, bandMap);
-    const SGCRead read(handle_->Look(), {level_, rect, slices, isDecimated});
-    // Resampling is per band, and GDAL knows how to choose levels for it.
-    if (rw == GF_Write || xSize != bufXSize || ySize != bufYSize)
+    const SGCRead read(handle_->Look(), {level_, rect, slices, decimates || level_ > 0});
+    const bool isTogether =
+        rw == GF_Read && bandCount > 0 && SGCIsNative(rect, bufXSize, bufYSize, extra) &&
+        std::none_of(bandMap, bandMap + bandCount, [&](int number) {
+            return static_cast<SGCBand *>(GetRasterBand(number))->IsComputed(rect);
+        });
+    if (!isTogether) {
+        // Resampling is per band, and GDAL knows how to choose levels for it.
+        const auto decimation = Decimate(decimates);
         return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
                                       extra);
-    if (static_cast<SGCBand *>(GetRasterBand(bandMap[0]))->IsComputed(rect))
-        return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
-                                      bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
-                                      extra);
+    }
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
-    if (handle_->Ensure(window, false, extra->pfnProgress, extra->pProgressData, &view) != CE_None)
+    if (handle_->Ensure(window, isDecimating_, extra->pfnProgress, extra->pProgressData, &view) !=
+        CE_None)
         return CE_Failure;
     CPLErr result = CE_None;
     for (int i = 0; i < bandCount && result == CE_None; i++) {

@@ -136,6 +136,31 @@ std::vector<size_t> SGCChooseChannels(const SGCHandle &handle);
 // *count is 0. False, having reported why, when TIME names none.
 bool SGCChooseSteps(const SGCHandle &handle, size_t *first, size_t *count);
 
+// True for a read that gives the pixels of a window as they are; any other one is resampled. Of
+// `extra`, which may be nullptr, counts the floating window, where it has one.
+bool SGCIsNative(const sgc_rect &rect, int bufXSize, int bufYSize,
+                 const GDALRasterIOExtraArg *extra = nullptr);
+
+// While it lives, what GDAL reads is for a decimated read.
+class SGCDecimation
+{
+  public:
+    SGCDecimation(bool &flag, bool decimates) : flag_(flag), outer_(flag)
+    {
+        flag = flag || decimates;
+    }
+    ~SGCDecimation()
+    {
+        flag_ = outer_;
+    }
+    SGCDecimation(const SGCDecimation &) = delete;
+    SGCDecimation &operator=(const SGCDecimation &) = delete;
+
+  private:
+    bool &flag_;
+    bool outer_;
+};
+
 class SGCBand;
 
 class SGCDataset final : public GDALDataset
@@ -178,6 +203,15 @@ class SGCDataset final : public GDALDataset
     size_t ReadsOfMap();
     // Of a level: the same bands at full resolution.
     SGCDataset *FullResolution();
+    // Whether GDAL reads native windows of this level only to decimate them.
+    bool IsDecimating() const
+    {
+        return isDecimating_;
+    }
+    SGCDecimation Decimate(bool decimates)
+    {
+        return {isDecimating_, decimates};
+    }
     using GDALDataset::AreOverviewsEnabled;
 
   protected:
@@ -203,6 +237,7 @@ class SGCDataset final : public GDALDataset
     OGRSpatialReference spatialRef_{};
     std::vector<std::unique_ptr<SGCDataset>> overviews_{};
     std::unique_ptr<SGCDataset> fullResolution_{}; // made when a level needs it
+    bool isDecimating_ = false;
     CPLStringList state_{}; // the domain "SGC", as it was when it was last asked for
     CPLString windowState_{};
     int subdatasets_ = 0;
@@ -272,6 +307,23 @@ class SGCBand final : public GDALRasterBand
                                double *percent) override;
 
   private:
+    // What a window is read from: a view that has it, or full resolution.
+    struct Source {
+        Source() = default;
+        ~Source();
+        Source(const Source &) = delete;
+        Source &operator=(const Source &) = delete;
+
+        sgc_view *view = nullptr;
+        bool isComputed = false;
+        bool missing = false; // some of it is not there, and reads as something else
+    };
+    // Ensures a window of native pixels, unless they are computed.
+    CPLErr Prepare(const sgc_rect &rect, bool isDecimated, GDALProgressFunc progress,
+                   void *progressData, Source &source);
+    CPLErr ReadSource(const Source &source, const sgc_rect &rect, void *data, GDALDataType bufType,
+                      GSpacing pixelSpace, GSpacing lineSpace);
+
     using Visitor = std::function<void(double)>;
     CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);
     const char *PatchesAt(int x, int y);
@@ -291,7 +343,6 @@ class SGCBand final : public GDALRasterBand
     SGCDataset *dataset_; // poDS
     sgc_slice slice_;
     std::vector<std::pair<int, int>> incomplete_{}; // blocks that GDAL may keep with nodata in them
-    bool isDecimating_ = false;                     // GDAL reads native windows for a decimated one
     CPLString answer_{};                            // the last live metadata item
     CPLStringList categoryNames_{};
     std::unique_ptr<GDALColorTable> colors_{};

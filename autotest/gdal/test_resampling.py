@@ -10,8 +10,8 @@ METHODS = {name: getattr(gdal, "GRIORA_" + name) for name in (
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """A cube of three channels, and a copy of it and of its levels."""
+def directory(tmp_path_factory):
+    """Has a definition of three channels, and the file that cubes of it are filled from."""
     directory = tmp_path_factory.mktemp("resampling")
     rows, columns = np.mgrid[:SIDE, :SIDE]
     noise = np.random.default_rng(2).normal(0, 5, (3, SIDE, SIDE))
@@ -29,17 +29,31 @@ def pair(tmp_path_factory):
         "source": {"kind": "gdal", "dataset": "%s"}}""" % (SIDE, SIDE, CHUNK, CHUNK, ",".join(
             '{"name": "b%d", "band": %d, "data_type": "float32", "nodata": -9999}' % (i, i) for i in (1, 2, 3)),
         directory / "source.tif"))
-    cube = gdal.Open("SGC:%s,dataset=%s,create=yes" % (directory / "cube", directory / "definition.json"))
-    copy = gdal.GetDriverByName("MEM").Create("", SIDE, SIDE, 3, gdal.GDT_Float32)
+    return directory
+
+
+def open_cube(place, directory):
+    return gdal.Open("SGC:%s,dataset=%s,create=yes" % (place, directory / "definition.json"))
+
+
+@pytest.fixture(scope="module")
+def pair(directory):
+    """A cube, and a copy of it and of its levels. (MEM of GDAL 3.6 resamples nothing at native size.)"""
+    cube = open_cube(directory / "cube", directory)
+    copy = gdal.GetDriverByName("GTiff").Create(str(directory / "copy.tif"), SIDE, SIDE, 3, gdal.GDT_Float32,
+                                                ["INTERLEAVE=BAND"])
+    copy.SetGeoTransform(cube.GetGeoTransform())
+    copy.SetProjection(cube.GetProjection())
     for i in range(1, 4):
         copy.GetRasterBand(i).SetNoDataValue(-9999)
     copy.WriteRaster(0, 0, SIDE, SIDE, cube.ReadRaster())
     factors = [SIDE // level.XSize for level in levels(cube, 1)]
     assert factors == [2, 4, 8, 16]
-    copy.BuildOverviews("NEAREST", factors)
+    copy.BuildOverviews("NONE", factors)
     for i in (1, 2, 3):
         for to, level in zip(levels(copy, i), levels(cube, i)):
             to.WriteRaster(0, 0, level.XSize, level.YSize, level.ReadRaster())
+    copy.FlushCache()
     return cube, copy
 
 
@@ -63,7 +77,11 @@ def test_levels_are_means(pair, read):
 def test_resampled_reads(pair, read, method, bands):
     for window, size in [((0, 0, SIDE, SIDE), (SIDE // 4, SIDE // 4)), ((0, 0, SIDE, SIDE), (100, 83)),
                          ((64, 48, 512, 640), (256, 320)), ((37, 51, 300, 301), (90, 91)),
-                         ((200, 220, 150, 150), (230, 240))]:
+                         ((200, 220, 150, 150), (230, 240)),
+                         # Windows between the pixels: at native size, also at the border and of a level, and others.
+                         ((100.5, 80.7, 160, 150), (160, 150)), ((0.3, 569.6, 100, 150), (100, 150)),
+                         ((101, 203, 400, 300), (200, 150)), ((90.25, 80.5, 300.5, 250.75), (100, 83)),
+                         ((200.7, 220.2, 50.5, 60.25), (150, 133))]:
         actual, expected = (read(dataset, *window, *size, band_list=bands, resample_alg=method) for dataset in pair)
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
@@ -75,3 +93,37 @@ def test_a_band_reads_like_its_dataset(pair, read, method):
     for i in range(3):
         alone = read(pair[0].GetRasterBand(i + 1), *window, *size, resample_alg=method)
         np.testing.assert_array_equal(alone, together[i])
+
+
+def test_nearest_samples(pair, read):
+    """Up to the raster's last pixel, and beyond the whole pixels that the bindings round a window to."""
+    random = np.random.default_rng(5)
+    for _ in range(100):
+        extent = random.uniform(5, 60, 2)
+        window = *(random.choice([1, random.random()], 2) * (SIDE - extent)), *extent
+        # As many pixels as the window has, fewer, or more.
+        size = [max(1, round(n * random.choice([1, 1, 0.9, 0.2, 1.1]))) for n in extent]
+        actual, expected = (read(dataset.GetRasterBand(2), *window, *size) for dataset in pair)
+        np.testing.assert_array_equal(actual, expected, err_msg="%s as %s" % (window, size))
+
+
+@pytest.mark.parametrize("size", [(80, 20), (161, 41)], ids=str)
+def test_what_is_sampled_is_loaded(pair, directory, cube, read, size):
+    """The last sample is in a chunk that the window's whole pixels do not touch."""
+    window = CHUNK - 80 + 0.45, CHUNK - 20 + 0.45, 80.4, 20.4
+    actual, expected = (read(dataset, *window, *size) for dataset in (open_cube(cube, directory), pair[1]))
+    np.testing.assert_array_equal(actual, expected)
+    assert (expected[:, -1, -1] == read(pair[1], CHUNK, CHUNK, 1, 1)[:, 0, 0]).all()
+
+
+@pytest.mark.parametrize("method", ["NearestNeighbour", "Bilinear", "Cubic", "Average", "Mode"])
+def test_programs_read_between_the_pixels(pair, method):
+    """A part that begins within a pixel, and a mosaic on a grid that is shifted by half a one."""
+    pixel = 30
+    parts = [gdal.Translate("", dataset, format="MEM", srcWin=[100.7, 80.6, 60, 50], resampleAlg=METHODS[method])
+             for dataset in pair]
+    bounds = [50.5 * pixel, -200.5 * pixel, 170.5 * pixel, -100.5 * pixel]
+    mosaics = [gdal.BuildVRT("", [dataset], outputBounds=bounds, xRes=pixel, yRes=pixel,
+                             resampleAlg=method.lower().replace("neighbour", "")) for dataset in pair]
+    for ours, theirs in (parts, mosaics):
+        np.testing.assert_allclose(ours.ReadAsArray(), theirs.ReadAsArray(), rtol=1e-6)
