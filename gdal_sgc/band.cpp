@@ -57,15 +57,21 @@ struct NearestAxis {
 
 } // namespace
 
+SGCFloatWindow SGCWindowOfRead(const sgc_rect &rect, const GDALRasterIOExtraArg *extra)
+{
+    if (extra != nullptr && extra->bFloatingPointWindowValidity)
+        return {extra->dfXOff, extra->dfYOff, extra->dfXSize, extra->dfYSize};
+    return {static_cast<double>(rect.x), static_cast<double>(rect.y),
+            static_cast<double>(rect.width), static_cast<double>(rect.height)};
+}
+
 bool SGCIsNative(const sgc_rect &rect, int bufXSize, int bufYSize,
                  const GDALRasterIOExtraArg *extra)
 {
-    const auto x = static_cast<double>(rect.x), width = static_cast<double>(rect.width);
-    const auto y = static_cast<double>(rect.y), height = static_cast<double>(rect.height);
-    return rect.width == bufXSize && rect.height == bufYSize &&
-           (extra == nullptr || !extra->bFloatingPointWindowValidity ||
-            (extra->dfXOff == x && extra->dfYOff == y && extra->dfXSize == width &&
-             extra->dfYSize == height));
+    const SGCFloatWindow whole = SGCWindowOfRead(rect, nullptr);
+    const SGCFloatWindow wanted = SGCWindowOfRead(rect, extra);
+    return rect.width == bufXSize && rect.height == bufYSize && wanted.x == whole.x &&
+           wanted.y == whole.y && wanted.width == whole.width && wanted.height == whole.height;
 }
 
 SGCBand::SGCBand(SGCDataset *dataset, int number, const sgc_slice &slice)
@@ -385,13 +391,9 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
                             GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                             const GDALRasterIOExtraArg &extra)
 {
-    const bool isFloating = extra.bFloatingPointWindowValidity;
-    const double x = isFloating ? extra.dfXOff : static_cast<double>(rect.x);
-    const double y = isFloating ? extra.dfYOff : static_cast<double>(rect.y);
-    const double width = isFloating ? extra.dfXSize : static_cast<double>(rect.width);
-    const double height = isFloating ? extra.dfYSize : static_cast<double>(rect.height);
-    const NearestAxis columns = {x, width / bufXSize, bufXSize, nRasterXSize};
-    const NearestAxis rows = {y, height / bufYSize, bufYSize, nRasterYSize};
+    const SGCFloatWindow window = SGCWindowOfRead(rect, &extra);
+    const NearestAxis columns = {window.x, window.width / bufXSize, bufXSize, nRasterXSize};
+    const NearestAxis rows = {window.y, window.height / bufYSize, bufYSize, nRasterYSize};
     const auto [left, right] = columns.Ends();
     const auto [top, bottom] = rows.Ends();
     const sgc_rect sampled = {left, top, right - left + 1, bottom - top + 1};
@@ -421,26 +423,45 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
 
 // What may not be downloaded is read from the level that has it: from this one when this one has
 // all of the window and the coarser one, which GDAL would choose, has not.
-bool SGCBand::MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
-                              const GDALRasterIOExtraArg &extra)
+bool SGCBand::MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect)
 {
     const SGCHandle &handle = *dataset_->Handle();
     if (handle.Connection().download && sgc_cube_can_load(handle.Cube()))
         return true;
+    uint64_t here = 0, there = 0;
+    const sgc_window fine = Window(rect);
+    const sgc_window window = {coarse.level->Level(), coarse.rect, &slice_, 1};
+    return sgc_cube_count_missing(handle.Cube(), &fine, &here, nullptr) != SGC_OK ||
+           sgc_cube_count_missing(handle.Cube(), &window, &there, nullptr) != SGC_OK || here > 0 ||
+           there == 0;
+}
+
+std::optional<SGCCoarseRead> SGCBand::FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
+                                                const GDALRasterIOExtraArg *extra)
+{
     int x = static_cast<int>(rect.x), y = static_cast<int>(rect.y);
     int width = static_cast<int>(rect.width), height = static_cast<int>(rect.height);
-    GDALRasterIOExtraArg copy = extra;
-    const int overview =
-        GDALBandGetBestOverviewLevel2(this, x, y, width, height, bufXSize, bufYSize, &copy);
-    if (overview < 0)
-        return false;
-    uint64_t here = 0, there = 0;
-    const sgc_window window = Window(rect);
-    const sgc_window coarse = {
-        dataset_->Overview(overview)->Level(), {x, y, width, height}, &slice_, 1};
-    return sgc_cube_count_missing(handle.Cube(), &window, &here, nullptr) != SGC_OK ||
-           sgc_cube_count_missing(handle.Cube(), &coarse, &there, nullptr) != SGC_OK || here > 0 ||
-           there == 0;
+    SGCCoarseRead coarse = {nullptr, {}, *extra};
+    const int index =
+        GDALBandGetBestOverviewLevel2(this, x, y, width, height, bufXSize, bufYSize, &coarse.extra);
+    if (index < 0)
+        return std::nullopt;
+    coarse.level = dataset_->Overview(index);
+    const sgc_cube *cube = dataset_->Handle()->Cube();
+    const auto factor = static_cast<double>(sgc_cube_level(cube, coarse.level->Level())->factor);
+    const SGCFloatWindow window = SGCWindowOfRead(rect, extra);
+    coarse.extra.bFloatingPointWindowValidity = TRUE;
+    coarse.extra.dfXOff = window.x / factor;
+    coarse.extra.dfYOff = window.y / factor;
+    coarse.extra.dfXSize = window.width / factor;
+    coarse.extra.dfYSize = window.height / factor;
+    const sgc_rect whole = {0, 0, coarse.level->GetRasterXSize(), coarse.level->GetRasterYSize()};
+    const auto left = static_cast<int64_t>(std::floor(coarse.extra.dfXOff));
+    const auto top = static_cast<int64_t>(std::floor(coarse.extra.dfYOff));
+    const auto right = static_cast<int64_t>(std::ceil(coarse.extra.dfXOff + coarse.extra.dfXSize));
+    const auto bottom = static_cast<int64_t>(std::ceil(coarse.extra.dfYOff + coarse.extra.dfYSize));
+    coarse.rect = sgc_rect_intersect(whole, {left, top, right - left, bottom - top});
+    return MayUse(coarse, rect) ? std::make_optional(coarse) : std::nullopt;
 }
 
 CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
@@ -463,13 +484,12 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
             return CE_Failure;
         return ReadSource(source, rect, data, bufType, pixelSpace, lineSpace);
     }
-    if (decimates && GetOverviewCount() > 0 && MayUseOverviews(rect, bufXSize, bufYSize, *extra)) {
-        int tried = FALSE;
-        const CPLErr result =
-            TryOverviewRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
-                                pixelSpace, lineSpace, extra, &tried);
-        if (tried)
-            return result;
+    if (auto coarse = decimates ? FindLevel(rect, bufXSize, bufYSize, extra) : std::nullopt) {
+        const sgc_rect &there = coarse->rect;
+        return coarse->level->GetRasterBand(nBand)->RasterIO(
+            rw, static_cast<int>(there.x), static_cast<int>(there.y), static_cast<int>(there.width),
+            static_cast<int>(there.height), data, bufXSize, bufYSize, bufType, pixelSpace,
+            lineSpace, &coarse->extra);
     }
     if (extra->eResampleAlg == GRIORA_NearestNeighbour)
         return ReadNearest(rect, data, bufXSize, bufYSize, bufType, pixelSpace, lineSpace, *extra);

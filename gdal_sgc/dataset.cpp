@@ -413,6 +413,21 @@ std::vector<sgc_slice> SGCDataset::Slices(int bandCount, const int *bandMap)
     return result;
 }
 
+// Only where all bands are read from one level.
+std::optional<SGCCoarseRead> SGCDataset::FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
+                                                   int bandCount, const int *bandMap,
+                                                   const GDALRasterIOExtraArg *extra)
+{
+    std::optional<SGCCoarseRead> found;
+    for (int i = 0; i < bandCount; i++) {
+        auto band = static_cast<SGCBand *>(GetRasterBand(bandMap[i]));
+        found = band->FindLevel(rect, bufXSize, bufYSize, extra);
+        if (!found)
+            break;
+    }
+    return found;
+}
+
 CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySize, void *data,
                              int bufXSize, int bufYSize, GDALDataType bufType, int bandCount,
                              BANDMAP_TYPE bandMap, GSpacing pixelSpace, GSpacing lineSpace,
@@ -422,13 +437,21 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     const auto slices = Slices(bandCount, bandMap);
     const SGCRead read(handle_->Look(), {level_, rect, slices, decimates || level_ > 0});
+    if (auto coarse = decimates ? FindLevel(rect, bufXSize, bufYSize, bandCount, bandMap, extra)
+                                : std::nullopt) {
+        const sgc_rect &there = coarse->rect;
+        return coarse->level->RasterIO(
+            rw, static_cast<int>(there.x), static_cast<int>(there.y), static_cast<int>(there.width),
+            static_cast<int>(there.height), data, bufXSize, bufYSize, bufType, bandCount, bandMap,
+            pixelSpace, lineSpace, bandSpace, &coarse->extra);
+    }
     const bool isTogether =
         rw == GF_Read && bandCount > 0 && SGCIsNative(rect, bufXSize, bufYSize, extra) &&
         std::none_of(bandMap, bandMap + bandCount, [&](int number) {
             return static_cast<SGCBand *>(GetRasterBand(number))->IsComputed(rect);
         });
     if (!isTogether) {
-        // Resampling is per band, and GDAL knows how to choose levels for it.
+        // Resampling is per band.
         const auto decimation = Decimate(decimates);
         return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
                                       bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -136,10 +137,26 @@ std::vector<size_t> SGCChooseChannels(const SGCHandle &handle);
 // *count is 0. False, having reported why, when TIME names none.
 bool SGCChooseSteps(const SGCHandle &handle, size_t *first, size_t *count);
 
-// True for a read that gives the pixels of a window as they are; any other one is resampled. Of
-// `extra`, which may be nullptr, counts the floating window, where it has one.
+// A window in fractions of pixels.
+struct SGCFloatWindow {
+    double x, y, width, height;
+};
+
+// What a read is of: the floating window of `extra`, where it has one. `extra` may be nullptr.
+SGCFloatWindow SGCWindowOfRead(const sgc_rect &rect, const GDALRasterIOExtraArg *extra);
+
+// True for a read that gives the pixels of a window as they are; any other one is resampled.
 bool SGCIsNative(const sgc_rect &rect, int bufXSize, int bufYSize,
                  const GDALRasterIOExtraArg *extra = nullptr);
+
+class SGCDataset;
+
+// The level that serves a decimated read, and what is read there.
+struct SGCCoarseRead {
+    SGCDataset *level;
+    sgc_rect rect;
+    GDALRasterIOExtraArg extra;
+};
 
 // While it lives, what GDAL reads is for a decimated read.
 class SGCDecimation
@@ -223,6 +240,9 @@ class SGCDataset final : public GDALDataset
   private:
     SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
                const std::vector<sgc_slice> &slices);
+    std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
+                                           int bandCount, const int *bandMap,
+                                           const GDALRasterIOExtraArg *extra);
     std::vector<sgc_slice> Slices(int bandCount, const int *bandMap);
     void DescribePixels();
     void DescribeCube();
@@ -294,6 +314,10 @@ class SGCBand final : public GDALRasterBand
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
                     GSpacing pixelSpace, GSpacing lineSpace);
 
+    // The level that serves a decimated read, if one does; the pixels of levels are exactly as wide
+    // as their factor says, whereas GDAL stretches overviews over the whole raster.
+    std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
+                                           const GDALRasterIOExtraArg *extra);
     // True for a window of a level that may not be downloaded and is complete at full resolution:
     // it is computed.
     bool IsComputed(const sgc_rect &rect);
@@ -328,8 +352,7 @@ class SGCBand final : public GDALRasterBand
     CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);
     const char *PatchesAt(int x, int y);
 
-    bool MayUseOverviews(const sgc_rect &rect, int bufXSize, int bufYSize,
-                         const GDALRasterIOExtraArg &extra);
+    bool MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect);
     CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
                    GSpacing lineSpace);
     CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,

@@ -127,3 +127,40 @@ def test_programs_read_between_the_pixels(pair, method):
                              resampleAlg=method.lower().replace("neighbour", "")) for dataset in pair]
     for ours, theirs in (parts, mosaics):
         np.testing.assert_allclose(ours.ReadAsArray(), theirs.ReadAsArray(), rtol=1e-6)
+
+
+WIDTH, HEIGHT = 1203, 602  # no level divides them
+
+
+@pytest.fixture(scope="module")
+def ramp(tmp_path_factory):
+    """Two channels whose pixels say which column and row they are, counted from their centres."""
+    directory = tmp_path_factory.mktemp("ramp")
+    source = gdal.GetDriverByName("GTiff").Create(str(directory / "source.tif"), WIDTH, HEIGHT, 2, gdal.GDT_Float32)
+    source.SetGeoTransform((0, 30, 0, 0, 0, -30))
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    source.WriteRaster(0, 0, WIDTH, HEIGHT, np.array([columns, rows], np.float32).tobytes())
+    del source
+    (directory / "definition.json").write_text("""{
+        "type": "CubeDataset", "version": "1", "id": "ramp", "proj:code": "EPSG:3413",
+        "proj:transform": [30, 0, 0, 0, -30, 0], "proj:shape": [%d, %d], "chunk_shape": [180, 180],
+        "bands": [{"name": "column", "data_type": "float32"},
+                  {"name": "row", "band": 2, "data_type": "float32"}],
+        "source": {"kind": "gdal", "dataset": "%s"}}""" % (HEIGHT, WIDTH, directory / "source.tif"))
+    return gdal.Open("SGC:%s,dataset=%s,create=yes" % (directory / "cube", directory / "definition.json"))
+
+
+@pytest.mark.parametrize("method, tolerance", [("NearestNeighbour", 0.51), ("Bilinear", 0.1), ("Average", 0.1)])
+@pytest.mark.parametrize("factor", [4, 11, 16.5])
+def test_decimated_reads_are_where_they_say(ramp, read, factor, method, tolerance):
+    """To the last column and row, though levels are wider than the raster."""
+    width, height = int(WIDTH / factor), int(HEIGHT / factor)
+    x = (np.arange(width) + 0.5) * WIDTH / width
+    y = (np.arange(height) + 0.5) * HEIGHT / height
+    together = read(ramp, 0, 0, WIDTH, HEIGHT, width, height, resample_alg=METHODS[method])
+    alone = [read(ramp.GetRasterBand(i), 0, 0, WIDTH, HEIGHT, width, height, resample_alg=METHODS[method])
+             for i in (1, 2)]
+    for columns, rows in (together, alone):
+        inner = np.s_[1:-1, 1:-1]  # means at an edge are of what is there
+        assert np.abs(columns - x)[inner].max() < tolerance * factor
+        assert np.abs(rows - y[:, np.newaxis])[inner].max() < tolerance * factor
