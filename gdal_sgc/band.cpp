@@ -436,6 +436,23 @@ bool SGCBand::MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect)
            there == 0;
 }
 
+// GDAL stretches an overview over the whole raster, which the last pixels of a level may exceed.
+static void PlaceExactly(const SGCFloatWindow &window, double factor, const sgc_rect &whole,
+                         SGCCoarseRead &coarse)
+{
+    GDALRasterIOExtraArg &extra = coarse.extra;
+    extra.bFloatingPointWindowValidity = TRUE;
+    extra.dfXOff = window.x / factor;
+    extra.dfYOff = window.y / factor;
+    extra.dfXSize = window.width / factor;
+    extra.dfYSize = window.height / factor;
+    const auto left = static_cast<int64_t>(std::floor(extra.dfXOff));
+    const auto top = static_cast<int64_t>(std::floor(extra.dfYOff));
+    const auto right = static_cast<int64_t>(std::ceil(extra.dfXOff + extra.dfXSize));
+    const auto bottom = static_cast<int64_t>(std::ceil(extra.dfYOff + extra.dfYSize));
+    coarse.rect = sgc_rect_intersect(whole, {left, top, right - left, bottom - top});
+}
+
 std::optional<SGCCoarseRead> SGCBand::FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
                                                 const GDALRasterIOExtraArg *extra)
 {
@@ -447,20 +464,12 @@ std::optional<SGCCoarseRead> SGCBand::FindLevel(const sgc_rect &rect, int bufXSi
     if (index < 0)
         return std::nullopt;
     coarse.level = dataset_->Overview(index);
+    coarse.rect = {x, y, width, height};
     const sgc_cube *cube = dataset_->Handle()->Cube();
-    const auto factor = static_cast<double>(sgc_cube_level(cube, coarse.level->Level())->factor);
-    const SGCFloatWindow window = SGCWindowOfRead(rect, extra);
-    coarse.extra.bFloatingPointWindowValidity = TRUE;
-    coarse.extra.dfXOff = window.x / factor;
-    coarse.extra.dfYOff = window.y / factor;
-    coarse.extra.dfXSize = window.width / factor;
-    coarse.extra.dfYSize = window.height / factor;
+    const int64_t factor = sgc_cube_level(cube, coarse.level->Level())->factor;
     const sgc_rect whole = {0, 0, coarse.level->GetRasterXSize(), coarse.level->GetRasterYSize()};
-    const auto left = static_cast<int64_t>(std::floor(coarse.extra.dfXOff));
-    const auto top = static_cast<int64_t>(std::floor(coarse.extra.dfYOff));
-    const auto right = static_cast<int64_t>(std::ceil(coarse.extra.dfXOff + coarse.extra.dfXSize));
-    const auto bottom = static_cast<int64_t>(std::ceil(coarse.extra.dfYOff + coarse.extra.dfYSize));
-    coarse.rect = sgc_rect_intersect(whole, {left, top, right - left, bottom - top});
+    if (whole.width * factor != nRasterXSize || whole.height * factor != nRasterYSize)
+        PlaceExactly(SGCWindowOfRead(rect, extra), static_cast<double>(factor), whole, coarse);
     return MayUse(coarse, rect) ? std::make_optional(coarse) : std::nullopt;
 }
 

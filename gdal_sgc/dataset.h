@@ -314,8 +314,7 @@ class SGCBand final : public GDALRasterBand
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
                     GSpacing pixelSpace, GSpacing lineSpace);
 
-    // The level that serves a decimated read, if one does; the pixels of levels are exactly as wide
-    // as their factor says, whereas GDAL stretches overviews over the whole raster.
+    // The level that serves a decimated read, if one does.
     std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
                                            const GDALRasterIOExtraArg *extra);
     // True for a window of a level that may not be downloaded and is complete at full resolution:
