@@ -69,6 +69,33 @@ def test_offline_level_is_computed(cube, open_document, read):
     assert np.isfinite(inside).all() and inside.std() > 1
 
 
+def test_offline_bands_in_different_states(cube, open_document, read, assert_pixels):
+    """One band has its level stored, the other one only full resolution."""
+    side, factor = 256, 4
+    definition = {
+        "type": "CubeDataset", "version": "1", "id": "Steps", "proj:code": "EPSG:3413",
+        "proj:transform": [40, 0, -120000, 0, -40, 280000], "proj:shape": [side, side], "chunk_shape": [64, 64],
+        "time": {"values": ["2017-01-01", "2018-01-01"]}, "bands": [{"name": "elevation", "data_type": "float32"}],
+        "source": {"kind": "synthetic"}}
+    online = open_document(definition, TIME="2017/2018")
+    read(online, 0, 0, side, side)
+    stored = read(online.GetRasterBand(1).GetOverview(1), 0, 0, side // factor, side // factor)
+    offline = open_document(definition, TIME="2017/2018", DOWNLOAD="NO")
+    level = offline.GetRasterBand(1).GetOverview(1).GetDataset()
+    window = 0, 0, level.RasterXSize, level.RasterYSize
+    alone = [read(level.GetRasterBand(i), *window) for i in (1, 2)]
+    assert_pixels(alone[0], stored)
+    # Each step lies 16 m above the one before.
+    np.testing.assert_allclose(alone[1], alone[0] + 16, rtol=1e-6)
+    for bands in ([1, 2], [2, 1]):
+        assert_pixels(read(level, *window, band_list=bands), np.stack([alone[i - 1] for i in bands]))
+    # Between the pixels: of a level that is computed, too.
+    shifted = read(level, 1.6, 2.7, 20, 10, 20, 10)
+    assert_pixels(shifted, np.stack(alone)[:, 3:13, 2:22])
+    warped = gdal.Warp("", offline, format="MEM", xRes=40 * factor, yRes=40 * factor)
+    assert_pixels(warped.ReadAsArray(), np.stack(alone))
+
+
 def test_rasterio_understands_the_metadata(cube):
     rasterio = pytest.importorskip("rasterio")
     demo(cube)

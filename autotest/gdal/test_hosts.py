@@ -211,6 +211,7 @@ TRANSLATE = {
     "enlarged": "-srcwin 500 400 40 50 -outsize 200 250 -r cubicspline",
     "resolution": "-tr 730 730 -r lanczos",
     "part of a pixel": "-srcwin 100.25 200.5 300.5 200.25 -outsize 100 80 -r bilinear",
+    "between pixels": "-srcwin 100.7 80.6 300 250", "between pixels, cubic": "-srcwin 100.5 80.5 300 250 -r cubic",
     "COG": "-of COG -b 1 -co BLOCKSIZE=128", "COG, reprojected": "-of COG -b 1 -co TILING_SCHEME=GoogleMapsCompatible"}
 WARP = {
     "reprojected": "-t_srs EPSG:3995 -r bilinear", "to degrees": "-t_srs EPSG:4326 -r cubic -te -73 76.9 -69 77.5",
@@ -351,7 +352,14 @@ def test_columns_and_points(name, pixels, read, assert_pixels):
     assert_pixels(np.stack(points, axis=1), pixels[:, 5 * np.arange(100), 7 * np.arange(100)])
 
 
-def test_virtual_memory_of_blocks(name, pixels, assert_pixels):
+def test_virtual_memory(name, pixels, assert_pixels):
+    """A page is read when it is touched."""
+    cube = gdal.Open(name)
+    array = cube.GetRasterBand(1).GetVirtualMemArray(xoff=30, yoff=20, xsize=500, ysize=400, bufxsize=500, bufysize=400)
+    assert_pixels(array[::-1].copy(), pixels[0, 20:420, 30:530][::-1])
+
+
+def test_blocks(name, pixels, assert_pixels):
     """Every block through GDAL's own cache, whatever fits in it."""
     cube = gdal.Open(name)
     before = gdal.GetCacheMax()
@@ -410,11 +418,12 @@ def test_rasterio_reads(rasterio, name, geotiff, pixels, assert_pixels):
 
 
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average", "lanczos", "mode"])
-def test_rasterio_decimates(rasterio, name, geotiff, resampling):
+def test_rasterio_resamples(rasterio, name, geotiff, resampling):
     method = rasterio.enums.Resampling[resampling]
     window = rasterio.windows.Window(50.5, 60.25, 600.5, 500)
     with rasterio.open(name) as cube, rasterio.open(geotiff) as file:
-        for options in ({"out_shape": (2, 100, 90)}, {"out_shape": (2, 77, 130), "window": window}):
+        for options in ({"out_shape": (2, 100, 90)}, {"out_shape": (2, 77, 130), "window": window},
+                        {"window": rasterio.windows.Window(50.5, 60.7, 300, 200)}):
             assert_close(*(d.read(resampling=method, **options) for d in (cube, file)))
 
 

@@ -116,6 +116,18 @@ def test_slightly_decimated_reads_are_decimated(open_document, document, resampl
     assert np.isnan(pixels).all() and len(said) == 1
 
 
+@pytest.mark.parametrize("band", [{"data_type": "uint8", "nodata": 0, "colors": {"1": "#006400"}},
+                                  {"data_type": "bool"}], ids=["palette", "masks"])
+def test_what_gdal_reads_to_decimate_is_decimated(open_document, document, band):
+    """Of a palette blocks, as bilinear is not possible; of masks without levels all together."""
+    bands = [{"name": name, **band, "resampling": "nearest"} for name in ("a", "b")]
+    raster = open_document({**document, "bands": bands, "proj:shape": [16, 16]}, DOWNLOAD="VIEW", MAX_DOWNLOAD="0")
+    assert raster.GetRasterBand(1).GetOverviewCount() == 0
+    pixels, said = warnings_of(raster.ReadAsArray, 1, 1, 14, 14, buf_xsize=13, buf_ysize=13,
+                               resample_alg=gdal.GRIORA_Bilinear)
+    assert (pixels == 0).all() and any("coarser pixels or nodata" in text for text in said)
+
+
 def test_native_reads_load_or_fail(open_document, document, failure, read, assert_pixels):
     raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=str(4 * 128 ** 2))
     assert "MAX_DOWNLOAD" in failure(raster.ReadRaster, *WINDOW)

@@ -217,6 +217,28 @@ static void test_progress_ends_a_read(void **state)
     GDALClose(cube);
 }
 
+/* As of any other format, also of a raster that has no bands: the steps are its subdatasets. */
+static void test_read_of_no_bands(void **state)
+{
+    (void)state;
+    write_years();
+    char name[512];
+    snprintf(name, sizeof name, "SGC:%s/cube,dataset=%s/years.json,create=yes", test_directory,
+             test_directory);
+    GDALDatasetH cubes[] = {open_years(), GDALOpen(name, GA_ReadOnly)};
+    assert_int_equal(GDALGetRasterCount(cubes[0]), STEPS * BANDS);
+    assert_int_equal(GDALGetRasterCount(cubes[1]), 0);
+    for (int i = 0; i < 2; i++) {
+        float pixel = 7;
+        int map[] = {12345};
+        assert_int_equal(GDALDatasetRasterIO(cubes[i], GF_Read, 0, 0, 1, 1, &pixel, 1, 1,
+                                             GDT_Float32, 0, i == 0 ? map : NULL, 0, 0, 0),
+                         CE_None);
+        assert_float_equal(pixel, 7, 0);
+        GDALClose(cubes[i]);
+    }
+}
+
 static void test_memory_cube(void **state)
 {
     (void)state;
@@ -242,6 +264,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_threads_fill_each_step_and_channel_once,
                                         make_test_directory, remove_test_directory),
         cmocka_unit_test_setup_teardown(test_progress_ends_a_read, make_test_directory,
+                                        remove_test_directory),
+        cmocka_unit_test_setup_teardown(test_read_of_no_bands, make_test_directory,
                                         remove_test_directory),
         cmocka_unit_test(test_memory_cube),
     };
