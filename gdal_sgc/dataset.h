@@ -14,6 +14,7 @@
 
 #include "gdal_sgc/compat.h"
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/look.h"
 
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
@@ -106,6 +107,17 @@ class SGCView
   private:
     sgc_view *view_ = nullptr;
 };
+
+// As sgc_view_visit_complete(), which calls visit(pixels, hasData).
+template <typename Visit>
+sgc_status SGCVisitComplete(const sgc_view *view, size_t level, const sgc_slice &slice,
+                            const sgc_rect &chunks, Visit &visit, sgc_error *error)
+{
+    const auto call = [](void *user, sgc_rect pixels, bool hasData) {
+        (*static_cast<Visit *>(user))(pixels, hasData);
+    };
+    return sgc_view_visit_complete(view, level, slice, chunks, call, &visit, error);
+}
 
 // A buffer of pixels; GDAL's allocator reports a failure.
 class SGCScratch

@@ -9,7 +9,6 @@
 #include <string>
 
 #include "datasets/http.h"
-#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/dataset.h"
 #include "gdal_sgc/patches.h"
 
@@ -96,15 +95,14 @@ sgc_status CountChunks(const SGCHandle &handle, const sgc_view *view, size_t lev
 {
     const sgc_level *l = sgc_cube_level(handle.Cube(), level);
     const sgc_rect chunks = {0, 0, sgc_level_columns(l), sgc_level_rows(l)};
-    std::vector<uint8_t> states(static_cast<size_t>(chunks.width * chunks.height));
+    auto count = [&](const sgc_rect &, bool hasData) {
+        counts.complete++;
+        counts.empty += !hasData;
+    };
     sgc_status status = SGC_OK;
     for (size_t i = 0; i < slices.size() && status == SGC_OK; i++) {
-        counts.all += states.size();
-        status = sgc_view_chunk_states(view, level, slices[i], chunks, states.data(), err);
-        for (size_t k = 0; k < states.size() && status == SGC_OK; k++) {
-            counts.complete += states[k] != SGC_CHUNK_MISSING;
-            counts.empty += states[k] == SGC_CHUNK_HAS_NO_DATA;
-        }
+        counts.all += static_cast<uint64_t>(chunks.width) * static_cast<uint64_t>(chunks.height);
+        status = SGCVisitComplete(view, level, slices[i], chunks, count, err);
     }
     return status;
 }
