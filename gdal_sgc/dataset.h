@@ -256,6 +256,7 @@ class SGCDataset final : public GDALDataset
                                            int bandCount, const int *bandMap,
                                            const GDALRasterIOExtraArg *extra);
     std::vector<sgc_slice> Slices(int bandCount, const int *bandMap);
+    std::vector<sgc_slice> ShownSlices();
     void DescribePixels();
     void DescribeCube();
     void ShowSnapshot();
