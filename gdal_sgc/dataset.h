@@ -31,6 +31,9 @@ class SGCHandle
     SGCHandle(const SGCHandle &) = delete;
     SGCHandle &operator=(const SGCHandle &) = delete;
 
+    // Reports what is wrong with what was opened; names the .sgc file that it may stand in.
+    void Refuse(sgc_status status, sgc_error &error) const;
+
     sgc_cube *Cube() const
     {
         return cube_;

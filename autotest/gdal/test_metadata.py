@@ -308,7 +308,7 @@ def test_driver_metadata(driver):
     said = driver.GetMetadata()
     assert said["DMD_LONGNAME"] and said["DMD_CONNECTION_PREFIX"] == "SGC:" and said["DMD_SUBDATASETS"] == "YES"
     assert {key: value for key, value in said.items() if key.startswith("DCAP_")}.items() >= {
-        "DCAP_RASTER": "YES", "DCAP_OPEN": "YES"}.items()
+        "DCAP_RASTER": "YES", "DCAP_OPEN": "YES", "DCAP_VIRTUALIO": "YES"}.items()
     assert {value for key, value in said.items() if key.startswith("DCAP_")} == {"YES"}
     assert not {"DCAP_CREATE", "DCAP_CREATECOPY"} & set(said)
 
