@@ -97,6 +97,19 @@ static sgc_status read_long_nodata(const char *document, size_t index, const sgc
     return SGC_OK;
 }
 
+/* What pixels of a band have for a number; not of 64 bits. */
+static double as_stored(const sgc_band *band, double number)
+{
+    double item = 0;
+    if (band->type == GDT_Float32)
+        return (double)(float)number; /* the largest ones are often written with fewer digits */
+    if (!is_float(band))
+        return number;
+    GDALCopyWords(&number, GDT_Float64, 0, &item, band->type, 0, 1);
+    GDALCopyWords(&item, band->type, 0, &number, GDT_Float64, 0, 1);
+    return number;
+}
+
 static sgc_status read_nodata(const cJSON *json, const char *document, size_t index,
                               const sgc_place *at, const data_type *type, sgc_band *band,
                               sgc_error *err)
@@ -109,13 +122,14 @@ static sgc_status read_nodata(const cJSON *json, const char *document, size_t in
                                                : sgc_fail_at(&here, SGC_INVALID, err, "required");
     if (is_nan_text(item) && is_float(band))
         return SGC_OK;
-    const double value = item->valuedouble;
     if (!cJSON_IsNumber(item))
         return sgc_fail_at(&here, SGC_INVALID, err, "must be a number of %s%s", band->data_type,
                            is_float(band) ? " or \"nan\"" : "");
+    const double value = as_stored(band, item->valuedouble);
     if (!(value >= type->smallest && value <= type->largest) ||
         (!is_float(band) && value != floor(value)))
-        return sgc_fail_at(&here, SGC_INVALID, err, "%g does not fit %s", value, band->data_type);
+        return sgc_fail_at(&here, SGC_INVALID, err, "%g does not fit %s", item->valuedouble,
+                           band->data_type);
     band->nodata = value;
     return band->type == GDT_Int64 || band->type == GDT_UInt64
                ? read_long_nodata(document, index, &here, band, err)

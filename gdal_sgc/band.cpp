@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/dataset.h"
 #include "gdal_sgc/time_axis.h"
 
@@ -361,24 +360,19 @@ int SGCBand::IGetDataCoverageStatus(int xOff, int yOff, int xSize, int ySize, in
     sgc_cube *cube = dataset_->Handle()->Cube();
     const sgc_level *level = sgc_cube_level(cube, dataset_->Level());
     const sgc_rect rect = {xOff, yOff, xSize, ySize}, chunks = sgc_level_chunks(level, rect);
-    std::vector<uint8_t> states(static_cast<size_t>(chunks.width * chunks.height));
     const SGCView view(cube);
     int status = 0;
     double data = 0;
-    bool known = sgc_view_chunk_states(view.Get(), dataset_->Level(), slice_, chunks, states.data(),
-                                       nullptr) == SGC_OK;
-    for (size_t i = 0; i < states.size() && known; i++) {
-        const auto at = static_cast<int64_t>(i);
-        const sgc_rect part =
-            sgc_rect_intersect(rect, sgc_level_chunk_rect(level, chunks.y + at / chunks.width,
-                                                          chunks.x + at % chunks.width));
-        known = states[i] != SGC_CHUNK_MISSING;
-        if (states[i] == SGC_CHUNK_HAS_DATA)
+    int64_t known = 0;
+    auto add = [&](const sgc_rect &pixels, bool hasData) {
+        const sgc_rect part = sgc_rect_intersect(rect, pixels);
+        known++;
+        if (hasData)
             data += static_cast<double>(part.width) * static_cast<double>(part.height);
-        status |= states[i] == SGC_CHUNK_HAS_DATA ? GDAL_DATA_COVERAGE_STATUS_DATA
-                                                  : GDAL_DATA_COVERAGE_STATUS_EMPTY;
-    }
-    if (!known)
+        status |= hasData ? GDAL_DATA_COVERAGE_STATUS_DATA : GDAL_DATA_COVERAGE_STATUS_EMPTY;
+    };
+    if (SGCVisitComplete(view.Get(), dataset_->Level(), slice_, chunks, add, nullptr) != SGC_OK ||
+        known < chunks.width * chunks.height)
         return GDALRasterBand::IGetDataCoverageStatus(xOff, yOff, xSize, ySize, maskFlagStop,
                                                       percent);
     if (percent != nullptr)

@@ -336,20 +336,27 @@ static unsigned available_cpus(void)
                                                        : (unsigned)CPLGetNumCPUs();
 }
 
-static sgc_status parse_threads(const char *value, unsigned *out, sgc_error *err)
+static bool read_threads(const char *value, unsigned *out)
 {
-    if (value == NULL)
-        value = CPLGetConfigOption("GDAL_NUM_THREADS", "ALL_CPUS");
-    if (EQUAL(value, "ALL_CPUS")) {
-        *out = available_cpus();
-        return SGC_OK;
-    }
     char *end;
     const long count = strtol(value, &end, 10);
-    if (*end != '\0' || count < 1 || count > 1024)
-        return sgc_fail(err, SGC_INVALID, "NUM_THREADS=%.64s: must be ALL_CPUS or a number", value);
-    *out = (unsigned)count;
-    return SGC_OK;
+    const bool all = EQUAL(value, "ALL_CPUS");
+    *out = all ? available_cpus() : (unsigned)count;
+    return all || (*end == '\0' && count >= 1 && count <= 1024);
+}
+
+/* GDAL_NUM_THREADS is not ours: what others may mean by it is no mistake. */
+static sgc_status parse_threads(const char *value, unsigned *out, sgc_error *err)
+{
+    if (value == NULL) {
+        if (!read_threads(CPLGetConfigOption("GDAL_NUM_THREADS", "ALL_CPUS"), out))
+            *out = available_cpus();
+        return SGC_OK;
+    }
+    return read_threads(value, out)
+               ? SGC_OK
+               : sgc_fail(err, SGC_INVALID, "NUM_THREADS=%.64s: must be ALL_CPUS or a number",
+                          value);
 }
 
 static sgc_status parse_ref(char **values, sgc_connection *c, sgc_error *err)
@@ -608,6 +615,10 @@ sgc_status sgc_connection_parse(const char *name, const char *const *open_option
     sgc_status status = sgc_descriptor_read(name, &text, err);
     if (status == SGC_OK) {
         status = parse_name((const char *)text.data, open_options, out, err);
+        if (status == SGC_OK && ((*out)->file = strdup(name)) == NULL) {
+            status = sgc_fail_memory(err, strlen(name), "a connection");
+            sgc_connection_free(*out);
+        }
         if (status != SGC_OK)
             sgc_fail_in(err, status, "%.300s", name);
     }
@@ -720,6 +731,7 @@ void sgc_connection_free(sgc_connection *connection)
     free(connection->project);
     free(connection->time);
     free(connection->name);
+    free(connection->file);
     CSLDestroy(connection->parameters);
     CSLDestroy(connection->given);
     CSLDestroy(connection->channels);

@@ -49,6 +49,7 @@ typedef struct sgc_connection {
     char **parameters;     /* NAME=VALUE: keys that are no option, for the definition */
     bool locking;
     char *name;   /* what names the cube: a dataset, or a place (absolute) */
+    char *file;   /* that names it (descriptor.h), as it was given; NULL: none does */
     char **given; /* KEY=VALUE: what the string and the open options say but TIME and CHANNELS */
 } sgc_connection;
 

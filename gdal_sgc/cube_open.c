@@ -55,9 +55,13 @@ static void free_cube(sgc_cube *cube)
     free(cube);
 }
 
+/* Whoever has edited a definition gets a cube of his own. */
 static char *make_key(const sgc_connection *c)
 {
     sgc_buffer key = {0};
+    sgc_definition *definition = NULL;
+    const bool named = c->dataset != NULL &&
+                       sgc_connection_find_definition(c, c->dataset, &definition, NULL) == SGC_OK;
     sgc_status status = sgc_buffer_print(
         &key, NULL, "%s\n%d %s\n%s\n%s\n%s\n%d %u %lld %d %d %d", c->place, c->ref_choice, c->ref,
         c->dataset != NULL ? c->dataset : "", c->source_url != NULL ? c->source_url : "",
@@ -65,6 +69,9 @@ static char *make_key(const sgc_connection *c)
         c->compression_level, c->spec_version, c->locking);
     for (int i = 0; status == SGC_OK && i < CSLCount(c->parameters); i++)
         status = sgc_buffer_print(&key, NULL, "\n%s", c->parameters[i]);
+    if (status == SGC_OK && named)
+        status = sgc_buffer_print(&key, NULL, "\n%s", definition->text);
+    sgc_definition_free(definition);
     if (status != SGC_OK)
         sgc_buffer_free(&key);
     return (char *)key.data;
@@ -503,21 +510,45 @@ static void size_block_cache(void)
     sgc_block_cache_set_size(size > 0 ? (size_t)(size * MEBIBYTE) : 0);
 }
 
+/* Takes a cube out of the registry, if it is still there. The registry's mutex is held. */
+static void leave(sgc_cube *cube)
+{
+    sgc_cube **link = &registry.cubes;
+    while (*link != NULL && *link != cube)
+        link = &(*link)->next;
+    if (*link == cube)
+        *link = cube->next;
+}
+
+/* Gives the open cube of that key, or NULL: there is none, or what it showed is not there any more,
+ * and whoever opens now begins anew. */
+static sgc_status reuse(const char *key, sgc_cube **out, sgc_error *err)
+{
+    pthread_mutex_lock(&registry.mutex);
+    sgc_cube *cube = find_open(key);
+    pthread_mutex_unlock(&registry.mutex);
+    const sgc_status status = cube != NULL ? sgc_cube_refresh(cube, err) : SGC_OK;
+    *out = status == SGC_OK ? cube : NULL;
+    if (status == SGC_OK)
+        return SGC_OK;
+    if (status == SGC_NOT_FOUND) {
+        pthread_mutex_lock(&registry.mutex);
+        leave(cube);
+        pthread_mutex_unlock(&registry.mutex);
+    }
+    sgc_cube_unref(cube);
+    return status == SGC_NOT_FOUND ? SGC_OK : status;
+}
+
 sgc_status sgc_cube_open(const sgc_connection *connection, sgc_cube **out, sgc_error *err)
 {
     size_block_cache();
     char *key = make_key(connection);
     if (key == NULL)
         return sgc_fail_memory(err, 0, "a cube");
-    pthread_mutex_lock(&registry.mutex);
-    sgc_cube *cube = find_open(key);
-    pthread_mutex_unlock(&registry.mutex);
-    sgc_status status = SGC_OK;
-    if (cube != NULL) {
-        status = sgc_cube_refresh(cube, err);
-        if (status != SGC_OK)
-            sgc_cube_unref(cube);
-    } else {
+    sgc_cube *cube;
+    sgc_status status = reuse(key, &cube, err);
+    if (status == SGC_OK && cube == NULL) {
         status = new_cube(connection, key, &cube, err);
         if (status == SGC_OK)
             cube = enter(cube);
@@ -534,12 +565,8 @@ void sgc_cube_unref(sgc_cube *cube)
         return;
     pthread_mutex_lock(&registry.mutex);
     const bool last = --cube->references == 0;
-    if (last) {
-        sgc_cube **link = &registry.cubes;
-        while (*link != cube)
-            link = &(*link)->next;
-        *link = cube->next;
-    }
+    if (last)
+        leave(cube);
     pthread_mutex_unlock(&registry.mutex);
     if (last)
         free_cube(cube);

@@ -93,6 +93,11 @@ SGC_CHECKED sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, s
                                            size_t bands, sgc_rect chunks, uint8_t *flags,
                                            sgc_error *err);
 
+/* Where, in columns and rows of chunks, a manifest of what is complete of a level, which is made, may
+ * say something of a time step; `extents` are those of all its dimensions. Empty: nowhere. */
+sgc_rect sgc_view_noted_rect(const sgc_view *view, size_t level, const sgc_extent *extents,
+                             size_t step);
+
 /* Whether a pixel of any channel is stored, of full resolution or a level: not only that there is
  * none. */
 bool sgc_snapshot_holds_data(const sgc_snapshot *snapshot, const sgc_definition *definition);

@@ -8,17 +8,16 @@
 
 SGC_BEGIN_C
 
-/* Of a chunk of one channel at one time step. */
-typedef enum sgc_chunk_state {
-    SGC_CHUNK_MISSING,     /* not complete */
-    SGC_CHUNK_HAS_NO_DATA, /* complete, and nothing but nodata */
-    SGC_CHUNK_HAS_DATA,    /* complete, and stored */
-} sgc_chunk_state;
+/* Told of a chunk: its pixels, cut at the level's edge, and whether any of it is stored; if not, it
+ * is nodata all over. */
+typedef void sgc_chunk_visitor(void *user, sgc_rect pixels, bool has_data);
 
-/* Says the state of each chunk of a slice in `chunks` (columns, rows of the level), row by row:
- * chunks.width * chunks.height items. `view` may be NULL. */
-SGC_CHECKED sgc_status sgc_view_chunk_states(const sgc_view *view, size_t level, sgc_slice slice,
-                                             sgc_rect chunks, uint8_t *states, sgc_error *err);
+/* Visits each complete chunk of a slice in `chunks` (columns, rows of the level; inside it) once.
+ * Time and memory depend on what is in the cube, not on the size of the level. `view` may be NULL.
+ */
+SGC_CHECKED sgc_status sgc_view_visit_complete(const sgc_view *view, size_t level, sgc_slice slice,
+                                               sgc_rect chunks, sgc_chunk_visitor *visitor,
+                                               void *user, sgc_error *err);
 
 /* Whether somebody has begun to load the level. `view` may be NULL. */
 bool sgc_view_has_level(const sgc_view *view, size_t level);

@@ -47,7 +47,10 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
     if (status == SGC_OK)
         status = sgc_cube_open(handle->connection_, &handle->cube_, &error);
     if (status != SGC_OK) {
-        SGCReport(status, error);
+        if (handle->connection_ != nullptr)
+            handle->Refuse(status, error);
+        else
+            SGCReport(status, error);
         return nullptr;
     }
     const char *warning = sgc_cube_definition(handle->cube_)->warning;
@@ -58,6 +61,13 @@ std::shared_ptr<SGCHandle> SGCHandle::Open(const char *name, CSLConstList openOp
     if (connection.dataset != nullptr && connection.download && !sgc_cube_can_load(handle->cube_))
         CPLError(CE_Warning, CPLE_AppDefined, "SGC: %s", sgc_cube_why_no_load(handle->cube_));
     return handle;
+}
+
+void SGCHandle::Refuse(sgc_status status, sgc_error &error) const
+{
+    if (connection_->file != nullptr)
+        sgc_fail_in(&error, status, "%.300s", connection_->file);
+    SGCReport(status, error);
 }
 
 SGCHandle::~SGCHandle()
@@ -195,6 +205,7 @@ std::vector<size_t> SGCChooseChannels(const SGCHandle &handle)
 {
     const sgc_definition *definition = sgc_cube_definition(handle.Cube());
     std::vector<size_t> result;
+    sgc_error error = {""};
     char **names = handle.Connection().channels;
     for (int i = 0; names != nullptr && names[i] != nullptr; i++) {
         size_t b = 0;
@@ -204,15 +215,16 @@ std::vector<size_t> SGCChooseChannels(const SGCHandle &handle)
             std::string known;
             for (size_t k = 0; k < definition->band_count; k++)
                 known += std::string(k > 0 ? ", " : "") + definition->bands[k].name;
-            CPLError(CE_Failure, CPLE_IllegalArg,
-                     "SGC: CHANNELS: %s has no channel \"%s\" (it has %s)", definition->id,
-                     names[i], known.c_str());
+            handle.Refuse(sgc_fail(&error, SGC_INVALID,
+                                   "CHANNELS: %s has no channel \"%.64s\" (it has %s)",
+                                   definition->id, names[i], known.c_str()),
+                          error);
             return {};
         }
         result.push_back(b);
     }
     if (names != nullptr && result.empty())
-        CPLError(CE_Failure, CPLE_IllegalArg, "SGC: CHANNELS names no channel");
+        handle.Refuse(sgc_fail(&error, SGC_INVALID, "CHANNELS names no channel"), error);
     if (names != nullptr)
         return result;
     // Those that fit into one GeoTIFF with the first one.
@@ -228,15 +240,17 @@ std::vector<size_t> SGCChooseChannels(const SGCHandle &handle)
 }
 
 // False, having reported it, when a dataset cannot have so many bands.
-static bool CheckBandCount(size_t steps, size_t channels)
+static bool CheckBandCount(const SGCHandle &handle, size_t steps, size_t channels)
 {
     constexpr size_t MOST_BANDS = 65535; // of GDAL
     if (steps <= MOST_BANDS / channels)
         return true;
-    CPLError(CE_Failure, CPLE_IllegalArg,
-             "SGC: %zu time steps of %zu channels are more than %zu bands: name fewer with TIME "
-             "or CHANNELS",
-             steps, channels, MOST_BANDS);
+    sgc_error error = {""};
+    handle.Refuse(sgc_fail(&error, SGC_INVALID,
+                           "%zu time steps of %zu channels are more than %zu bands: name fewer "
+                           "with TIME or CHANNELS",
+                           steps, channels, MOST_BANDS),
+                  error);
     return false;
 }
 
@@ -248,15 +262,14 @@ bool SGCChooseSteps(const SGCHandle &handle, size_t *first, size_t *count)
     *count = definition->time.count == 0 ? 1 : 0;
     if (time == nullptr)
         return true;
-    if (definition->time.count == 0) {
-        CPLError(CE_Failure, CPLE_IllegalArg, "SGC: TIME=%s: %s has no time axis", time,
-                 definition->id);
-        return false;
-    }
     sgc_error error = {""};
-    const sgc_status status = sgc_time_axis_find(&definition->time, time, first, count, &error);
+    const sgc_status status =
+        definition->time.count > 0
+            ? sgc_time_axis_find(&definition->time, time, first, count, &error)
+            : sgc_fail(&error, SGC_INVALID, "TIME=%.64s: %s has no time axis", time,
+                       definition->id);
     if (status != SGC_OK)
-        SGCReport(status, error);
+        handle.Refuse(status, error);
     return status == SGC_OK;
 }
 
@@ -290,7 +303,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
         return patches;
     }
     const auto channels = SGCChooseChannels(*handle);
-    if (channels.empty() || !CheckBandCount(count, channels.size()))
+    if (channels.empty() || !CheckBandCount(*handle, count, channels.size()))
         return nullptr;
     std::vector<sgc_slice> slices;
     for (size_t step = first; step < first + count; step++)

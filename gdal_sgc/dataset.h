@@ -14,6 +14,7 @@
 
 #include "gdal_sgc/compat.h"
 #include "gdal_sgc/cube.h"
+#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/look.h"
 
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
@@ -29,6 +30,9 @@ class SGCHandle
     ~SGCHandle();
     SGCHandle(const SGCHandle &) = delete;
     SGCHandle &operator=(const SGCHandle &) = delete;
+
+    // Reports what is wrong with what was opened; names the .sgc file that it may stand in.
+    void Refuse(sgc_status status, sgc_error &error) const;
 
     sgc_cube *Cube() const
     {
@@ -106,6 +110,17 @@ class SGCView
   private:
     sgc_view *view_ = nullptr;
 };
+
+// As sgc_view_visit_complete(), which calls visit(pixels, hasData).
+template <typename Visit>
+sgc_status SGCVisitComplete(const sgc_view *view, size_t level, const sgc_slice &slice,
+                            const sgc_rect &chunks, Visit &visit, sgc_error *error)
+{
+    const auto call = [](void *user, sgc_rect pixels, bool hasData) {
+        (*static_cast<Visit *>(user))(pixels, hasData);
+    };
+    return sgc_view_visit_complete(view, level, slice, chunks, call, &visit, error);
+}
 
 // A buffer of pixels; GDAL's allocator reports a failure.
 class SGCScratch
@@ -244,6 +259,7 @@ class SGCDataset final : public GDALDataset
                                            int bandCount, const int *bandMap,
                                            const GDALRasterIOExtraArg *extra);
     std::vector<sgc_slice> Slices(int bandCount, const int *bandMap);
+    std::vector<sgc_slice> ShownSlices();
     void DescribePixels();
     void DescribeCube();
     void ShowSnapshot();

@@ -6,6 +6,7 @@
 #include <cpl_vsi.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "datasets/json_member.h"
 #include "datasets/quiet.h"
@@ -24,6 +25,17 @@ bool sgc_descriptor_is_named(const char *path)
     return ends_with(path, "." SGC_DESCRIPTOR_EXTENSION);
 }
 
+/* Whether a text of a JSON document has a NUL, at which our strings would end. */
+static bool has_nul(const char *text, size_t size)
+{
+    if (memchr(text, '\0', size) != NULL)
+        return true;
+    for (const char *c = strchr(text, '\\'); c != NULL && c[1] != '\0'; c = strchr(c + 2, '\\'))
+        if (strncmp(c + 1, "u0000", 5) == 0)
+            return true;
+    return false;
+}
+
 /* Gives the JSON object in the file. */
 static sgc_status read_object(const char *path, cJSON **out, sgc_error *err)
 {
@@ -34,8 +46,13 @@ static sgc_status read_object(const char *path, cJSON **out, sgc_error *err)
     sgc_quiet_end(&quiet);
     if (!read)
         return sgc_fail(err, SGC_IO, "cannot be read, or has more than %d bytes", MOST_BYTES);
+    const bool nul = has_nul((const char *)text, (size_t)size);
     cJSON *json = cJSON_ParseWithLengthOpts((const char *)text, (size_t)size + 1, NULL, 1);
     VSIFree(text);
+    if (json != NULL && nul) {
+        cJSON_Delete(json);
+        return sgc_fail(err, SGC_INVALID, "must have no character of code 0");
+    }
     if (!cJSON_IsObject(json)) {
         cJSON_Delete(json);
         return sgc_fail(err, SGC_INVALID,
@@ -158,13 +175,25 @@ static sgc_status translate(const char *file, const cJSON *json, sgc_buffer *out
     return status;
 }
 
+/* A link stands for the file that it leads to, as GDAL's VRT driver has it; free with free(). */
+static char *real_file(const char *path)
+{
+    struct stat info;
+    const bool is_link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    char *real = is_link ? realpath(path, NULL) : NULL;
+    return real != NULL ? real : strdup(path);
+}
+
 sgc_status sgc_descriptor_read(const char *path, sgc_buffer *name, sgc_error *err)
 {
     cJSON *json = NULL;
     const sgc_status read = read_object(path, &json, err);
     if (read != SGC_OK)
         return sgc_fail_in(err, read, "%.300s", path);
-    const sgc_status status = translate(path, json, name, err);
+    char *file = real_file(path);
+    const sgc_status status = file != NULL ? translate(file, json, name, err)
+                                           : sgc_fail_memory(err, strlen(path), "a name");
+    free(file);
     cJSON_Delete(json);
     return status;
 }

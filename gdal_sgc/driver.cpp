@@ -73,6 +73,7 @@ void GDALRegister_SGC()
     driver->SetMetadataItem(GDAL_DMD_SUPPORTED_SQL_DIALECTS, "OGRSQL SQLITE");
     driver->SetMetadataItem(GDAL_DCAP_MULTIDIM_RASTER, "YES");
     driver->SetMetadataItem(GDAL_DCAP_OPEN, "YES");
+    driver->SetMetadataItem(GDAL_DCAP_VIRTUALIO, "YES"); // of definitions and .sgc files
     driver->SetMetadataItem(GDAL_DMD_SUBDATASETS, "YES");
     driver->SetMetadataItem(GDAL_DMD_LONGNAME, "Smart geocubes that fill themselves");
     driver->SetMetadataItem(GDAL_DMD_CONNECTION_PREFIX, SGC_PREFIX);

@@ -13,7 +13,7 @@
 #include "gdal_sgc/root_attributes.h"
 #include "gdal_sgc/time_axis.h"
 
-enum { COMPLETE_CHUNK = 64, COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
+enum { COORDINATE_LEVEL = 5, MANY_CHANNELS = 8 };
 
 /* ---- levels ---- */
 
@@ -223,7 +223,7 @@ static sgc_status put_complete(sgc_session *session, const sgc_definition *defin
                                const sgc_level *level, size_t steps, sgc_error *err)
 {
     static char name_channel[] = "channel";
-    static const uint64_t chunk[] = {COMPLETE_CHUNK, COMPLETE_CHUNK};
+    static const uint64_t chunk[] = {SGC_COMPLETE_CHUNK, SGC_COMPLETE_CHUNK};
     const uint64_t shape[] = {(uint64_t)sgc_level_rows(level), (uint64_t)sgc_level_columns(level)};
     sgc_array_metadata metadata = {
         .type = SGC_UINT8,

@@ -47,6 +47,9 @@ void sgc_layout_channel_path(const sgc_definition *definition, const sgc_level *
                              char path[SGC_PATH_SIZE]);
 void sgc_layout_complete_path(const sgc_level *level, char path[SGC_PATH_SIZE]);
 
+/* The rows and columns of the latter's chunks, as we make them. */
+enum { SGC_COMPLETE_CHUNK = 64 };
+
 /* Gives the attributes of a channel's array; free with cJSON_Delete(). Numbers may be raw, so that
  * each has every digit. */
 cJSON *sgc_layout_channel_attributes(const sgc_band *band);

@@ -9,7 +9,6 @@
 #include <string>
 
 #include "datasets/http.h"
-#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/dataset.h"
 #include "gdal_sgc/patches.h"
 
@@ -96,15 +95,14 @@ sgc_status CountChunks(const SGCHandle &handle, const sgc_view *view, size_t lev
 {
     const sgc_level *l = sgc_cube_level(handle.Cube(), level);
     const sgc_rect chunks = {0, 0, sgc_level_columns(l), sgc_level_rows(l)};
-    std::vector<uint8_t> states(static_cast<size_t>(chunks.width * chunks.height));
+    auto count = [&](const sgc_rect &, bool hasData) {
+        counts.complete++;
+        counts.empty += !hasData;
+    };
     sgc_status status = SGC_OK;
     for (size_t i = 0; i < slices.size() && status == SGC_OK; i++) {
-        counts.all += states.size();
-        status = sgc_view_chunk_states(view, level, slices[i], chunks, states.data(), err);
-        for (size_t k = 0; k < states.size() && status == SGC_OK; k++) {
-            counts.complete += states[k] != SGC_CHUNK_MISSING;
-            counts.empty += states[k] == SGC_CHUNK_HAS_NO_DATA;
-        }
+        counts.all += static_cast<uint64_t>(chunks.width) * static_cast<uint64_t>(chunks.height);
+        status = SGCVisitComplete(view, level, slices[i], chunks, count, err);
     }
     return status;
 }
@@ -176,6 +174,17 @@ void SGCDataset::ShowSnapshot()
         GDALDataset::SetMetadataItem("SNAPSHOT", snapshot);
 }
 
+// Those of the bands; of a container, which has none, all.
+std::vector<sgc_slice> SGCDataset::ShownSlices()
+{
+    std::vector<sgc_slice> slices = Slices(nBands, nullptr);
+    const size_t steps = nBands == 0 ? sgc_cube_steps(handle_->Cube()) : 0;
+    for (size_t step = 0; step < steps; step++)
+        for (size_t band = 0; band < sgc_cube_definition(handle_->Cube())->band_count; band++)
+            slices.push_back({band, step});
+    return slices;
+}
+
 // What this dataset shows of the cube, and how much of that is in it. False, having reported why,
 // when that cannot be told.
 bool SGCDataset::DescribeState()
@@ -183,10 +192,7 @@ bool SGCDataset::DescribeState()
     sgc_cube *cube = handle_->Cube();
     const SGCView view(cube);
     const sgc_definition *definition = sgc_cube_definition(cube);
-    std::vector<sgc_slice> slices = Slices(nBands, nullptr);
-    for (size_t step = 0; nBands == 0 && step < sgc_cube_steps(cube); step++)
-        for (size_t band = 0; band < definition->band_count; band++)
-            slices.push_back({band, step});
+    const auto slices = ShownSlices();
     ChunkCounts counts;
     size_t patches = 0;
     sgc_error error = {""};
@@ -246,7 +252,7 @@ const char *SGCDataset::GetMetadataItem(const char *name, const char *domain)
     if (!STARTS_WITH_CI(name, "Window_"))
         return DescribeState() ? state_.FetchNameValue(name) : nullptr;
     const auto rect = ParseWindow(name, nRasterXSize, nRasterYSize);
-    const auto slices = Slices(nBands, nullptr);
+    const auto slices = ShownSlices();
     return rect ? DescribeWindow(*handle_, {level_, *rect, slices.data(), slices.size()},
                                  windowState_)
                 : nullptr;

@@ -260,8 +260,17 @@ bool ChannelArray::ReadSlice(const sgc_view *view, const sgc_slice &slice, const
 class RootGroup final : public GDALGroup
 {
   public:
-    RootGroup(std::shared_ptr<SGCHandle> handle, std::vector<size_t> channels, size_t firstStep,
-              size_t steps);
+    static std::shared_ptr<GDALGroup> Create(std::shared_ptr<SGCHandle> handle,
+                                             std::vector<size_t> channels, size_t firstStep,
+                                             size_t steps)
+    {
+        std::shared_ptr<RootGroup> group(
+            new RootGroup(std::move(handle), std::move(channels), firstStep, steps));
+#if SGC_GDAL_AT_LEAST(3, 8)
+        group->SetSelf(group); // for SubsetDimensionFromSelection()
+#endif
+        return group;
+    }
 
     std::vector<std::string> GetMDArrayNames(CSLConstList options) const override;
     std::shared_ptr<GDALMDArray> OpenMDArray(const std::string &name,
@@ -273,6 +282,9 @@ class RootGroup final : public GDALGroup
     SGCAttributes GetAttributes(CSLConstList options) const override;
 
   private:
+    RootGroup(std::shared_ptr<SGCHandle> handle, std::vector<size_t> channels, size_t firstStep,
+              size_t steps);
+
     const char *ChannelName(size_t channel) const
     {
         return sgc_cube_definition(handle_->Cube())->bands[channel].name;
@@ -367,6 +379,5 @@ GDALDataset *SGCOpenMultidim(const std::shared_ptr<SGCHandle> &handle)
         channels = SGCChooseChannels(*handle);
     if (channels.empty())
         return nullptr;
-    return new MultidimDataset(
-        std::make_shared<RootGroup>(handle, std::move(channels), firstStep, steps));
+    return new MultidimDataset(RootGroup::Create(handle, std::move(channels), firstStep, steps));
 }

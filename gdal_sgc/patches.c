@@ -51,14 +51,9 @@ static bool may_be_noted(const question *q, sgc_rect chunks)
     const sgc_node *node = sgc_snapshot_find(q->view->snapshot, path);
     if (node == NULL)
         return false;
-    const sgc_array_metadata *m = sgc_array_get_metadata(q->view->complete[q->level]);
-    const int64_t height = (int64_t)m->chunk_shape[m->dimension_count - 2];
-    const int64_t width = (int64_t)m->chunk_shape[m->dimension_count - 1];
     for (size_t i = 0; i < node->manifest_count; i++) {
-        const sgc_rect blocks =
-            sgc_cube_manifest_rect(q->cube, node->manifests[i].extents + 1, q->step);
-        const sgc_rect noted = {blocks.x * width, blocks.y * height, blocks.width * width,
-                                blocks.height * height};
+        const sgc_rect noted =
+            sgc_view_noted_rect(q->view, q->level, node->manifests[i].extents, q->step);
         if (!sgc_rect_is_empty(sgc_rect_intersect(noted, chunks)))
             return true;
     }

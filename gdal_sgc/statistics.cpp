@@ -4,7 +4,6 @@
 #include <limits>
 #include <vector>
 
-#include "gdal_sgc/cube_state.h"
 #include "gdal_sgc/dataset.h"
 
 namespace
@@ -22,33 +21,36 @@ int64_t Area(const sgc_rect &rect)
 // What is complete of a level.
 struct Complete {
     size_t level = 0;
-    double share = 0;               // of the level's pixels
-    std::vector<sgc_rect> chunks{}; // those with data
+    double share = 0;  // of the level's pixels
+    size_t chunks = 0; // those with data
 };
 
-sgc_status FindComplete(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
-                        Complete &found, sgc_error *err)
+template <typename Visit>
+sgc_status VisitLevel(const sgc_cube *cube, const sgc_view *view, size_t level,
+                      const sgc_slice &slice, Visit &visit, sgc_error *err)
 {
     const sgc_level *l = sgc_cube_level(cube, level);
     const sgc_rect all = {0, 0, sgc_level_columns(l), sgc_level_rows(l)};
-    std::vector<uint8_t> states(static_cast<size_t>(Area(all)));
-    SGC_TRY(sgc_view_chunk_states(view, level, slice, all, states.data(), err));
+    return SGCVisitComplete(view, level, slice, all, visit, err);
+}
+
+sgc_status FindComplete(const sgc_cube *cube, const sgc_view *view, size_t level,
+                        const sgc_slice &slice, Complete &found, sgc_error *err)
+{
+    const sgc_grid &grid = sgc_cube_level(cube, level)->grid;
+    auto add = [&](const sgc_rect &pixels, bool hasData) {
+        found.share += static_cast<double>(Area(pixels));
+        found.chunks += hasData;
+    };
+    SGC_TRY(VisitLevel(cube, view, level, slice, add, err));
     found.level = level;
-    for (int64_t i = 0; i < Area(all); i++) {
-        const sgc_rect rect = sgc_level_chunk_rect(l, i / all.width, i % all.width);
-        const uint8_t state = states[static_cast<size_t>(i)];
-        if (state != SGC_CHUNK_MISSING)
-            found.share += static_cast<double>(Area(rect));
-        if (state == SGC_CHUNK_HAS_DATA)
-            found.chunks.push_back(rect);
-    }
-    found.share /= static_cast<double>(l->grid.width) * static_cast<double>(l->grid.height);
+    found.share /= static_cast<double>(grid.width) * static_cast<double>(grid.height);
     return SGC_OK;
 }
 
 // The level, from `level` on, of which the largest share is complete; the coarsest of equals.
-sgc_status ChooseComplete(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_slice slice,
-                          Complete &best, sgc_error *err)
+sgc_status ChooseComplete(const sgc_cube *cube, const sgc_view *view, size_t level,
+                          const sgc_slice &slice, Complete &best, sgc_error *err)
 {
     for (size_t l = level; l < sgc_cube_level_count(cube); l++) {
         const sgc_grid &grid = sgc_cube_level(cube, l)->grid;
@@ -56,24 +58,26 @@ sgc_status ChooseComplete(const sgc_cube *cube, const sgc_view *view, size_t lev
             break;
         Complete found;
         SGC_TRY(FindComplete(cube, view, l, slice, found, err));
-        if (!found.chunks.empty() && found.share >= best.share)
-            best = std::move(found);
+        if (found.chunks > 0 && found.share >= best.share)
+            best = found;
     }
     return SGC_OK;
 }
 
-// Some rows of some of the chunks, evenly: a bounded number of pixels, whatever there is.
-std::vector<sgc_rect> ChooseStrips(const std::vector<sgc_rect> &chunks)
+// Some rows of some of the chunks with data, evenly: a bounded number of pixels, whatever there is.
+sgc_status ChooseStrips(const sgc_cube *cube, const sgc_view *view, const sgc_slice &slice,
+                        const Complete &complete, std::vector<sgc_rect> &strips, sgc_error *err)
 {
-    std::vector<sgc_rect> strips;
-    const size_t count = std::min(chunks.size(), MOST_STRIPS);
-    for (size_t i = 0; i < count; i++) {
-        const sgc_rect &chunk = chunks[i * chunks.size() / count];
+    const size_t count = std::min(complete.chunks, MOST_STRIPS);
+    size_t at = 0;
+    auto choose = [&](const sgc_rect &chunk, bool hasData) {
+        if (!hasData || at++ != strips.size() * complete.chunks / count)
+            return;
         const int64_t rows = std::clamp<int64_t>(
             MOST_PIXELS / (static_cast<int64_t>(count) * chunk.width), 1, chunk.height);
         strips.push_back({chunk.x, chunk.y + (chunk.height - rows) / 2, chunk.width, rows});
-    }
-    return strips;
+    };
+    return count > 0 ? VisitLevel(cube, view, complete.level, slice, choose, err) : SGC_OK;
 }
 
 // A whole level as announced: then the budget is checked before the first byte, and loading goes
@@ -147,8 +151,10 @@ CPLErr SGCBand::Sample(const Visitor &visit, GDALProgressFunc progress, void *pr
     sgc_error error = {""};
     sgc_status status =
         ChooseComplete(cube, view.Get(), dataset_->Level(), slice_, complete, &error);
+    std::vector<sgc_rect> strips;
+    if (status == SGC_OK)
+        status = ChooseStrips(cube, view.Get(), slice_, complete, strips, &error);
     bool found = false;
-    const auto strips = ChooseStrips(complete.chunks);
     for (size_t i = 0; i < strips.size() && status == SGC_OK; i++) {
         const sgc_rect &strip = strips[i];
         const size_t size = static_cast<size_t>(GDALGetDataTypeSizeBytes(eDataType));

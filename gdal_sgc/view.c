@@ -195,6 +195,18 @@ sgc_rect sgc_cube_manifest_rect(const sgc_cube *cube, const sgc_extent *extents,
                       extents[0].to - extents[0].from};
 }
 
+sgc_rect sgc_view_noted_rect(const sgc_view *view, size_t level, const sgc_extent *extents,
+                             size_t step)
+{
+    const sgc_array_metadata *m = sgc_array_get_metadata(view->complete[level]);
+    const sgc_rect rect = sgc_cube_manifest_rect(view->cube, extents + 1, step);
+    /* No level has more chunks; 32 bits each do not overflow. */
+    const uint64_t *shape = &m->chunk_shape[m->dimension_count - 2];
+    const int64_t height = (int64_t)(shape[0] < INT32_MAX ? shape[0] : INT32_MAX);
+    const int64_t width = (int64_t)(shape[1] < INT32_MAX ? shape[1] : INT32_MAX);
+    return (sgc_rect){rect.x * width, rect.y * height, rect.width * width, rect.height * height};
+}
+
 sgc_status sgc_view_has_chunk(const sgc_view *view, size_t level, sgc_position at, bool *stored,
                               sgc_error *err)
 {

@@ -183,6 +183,12 @@ def test_bad_value_of_an_option(failure, unchanged, key, value, allowed):
     unchanged()
 
 
+@pytest.mark.parametrize("value", ["", "0", "-1", "2000", "50%"])
+def test_what_gdal_num_threads_may_mean_elsewhere_is_no_mistake(monkeypatch, cube, value):
+    monkeypatch.setenv("GDAL_NUM_THREADS", value)
+    assert gdal.Open("SGC:%s,dataset=Demo,create=yes" % cube).RasterCount == 1
+
+
 def test_bad_value_of_an_open_option(failure):
     assert "CHUNK_SIZE=7" in open_error(failure, "SGC:Demo", "CHUNK_SIZE=7")
 

@@ -527,6 +527,23 @@ def test_dataset_beside_its_definition(open_document, write, pixels, read, asser
         shutil.rmtree(tmp_path / "cube")
 
 
+def test_definition_that_is_edited_while_the_cube_is_open(open_document, write, pixels, read, assert_pixels):
+    old = open_document({**definition(write("old.tif", pixels)), "title": "Old"})
+    new = open_document({**definition(write("new.tif", pixels + 1)), "title": "New"})
+    assert [dataset.GetMetadataItem("TITLE") for dataset in (old, new)] == ["Old", "New"]
+    assert_pixels(read(new, 0, 0, 50, 50), pixels[:50, :50] + 1)
+
+
+def test_cube_that_is_removed_while_it_is_open(open_document, write, pixels, read, assert_pixels, cube):
+    document = definition(write("a.tif", pixels))
+    read(old := open_document(document), 0, 0, 50, 50)
+    shutil.rmtree(cube)
+    new = open_document(document)
+    assert_pixels(read(new, 0, 0, 50, 50), pixels[:50, :50])
+    del old
+    assert_pixels(read(open_document(document), 0, 0, 200, 200), pixels[:200, :200])
+
+
 def test_dataset_that_is_not_there(open_document, tmp_path, read):
     with pytest.raises(RuntimeError, match="any: GDAL cannot open its dataset.*nothing.tif"):
         read(open_document(definition(tmp_path / "nothing.tif")), 0, 0, 10, 10)

@@ -1,5 +1,6 @@
 """What cubes say about themselves: what values mean, where pixels come from, and what is in the cube."""
 import json
+import math
 import re
 import xml.etree.ElementTree as xml
 
@@ -139,6 +140,19 @@ def test_a_bit_for_a_bool(open_cube, second, bits):
     dataset = open_cube({"data_type": "bool"}, second, CHANNELS="b0,b1")
     for number in (1, 2):
         assert dataset.GetRasterBand(number).GetMetadataItem("NBITS", "IMAGE_STRUCTURE") == bits
+
+
+def test_what_is_in_a_vast_cube_costs_what_is_in_it(open_document):
+    side = 2_000_000_000
+    dataset = open_document({
+        "type": "CubeDataset", "version": "1", "id": "vast", "proj:code": "EPSG:3413",
+        "proj:transform": [0.001, 0, 0, 0, -0.001, 0], "proj:shape": [side, side], "chunk_shape": [16, 16],
+        "bands": [{"name": "elevation", "data_type": "float32"}], "source": {"kind": "gdal", "dataset": "absent.tif"}})
+    band = dataset.GetRasterBand(1)
+    state = dataset.GetMetadata("SGC")
+    assert [state[key] for key in ("CHUNKS", "CHUNKS_COMPLETE")] == [str((side // 16) ** 2), "0"]
+    assert band.GetDataCoverageStatus(0, 0, side, side) == [UNKNOWN, 100]
+    assert all(math.isnan(value) for value in band.ComputeStatistics(True) or [])
 
 
 def test_coverage(open_cube, read):
@@ -294,7 +308,7 @@ def test_driver_metadata(driver):
     said = driver.GetMetadata()
     assert said["DMD_LONGNAME"] and said["DMD_CONNECTION_PREFIX"] == "SGC:" and said["DMD_SUBDATASETS"] == "YES"
     assert {key: value for key, value in said.items() if key.startswith("DCAP_")}.items() >= {
-        "DCAP_RASTER": "YES", "DCAP_OPEN": "YES"}.items()
+        "DCAP_RASTER": "YES", "DCAP_OPEN": "YES", "DCAP_VIRTUALIO": "YES"}.items()
     assert {value for key, value in said.items() if key.startswith("DCAP_")} == {"YES"}
     assert not {"DCAP_CREATE", "DCAP_CREATECOPY"} & set(said)
 

@@ -550,3 +550,12 @@ def test_a_copy_keeps_what_values_mean(packed, name, assert_pixels):
     flags = array.GetAttribute("flag_values")
     assert (flags.Read(), flags.GetDataType().GetNumericDataType()) == ((10, 200), gdal.GDT_Int16)
     assert array.GetAttribute("flag_meanings").Read() == "Tree_cover Water"
+
+
+@pytest.mark.skipif(not hasattr(gdal.Group, "SubsetDimensionFromSelection"), reason="GDAL before 3.8 has no such method")
+def test_a_step_selected_by_its_value(group):
+    times = group.OpenMDArray("time").ReadAsArray()
+    array = group.SubsetDimensionFromSelection("/time=%s" % times[1]).OpenMDArray("b1")
+    assert array.GetDimensions()[0].GetSize() == 1
+    pixels = array.ReadAsArray([0, Y, X], [1, 20, 30])
+    np.testing.assert_array_equal(pixels[0], expected(1, 1, (X, Y, 30, 20)))

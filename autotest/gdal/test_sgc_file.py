@@ -50,6 +50,24 @@ def test_other_places(write, tmp_path, cube, read):
         assert missing(gdal.Open(path)) == "missing=0"
 
 
+def test_a_link_is_the_file_that_it_leads_to(write, tmp_path, cube, read):
+    read(gdal.Open(write(DEMO)), *WINDOW)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "other.sgc").symlink_to("../mine.sgc")
+    assert missing(gdal.Open(str(tmp_path / "links" / "other.sgc"))) == "missing=0"
+
+
+def test_a_backslash_before_zeros_is_no_nul(write, tmp_path):
+    assert missing(gdal.Open(write({**DEMO, "place": "a\\u0000"}))) == "missing=1"
+
+
+def test_a_file_in_memory(write, cube, read):
+    gdal.FileFromMemBuffer("/vsimem/there.sgc", json.dumps({**DEMO, "place": str(cube)}))
+    read(gdal.Open("/vsimem/there.sgc"), *WINDOW)
+    assert missing(gdal.Open("SGC:%s" % cube)) == "missing=0"
+    gdal.Unlink("/vsimem/there.sgc")
+
+
 def test_names_with_the_separators_of_options(write, tmp_path, read):
     strange = "a,time=b&c?d%20e"
     (tmp_path / strange).mkdir()
@@ -118,7 +136,12 @@ def test_upper_case_extension(write):
     ({"place": "cube", "options": {"": "yes"}}, ["mine.sgc: /options/: is no name"]),
     ({"dataset": "Demo", "options": {"colour": "red"}}, ['mine.sgc: unknown option "colour"', "CHANNELS"]),
     ({"dataset": "Demo", "options": {"download": "maybe"}}, ["mine.sgc: DOWNLOAD=maybe: must be YES, NO or VIEW"]),
-    ({"place": "absent"}, ["absent holds no cube"]),
+    ({"place": "absent"}, ["mine.sgc: ", "absent holds no cube"]),
+    ({"dataset": "Demo", "options": {"channels": "snow"}}, ['mine.sgc: CHANNELS: Demo has no channel "snow"']),
+    ({"dataset": "Demo", "options": {"channels": ","}}, ["mine.sgc: CHANNELS names no channel"]),
+    ({"dataset": "Demo", "options": {"time": "2020"}}, ["mine.sgc: TIME=2020: Demo has no time axis"]),
+    ({"place": "Demo\0", "dataset": "Demo"}, ["mine.sgc: must have no character of code 0"]),
+    ('{"place": "cu\0be", "dataset": "Demo"}', ["mine.sgc: must have no character of code 0"]),
 ])
 def test_mistakes(write, failure, content, messages):
     said = failure(gdal.OpenEx, write(content), gdal.OF_RASTER)

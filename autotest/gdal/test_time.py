@@ -141,6 +141,13 @@ def test_a_cube_without_time_is_a_container(name, read, assert_pixels, cube):
         assert_pixels(read(opened, X, Y, SIDE, SIDE)[3], expected(band, 3))
 
 
+def test_a_container_tells_what_all_its_steps_lack(name):
+    window = "Window_0_0_4000_4000"
+    sizes = [re.fullmatch(r"missing=(\d+);bytes=(\d+)", gdal.Open(opened).GetMetadataItem(window, "SGC")).groups()
+             for opened in (name(), name(time="2019"))]
+    assert [int(number) for number in sizes[0]] == [len(YEARS) * int(number) for number in sizes[1]]
+
+
 def test_steps_with_data_come_first(name, read):
     read(gdal.Open(name(time="2019")), X, Y, SIDE, SIDE)
     steps = [re.search(r"time=([^,]*)", part)[1] for part in subdatasets(gdal.Open(name()))[:4]]

@@ -53,23 +53,36 @@ static void load(sgc_cube *cube, size_t level, sgc_rect rect)
     sgc_view_unref(ensured.view);
 }
 
-/* The states of the chunks of `rect`, columns and rows, a character each: '?' missing, '.' without
- * data, '#' with. */
+/* Chunks of 100 pixels, a character each: '?' missing, '.' without data, '#' with. */
+typedef struct states {
+    sgc_rect chunks; /* columns, rows */
+    char text[64];
+} states;
+
+static void note_chunk(void *user, sgc_rect pixels, bool has_data)
+{
+    states *s = user;
+    const sgc_rect chunk = {pixels.x / 100, pixels.y / 100, 1, 1};
+    assert_true(sgc_rect_contains(s->chunks, chunk));
+    char *c = &s->text[(chunk.y - s->chunks.y) * s->chunks.width + chunk.x - s->chunks.x];
+    assert_int_equal(*c, '?'); /* once */
+    *c = has_data ? '#' : '.';
+}
+
 static const char *states_of(sgc_cube *cube, size_t level, sgc_rect chunks)
 {
-    static char text[64];
-    uint8_t states[sizeof text - 1];
+    static states s;
     const size_t count = (size_t)(chunks.width * chunks.height);
     sgc_view *view;
+    s = (states){.chunks = chunks};
+    assert_true(count < sizeof s.text);
+    memset(s.text, '?', count);
     sgc_cube_view(cube, &view);
-    assert_true(count < sizeof text);
-    assert_int_equal(sgc_view_chunk_states(view, level, (sgc_slice){0, 0}, chunks, states, NULL),
-                     SGC_OK);
-    for (size_t i = 0; i < count; i++)
-        text[i] = "?.#"[states[i]];
-    text[count] = '\0';
+    assert_int_equal(
+        sgc_view_visit_complete(view, level, (sgc_slice){0, 0}, chunks, note_chunk, &s, NULL),
+        SGC_OK);
     sgc_view_unref(view);
-    return text;
+    return s.text;
 }
 
 /* The terrain has a patch every 2500 pixels; that of (26000, 16000) is not there. */

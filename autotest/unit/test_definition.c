@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -417,6 +418,9 @@ static void check_nodata(const char *type, const char *nodata, const void *wante
     sgc_band_fill_nodata(&d->bands[0], items, 5);
     for (size_t i = 0; i < 5; i++)
         assert_memory_equal(items + i * size, wanted, size);
+    double value;
+    GDALCopyWords(wanted, d->bands[0].type, 0, &value, GDT_Float64, 0, 1);
+    assert_true(d->bands[0].nodata == value);
     sgc_definition_free(d);
 }
 
@@ -432,6 +436,8 @@ static void test_nodata_is_exact(void **state)
     check_nodata("int64", "9007199254740993", &(int64_t){9007199254740993}, 8);
     check_nodata("uint64", "18446744073709551615", &(uint64_t){UINT64_MAX}, 8);
     check_nodata("float32", "-9999", &(float){-9999}, 4);
+    check_nodata("float32", "0.1", &(float){0.1F}, 4);
+    check_nodata("float32", "-3.4028235e+38", &(float){-FLT_MAX}, 4);
     check_nodata("float64", "1e300", &(double){1e300}, 8);
 }
 
