@@ -1,5 +1,7 @@
 """Reads at any resolution come from the right level, whatever the resampling and the number of bands: they equal
 those of a copy with the same levels in a format of GDAL's own."""
+import json
+
 import numpy as np
 from osgeo import gdal
 import pytest
@@ -70,6 +72,35 @@ def test_levels_are_means(pair, read):
         valid = (blocks != -9999).all(axis=(2, 3))
         means = blocks.astype(np.float64).mean(axis=(2, 3))
         np.testing.assert_allclose(read(level, 0, 0, size, size)[valid], means[valid], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic", "average", "mode"])
+def test_last_pixels_of_levels(tmp_path, read, method):
+    """Those that the raster's end cuts are as full as others: loaded or computed, they stand for what is left."""
+    width, height = 203, 134
+    pixels = np.random.default_rng(7).integers(1, 200, (height, width)).astype(np.float32)
+    source = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "source.tif"), width, height, 1, gdal.GDT_Float32)
+    source.SetGeoTransform((0, 30, 0, 0, 0, -30))
+    source.WriteRaster(0, 0, width, height, pixels.tobytes())
+    del source
+    definition = {
+        "type": "CubeDataset", "version": "1", "id": "odd", "proj:code": "EPSG:3413",
+        "proj:transform": [30, 0, 0, 0, -30, 0], "proj:shape": [height, width], "chunk_shape": [64, 64],
+        "bands": [{"name": "b", "data_type": "float32", "nodata": -9999, "resampling": method}],
+        "source": {"kind": "gdal", "dataset": str(tmp_path / "source.tif")}}
+    (tmp_path / "definition.json").write_text(json.dumps(definition))
+    name = "SGC:%%s,dataset=%s,create=yes" % (tmp_path / "definition.json")
+    read(gdal.Open(name % "./full"), 0, 0, width, height)
+    offline, online = gdal.Open(name % "./full" + ",download=no"), gdal.Open(name % "./levels")
+    for factor, computed, level in zip((2, 4), levels(offline, 1), levels(online, 1)):
+        loaded = read(level, 0, 0, level.XSize, level.YSize)
+        np.testing.assert_allclose(loaded, read(computed, 0, 0, level.XSize, level.YSize), rtol=1e-5)
+        last = pixels[(level.YSize - 1) * factor:, (level.XSize - 1) * factor:]
+        assert last.shape == (height % factor or factor, width % factor)
+        if method == "nearest":
+            assert loaded[-1, -1] == last[last.shape[0] // 2, last.shape[1] // 2]
+        elif method == "average":
+            assert loaded[-1, -1] == pytest.approx(last.mean())
 
 
 @pytest.mark.parametrize("bands", [[2], [1, 2, 3], [3, 1]], ids=str)
