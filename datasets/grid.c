@@ -37,18 +37,48 @@ sgc_rect sgc_rect_unite(sgc_rect a, sgc_rect b)
 }
 
 /* The first pixel of a level whose centre is at or behind the edge `full` of full-resolution
- * pixels: the smallest i with (i + 1/2) * factor >= full. */
-static int64_t edge_at_level(int64_t full, int64_t factor)
+ * pixels: the smallest i with (i + 1/2) * factor >= full; where `size` pixels end within i, its
+ * centre is (i * factor + size) / 2. */
+static int64_t edge_at_level(int64_t full, int64_t size, int64_t factor)
 {
     const int64_t doubled = 2 * full - factor, step = 2 * factor;
-    return doubled >= 0 ? (doubled + step - 1) / step : -(-doubled / step);
+    const int64_t edge = doubled >= 0 ? (doubled + step - 1) / step : -(-doubled / step);
+    const int64_t whole = size / factor;
+    const bool is_cut = whole * factor < size && 2 * full > whole * factor + size;
+    return is_cut ? larger(edge, whole + 1) : edge;
 }
 
-sgc_rect sgc_rect_at_level(sgc_rect full, int64_t factor)
+sgc_rect sgc_rect_at_level(const sgc_grid *grid, sgc_rect rect, int64_t factor)
 {
-    const int64_t x = edge_at_level(full.x, factor), y = edge_at_level(full.y, factor);
-    return (sgc_rect){x, y, edge_at_level(full.x + full.width, factor) - x,
-                      edge_at_level(full.y + full.height, factor) - y};
+    const int64_t x = edge_at_level(rect.x, grid->width, factor);
+    const int64_t y = edge_at_level(rect.y, grid->height, factor);
+    return (sgc_rect){x, y, edge_at_level(rect.x + rect.width, grid->width, factor) - x,
+                      edge_at_level(rect.y + rect.height, grid->height, factor) - y};
+}
+
+sgc_rect sgc_rect_under_level(const sgc_grid *grid, sgc_rect rect, int64_t factor)
+{
+    const sgc_rect whole = {0, 0, grid->width, grid->height};
+    const sgc_rect under = {rect.x * factor, rect.y * factor, rect.width * factor,
+                            rect.height * factor};
+    return sgc_rect_intersect(under, whole);
+}
+
+size_t sgc_rect_split_cut(const sgc_grid *grid, sgc_rect rect, int64_t factor, sgc_rect parts[4])
+{
+    const sgc_rect whole = {0, 0, grid->width / factor, grid->height / factor};
+    const int64_t right = rect.x + rect.width, bottom = rect.y + rect.height;
+    const int64_t columns[] = {rect.x, larger(rect.x, smaller(right, whole.width)), right};
+    const int64_t rows[] = {rect.y, larger(rect.y, smaller(bottom, whole.height)), bottom};
+    size_t count = 0;
+    for (int i = 0; i < 4; i++) {
+        const int column = i % 2, row = i / 2;
+        const sgc_rect part = {columns[column], rows[row], columns[column + 1] - columns[column],
+                               rows[row + 1] - rows[row]};
+        if (!sgc_rect_is_empty(part))
+            parts[count++] = part;
+    }
+    return count;
 }
 
 sgc_grid sgc_grid_at_level(const sgc_grid *full, int64_t factor)

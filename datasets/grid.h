@@ -3,6 +3,7 @@
 #define SGC_GRID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "store/error.h"
@@ -42,9 +43,17 @@ sgc_rect sgc_rect_intersect(sgc_rect a, sgc_rect b);
 /* The smallest rectangle around both; an empty one does not count. */
 sgc_rect sgc_rect_unite(sgc_rect a, sgc_rect b);
 
-/* The pixels of level `factor` whose centres lie in `full`, a rectangle of full-resolution pixels.
- */
-sgc_rect sgc_rect_at_level(sgc_rect full, int64_t factor);
+/* The pixels of the grid's level `factor` whose centres lie in `rect`, a rectangle of its
+ * full-resolution pixels. Pixels that the grid's end cuts have the centre of what is left. */
+sgc_rect sgc_rect_at_level(const sgc_grid *grid, sgc_rect rect, int64_t factor);
+
+/* The full-resolution pixels of the grid under `rect`, pixels of its level `factor`. */
+sgc_rect sgc_rect_under_level(const sgc_grid *grid, sgc_rect rect, int64_t factor);
+
+/* Splits `rect`, pixels of the grid's level `factor`, into those that are whole and those that the
+ * grid's end cuts, so that the pixels of each of `parts` have one size; gives how many there are,
+ * none of them empty. */
+size_t sgc_rect_split_cut(const sgc_grid *grid, sgc_rect rect, int64_t factor, sgc_rect parts[4]);
 
 /* The grid reduced by `factor`, same origin; the last row and column may reach beyond the full
  * grid. */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "datasets/raster_private.h"
 
@@ -228,17 +229,19 @@ static sgc_status fail_warp(const sgc_raster_window *w, sgc_error *err)
     return sgc_raster_fail(w, "resampled", err);
 }
 
-/* Gives a raster in memory that is the window, without any value; NULL on failure. */
-static GDALDatasetH new_window(const sgc_raster_window *w, working_type work)
+/* Gives a raster in memory that is the part of the window, without any value; NULL on failure. */
+static GDALDatasetH new_window(const sgc_raster_window *w, sgc_rect part, working_type work)
 {
-    const sgc_grid level = sgc_grid_at_level(&w->definition->grid, w->factor);
+    const sgc_grid *grid = &w->definition->grid;
+    const sgc_rect full = sgc_rect_under_level(grid, part, w->factor);
     double t[6];
-    for (int i = 0; i < 6; i++)
-        t[i] = level.transform[i];
-    t[0] += (double)w->rect.x * t[1];
-    t[3] += (double)w->rect.y * t[5];
-    GDALDatasetH window = GDALCreate(GDALGetDriverByName("MEM"), "", (int)w->rect.width,
-                                     (int)w->rect.height, 1, work.type, NULL);
+    memcpy(t, grid->transform, sizeof t);
+    t[0] += (double)full.x * t[1];
+    t[3] += (double)full.y * t[5];
+    t[1] *= (double)full.width / (double)part.width;
+    t[5] *= (double)full.height / (double)part.height;
+    GDALDatasetH window = GDALCreate(GDALGetDriverByName("MEM"), "", (int)part.width,
+                                     (int)part.height, 1, work.type, NULL);
     OGRSpatialReferenceH crs = OSRNewSpatialReference(NULL);
     OSRSetAxisMappingStrategy(crs, OAMS_TRADITIONAL_GIS_ORDER);
     const bool good =
@@ -258,8 +261,14 @@ static sgc_resampling resampling_of(const sgc_raster_window *w)
     return w->factor == 1 ? w->definition->resampling : w->definition->bands[w->band].resampling;
 }
 
-static bool warp(const sgc_raster_window *w, GDALDatasetH from, GDALDatasetH to,
-                 sgc_resampling resampling, int overview, working_type work)
+/* How a view is warped. */
+typedef struct warping {
+    sgc_resampling resampling;
+    int overview; /* or -1 */
+    working_type work;
+} warping;
+
+static bool warp(const sgc_raster_window *w, GDALDatasetH from, GDALDatasetH to, const warping *how)
 {
     static const char *const names[] = {
         [SGC_RESAMPLE_NEAREST] = "near", [SGC_RESAMPLE_BILINEAR] = "bilinear",
@@ -268,14 +277,14 @@ static bool warp(const sgc_raster_window *w, GDALDatasetH from, GDALDatasetH to,
     };
     char **words = NULL;
     add_word(&words, "-r");
-    add_word(&words, "%s", names[resampling]);
+    add_word(&words, "%s", names[how->resampling]);
     add_word(&words, "-ovr");
-    add_word(&words, overview < 0 ? "NONE" : "%d", overview);
+    add_word(&words, how->overview < 0 ? "NONE" : "%d", how->overview);
     /* In pixels; the default of an eighth would move edges that can be seen. */
     add_word(&words, "-et");
     add_word(&words, "0.01");
     add_word(&words, "-dstnodata");
-    add_word(&words, "%.17g", work.none);
+    add_word(&words, "%.17g", how->work.none);
     add_word(&words, "-wo");
     add_word(&words, "INIT_DEST=NO_DATA");
     GDALWarpAppOptions *options = GDALWarpAppOptionsNew(words, NULL);
@@ -286,6 +295,49 @@ static bool warp(const sgc_raster_window *w, GDALDatasetH from, GDALDatasetH to,
     const bool good = options != NULL && GDALWarp(NULL, to, 1, &from, options, &misused) != NULL;
     GDALWarpAppOptionsFree(options);
     return good;
+}
+
+static bool paste(GDALDatasetH from, GDALDatasetH to, int x, int y, working_type work)
+{
+    const int width = GDALGetRasterXSize(from), height = GDALGetRasterYSize(from);
+    void *pixels =
+        VSIMalloc3((size_t)width, (size_t)height, (size_t)GDALGetDataTypeSizeBytes(work.type));
+    const bool good = pixels != NULL &&
+                      GDALRasterIO(GDALGetRasterBand(from, 1), GF_Read, 0, 0, width, height, pixels,
+                                   width, height, work.type, 0, 0) == CE_None &&
+                      GDALRasterIO(GDALGetRasterBand(to, 1), GF_Write, x, y, width, height, pixels,
+                                   width, height, work.type, 0, 0) == CE_None;
+    VSIFree(pixels);
+    return good;
+}
+
+static bool warp_part(const sgc_raster_window *w, sgc_rect part, GDALDatasetH from, GDALDatasetH to,
+                      const warping *how)
+{
+    GDALDatasetH window = new_window(w, part, how->work);
+    const bool good =
+        window != NULL && warp(w, from, window, how) &&
+        paste(window, to, (int)(part.x - w->rect.x), (int)(part.y - w->rect.y), how->work);
+    GDALClose(window);
+    return good;
+}
+
+/* Gives the window in memory; NULL on failure. Pixels of a level that the grid's end cuts stand for
+ * what is left of them: the middle of a whole one may lie outside. */
+static GDALDatasetH warp_window(const sgc_raster_window *w, GDALDatasetH from, const warping *how)
+{
+    sgc_rect parts[4];
+    const size_t count = sgc_rect_split_cut(&w->definition->grid, w->rect, w->factor, parts);
+    GDALDatasetH window = from != NULL ? new_window(w, w->rect, how->work) : NULL;
+    bool good = window != NULL;
+    if (count == 1)
+        good = good && warp(w, from, window, how);
+    for (size_t i = 0; count > 1 && good && i < count; i++)
+        good = warp_part(w, parts[i], from, window, how);
+    if (good)
+        return window;
+    GDALClose(window);
+    return NULL;
 }
 
 static sgc_status take_rows(const sgc_raster_place *p, GDALDatasetH from,
@@ -325,12 +377,11 @@ static sgc_status drop_masked(const sgc_raster_place *p, const sgc_raster_window
     const view_of what = {.band = name.text};
     uint8_t *mask = VSIMalloc(count);
     GDALDatasetH view = new_view(p, w, proportions, &what);
-    GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
+    const warping how = {SGC_RESAMPLE_NEAREST, choose_overview(p, proportions), work};
+    GDALDatasetH window = mask != NULL ? warp_window(w, view, &how) : NULL;
     const bool good =
-        mask != NULL && window != NULL &&
-        warp(w, view, window, SGC_RESAMPLE_NEAREST, choose_overview(p, proportions), work) &&
-        GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height, mask, width,
-                     height, GDT_Byte, 0, 0) == CE_None;
+        window != NULL && GDALRasterIO(GDALGetRasterBand(window, 1), GF_Read, 0, 0, width, height,
+                                       mask, width, height, GDT_Byte, 0, 0) == CE_None;
     for (size_t i = 0; good && i < count; i++)
         valid[i] = valid[i] && mask[i] != 0;
     GDALClose(window);
@@ -365,11 +416,10 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
         what.nodata = (sgc_nodata){true, work.none};
     }
     GDALDatasetH view = new_view(p, w, &proportions, &what);
-    GDALDatasetH window = view != NULL ? new_window(w, work) : NULL;
-    sgc_status status = window != NULL && warp(w, view, window, resampling_of(w),
-                                               choose_overview(p, &proportions), work)
-                            ? take_rows(p, window, w, work, pixels, valid, err)
-                            : fail_warp(w, err);
+    const warping how = {resampling_of(w), choose_overview(p, &proportions), work};
+    GDALDatasetH window = warp_window(w, view, &how);
+    sgc_status status =
+        window != NULL ? take_rows(p, window, w, work, pixels, valid, err) : fail_warp(w, err);
     GDALClose(window);
     GDALClose(view);
     if (status == SGC_OK && drops)

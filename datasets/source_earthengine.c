@@ -402,7 +402,7 @@ static sgc_status earthengine_read(sgc_source *self, const sgc_patch *patch, con
         .bands = bands,
         .count = count,
         .grid = sgc_grid_at_level(&source->product.definition->grid, factor),
-        .whole = sgc_rect_at_level(patch->rect, factor),
+        .whole = sgc_rect_at_level(&source->product.definition->grid, patch->rect, factor),
         .rect = rect,
         .pixels = pixels,
         .valid = valid,

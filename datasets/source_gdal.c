@@ -106,20 +106,14 @@ static sgc_status gdal_find(sgc_source *self, sgc_rect rect, size_t step, const 
                       err);
 }
 
-/* A chunk of a level may lie over thousands of chunks, but is one window of the raster. The patch
- * reaches as far beyond the grid as a level's last pixels may. */
+/* A chunk of a level may lie over thousands of chunks, but is one window of the raster. */
 static sgc_status gdal_find_level(sgc_source *self, sgc_rect rect, size_t step,
                                   const sgc_cancel *cancel, sgc_patch_list *out, sgc_error *err)
 {
     (void)cancel;
     const gdal_source *s = (const gdal_source *)self;
     const sgc_grid *grid = &s->definition->grid;
-    SGC_TRY(find_cells(s, rect, step, grid->width, grid->height, out, err));
-    for (size_t i = 0; i < out->count; i++) {
-        out->patches[i].rect.width *= 2;
-        out->patches[i].rect.height *= 2;
-    }
-    return SGC_OK;
+    return find_cells(s, rect, step, grid->width, grid->height, out, err);
 }
 
 /* ---- open rasters ---- */

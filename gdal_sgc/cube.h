@@ -121,6 +121,16 @@ SGC_CHECKED sgc_status sgc_cube_read(const sgc_cube *cube, const sgc_view *view,
 SGC_CHECKED sgc_status sgc_cube_fill_gaps(const sgc_cube *cube, const sgc_view *view, size_t level,
                                           sgc_slice slice, sgc_rect rect, void *buffer,
                                           unsigned num_threads, sgc_error *err);
+/* Whether something is missing in the window, of one slice, that can all be computed: the next
+ * finer pixels under each missing chunk are complete, or can be computed in turn. */
+SGC_CHECKED sgc_status sgc_cube_can_compute(sgc_cube *cube, const sgc_window *window, bool *can,
+                                            sgc_error *err);
+/* Gives the level that such a window, or one that is complete, is read from: its own, else the
+ * nearest finer one that is complete under it, else the next finer one, which is to be computed. */
+SGC_CHECKED sgc_status sgc_cube_find_finer(sgc_cube *cube, const sgc_window *window, size_t *level,
+                                           sgc_error *err);
+/* The pixels of the level `finer` that those of the window are computed of. */
+sgc_rect sgc_cube_rect_at_finer(const sgc_cube *cube, const sgc_window *window, size_t finer);
 void sgc_view_unref(sgc_view *view);
 
 /* Gives what the cube shows now, as the last look-up of its reference has found it; NULL while the

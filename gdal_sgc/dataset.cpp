@@ -392,11 +392,12 @@ int SGCDataset::OverviewCount() const
     return static_cast<int>(overviews_.size());
 }
 
-SGCDataset *SGCDataset::FullResolution()
+SGCDataset *SGCDataset::Finer(size_t level)
 {
-    if (fullResolution_ == nullptr)
-        fullResolution_.reset(new SGCDataset(handle_, 0, Slices(nBands, nullptr)));
-    return fullResolution_.get();
+    finer_.resize(level_);
+    if (finer_[level] == nullptr)
+        finer_[level].reset(new SGCDataset(handle_, level, Slices(nBands, nullptr)));
+    return finer_[level].get();
 }
 
 size_t SGCDataset::ReadsOfMap()

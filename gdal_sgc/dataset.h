@@ -233,8 +233,8 @@ class SGCDataset final : public GDALDataset
     SGCDataset *Overview(int index);
     // How many of the bands that a map shows at once have chunks of their own.
     size_t ReadsOfMap();
-    // Of a level: the same bands at full resolution.
-    SGCDataset *FullResolution();
+    // The same bands at a finer level, without overviews.
+    SGCDataset *Finer(size_t level);
     // Whether GDAL reads native windows of this level only to decimate them.
     bool IsDecimating() const
     {
@@ -272,7 +272,7 @@ class SGCDataset final : public GDALDataset
     size_t level_;
     OGRSpatialReference spatialRef_{};
     std::vector<std::unique_ptr<SGCDataset>> overviews_{};
-    std::unique_ptr<SGCDataset> fullResolution_{}; // made when a level needs it
+    std::vector<std::unique_ptr<SGCDataset>> finer_{}; // each made when this level needs it
     bool isDecimating_ = false;
     CPLStringList state_{}; // the domain "SGC", as it was when it was last asked for
     CPLString windowState_{};
@@ -333,8 +333,8 @@ class SGCBand final : public GDALRasterBand
     // The level that serves a decimated read, if one does.
     std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
                                            const GDALRasterIOExtraArg *extra);
-    // True for a window of a level that may not be downloaded and is complete at full resolution:
-    // it is computed.
+    // True for a window of a level that may not be downloaded, and whose missing chunks are there
+    // at finer levels: it is computed.
     bool IsComputed(const sgc_rect &rect);
 
   protected:
@@ -346,7 +346,7 @@ class SGCBand final : public GDALRasterBand
                                double *percent) override;
 
   private:
-    // What a window is read from: a view that has it, or full resolution.
+    // What a window is read from: a view that has it, or finer levels.
     struct Source {
         Source() = default;
         ~Source();
@@ -370,6 +370,11 @@ class SGCBand final : public GDALRasterBand
     bool MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect);
     CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
                    GSpacing lineSpace);
+    CPLErr ComputeChunk(const sgc_rect &rect, GByte *data, GDALDataType bufType,
+                        GSpacing pixelSpace, GSpacing lineSpace);
+    CPLErr ComputeTile(const sgc_rect &rect, size_t finer, GByte *data, GDALDataType bufType,
+                       GSpacing pixelSpace, GSpacing lineSpace);
+    std::unique_ptr<GDALDataset> InMemory(GByte *pixels, int width, int height);
     CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
                        GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                        const GDALRasterIOExtraArg &extra);

@@ -138,7 +138,8 @@ static sgc_status apply_patch(sgc_workspace *w, const sgc_patch *patch, sgc_patc
 {
     sgc_loading *l = w->load;
     const sgc_rect window = sgc_rect_intersect(
-        w->planes[0].canvas.rect, sgc_rect_at_level(patch->rect, sgc_loading_level(l)->factor));
+        w->planes[0].canvas.rect,
+        sgc_rect_at_level(&l->cube->definition->grid, patch->rect, sgc_loading_level(l)->factor));
     if (sgc_rect_is_empty(window))
         return SGC_OK;
     w->open_count = 0;

@@ -102,9 +102,9 @@ static bool finish_chunk(sgc_loading *l, sgc_patch_cost *of_patch, sgc_patch_cos
 static bool meets(const sgc_loading *l, const sgc_task *t, const sgc_patch *patch)
 {
     const sgc_level *level = sgc_loading_level(l);
-    return !sgc_rect_is_empty(
-        sgc_rect_intersect(sgc_level_chunk_rect(level, t->at.row, t->at.column),
-                           sgc_rect_at_level(patch->rect, level->factor)));
+    return !sgc_rect_is_empty(sgc_rect_intersect(
+        sgc_level_chunk_rect(level, t->at.row, t->at.column),
+        sgc_rect_at_level(&l->cube->definition->grid, patch->rect, level->factor)));
 }
 
 void sgc_load_report_plan(sgc_loading *l)

@@ -38,8 +38,8 @@ static sgc_rect chunks_of(const question *q, const sgc_patch *patch)
 {
     const sgc_level *level = &q->cube->levels[q->level];
     const sgc_rect whole = {0, 0, level->grid.width, level->grid.height};
-    const sgc_rect inside =
-        sgc_rect_intersect(whole, sgc_rect_at_level(patch->rect, level->factor));
+    const sgc_rect inside = sgc_rect_intersect(
+        whole, sgc_rect_at_level(&q->cube->levels[0].grid, patch->rect, level->factor));
     return sgc_rect_is_empty(inside) ? (sgc_rect){0} : sgc_level_chunks(level, inside);
 }
 

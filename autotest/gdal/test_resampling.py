@@ -1,5 +1,7 @@
 """Reads at any resolution come from the right level, whatever the resampling and the number of bands: they equal
 those of a copy with the same levels in a format of GDAL's own."""
+import json
+
 import numpy as np
 from osgeo import gdal
 import pytest
@@ -70,6 +72,96 @@ def test_levels_are_means(pair, read):
         valid = (blocks != -9999).all(axis=(2, 3))
         means = blocks.astype(np.float64).mean(axis=(2, 3))
         np.testing.assert_allclose(read(level, 0, 0, size, size)[valid], means[valid], rtol=1e-5)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """odd(pixels, method, chunk) gives the name, but for the place, of cubes of one band of such pixels."""
+
+    def define(pixels, method, chunk):
+        height, width = pixels.shape
+        source = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "source.tif"), width, height, 1, gdal.GDT_Float32)
+        source.SetGeoTransform((0, 30, 0, 0, 0, -30))
+        source.GetRasterBand(1).SetNoDataValue(-9999)
+        source.WriteRaster(0, 0, width, height, pixels.tobytes())
+        del source
+        (tmp_path / "definition.json").write_text(json.dumps({
+            "type": "CubeDataset", "version": "1", "id": "odd", "proj:code": "EPSG:3413",
+            "proj:transform": [30, 0, 0, 0, -30, 0], "proj:shape": [height, width], "chunk_shape": [chunk, chunk],
+            "bands": [{"name": "b", "data_type": "float32", "nodata": -9999, "resampling": method}],
+            "source": {"kind": "gdal", "dataset": str(tmp_path / "source.tif")}}))
+        return "SGC:%%s,dataset=%s,create=yes" % (tmp_path / "definition.json")
+
+    return define
+
+
+ODD_SIZE = (134, 203)
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic", "average", "mode"])
+def test_last_pixels_of_levels(odd, read, method):
+    """Those that the raster's end cuts are as full as others: loaded or computed, they stand for what is left."""
+    pixels = np.random.default_rng(7).integers(1, 200, ODD_SIZE).astype(np.float32)
+    name = odd(pixels, method, 64)
+    read(gdal.Open(name % "./full"), 0, 0, *ODD_SIZE[::-1])
+    offline, online = gdal.Open(name % "./full" + ",download=no"), gdal.Open(name % "./levels")
+    for factor, computed, level in zip((2, 4), levels(offline, 1), levels(online, 1)):
+        loaded = read(level, 0, 0, level.XSize, level.YSize)
+        np.testing.assert_allclose(loaded, read(computed, 0, 0, level.XSize, level.YSize), rtol=1e-5)
+        last = pixels[(level.YSize - 1) * factor:, (level.XSize - 1) * factor:]
+        assert last.shape == (ODD_SIZE[0] % factor or factor, ODD_SIZE[1] % factor)
+        if method == "nearest":
+            assert loaded[-1, -1] == last[last.shape[0] // 2, last.shape[1] // 2]
+        elif method == "average":
+            assert loaded[-1, -1] == pytest.approx(last.mean())
+
+
+@pytest.mark.parametrize("method, shared", [("average", 0), ("cubic", 32)])
+def test_levels_are_computed_of_what_is_there(odd, read, method, shared):
+    """In the west that is full resolution, in the east half of it, in the south nothing. Kernels that reach beyond
+    their pixel must have what they reach for."""
+    border, south = 96, 96
+    rows, columns = np.mgrid[:ODD_SIZE[0], :ODD_SIZE[1]]
+    pixels = (3 * rows + columns).astype(np.float32)  # a plane is one at all levels, but near its edges
+    near = 4 if shared else 0
+    if not shared:
+        pixels = np.random.default_rng(7).integers(1, 200, (34, 51))[rows // 4, columns // 4].astype(np.float32)
+        pixels[40:60, 20:44] = pixels[16:24, 160:176] = -9999
+    name, east = odd(pixels, method, 32), (border - shared) // 2
+    dataset = gdal.Open(name % "./part")
+    read(dataset, 0, 0, border + shared, south)
+    half = dataset.GetRasterBand(1).GetOverview(0)
+    read(half, east, 0, half.XSize - east, south // 2)
+    offline, online = gdal.Open(name % "./part" + ",download=no"), gdal.Open(name % "./levels")
+    north = (south - shared) // 32 * 32
+    for factor, computed, level in zip((2, 4, 8), levels(offline, 1), levels(online, 1)):
+        window = (0, 0, level.XSize, north // factor)
+        inside = np.s_[near:, near:level.XSize - 1 - near]
+        np.testing.assert_allclose(read(computed, *window)[inside], read(level, *window)[inside], rtol=1e-5)
+        beyond = level.YSize
+        if shared:
+            beyond = south // factor
+        else:
+            np.testing.assert_allclose(read(computed, *window, 61, 13), read(level, *window, 61, 13), rtol=1e-5)
+        with pytest.raises(RuntimeError, match="DOWNLOAD=NO"):
+            read(computed, 0, 0, level.XSize, beyond)
+
+
+def test_a_level_is_computed_of_the_nearest_finer_one(odd, read):
+    """Its pixels count alike there, and full resolution is not asked."""
+    pixels = np.random.default_rng(7).integers(1, 200, (128, 128)).astype(np.float32)
+    pixels[::2, ::2] = pixels[:4, :4] = -9999
+    name = odd(pixels, "average", 64)
+    dataset = gdal.Open(name % "./half")
+    expected = read(dataset.GetRasterBand(1).GetOverview(0), 0, 0, 64, 64)
+    offline = gdal.Open(name % "./half" + ",download=no")
+    for number, side in ((1, 32), (2, 16)):
+        squares = np.ma.masked_equal(expected, -9999).reshape(side, 2, side, 2)
+        expected = squares.mean(axis=(1, 3)).filled(-9999)
+        level = offline.GetRasterBand(1).GetOverview(number)
+        np.testing.assert_allclose(read(level, 0, 0, side, side), expected, rtol=1e-5)
+    with pytest.raises(RuntimeError, match="DOWNLOAD=NO"):
+        read(offline, 0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("bands", [[2], [1, 2, 3], [3, 1]], ids=str)

@@ -89,6 +89,24 @@ def test_lost_part_of_a_tile_is_fetched_again(open_document, start_server, tmp_p
     assert (read(open_document(document, MAX_REQUESTS="1"), 0, 0, side, side) == 7).all()
 
 
+def test_last_pixels_of_levels(open_document, start_server, tmp_path, read):
+    """The middle of a level's last pixel lies outside of the cube and of all tiles, a part of it does not."""
+    side, served = 129, tmp_path / "served"
+    served.mkdir()
+    tile = gdal.GetDriverByName("GTiff").Create(str(served / "1_1.tif"), side, side, 1, gdal.GDT_Byte)
+    tile.SetGeoTransform((0, 10, 0, 10 * side, 0, -10))
+    tile.GetRasterBand(1).Fill(7)
+    del tile
+    raster = open_document({
+        "type": "CubeDataset", "version": "1", "id": "odd", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 10 * side], "proj:shape": [side, side], "chunk_shape": [64, 64],
+        "bands": [{"name": "b", "data_type": "uint8", "nodata": 0}],
+        "source": {"kind": "tiles", "href": start_server(served).url + "/{col}_{row}.tif",
+                   "tile": {"origin": [0, 0], "size": [10 * side, 10 * side], "first": [1, 1]}}})
+    level = raster.GetRasterBand(1).GetOverview(1)
+    assert (read(level, 0, 0, 33, 33) == 7).all()
+
+
 @pytest.mark.parametrize("side", [100, 500], ids=["in the head", "behind the head"])
 @pytest.mark.parametrize("timeout", [0, 60])
 def test_damaged_answer_is_not_kept(open_document, start_server, tmp_path, read, assert_pixels, side, timeout):

@@ -48,11 +48,14 @@ static void test_absurd_grids_are_refused(void **state)
 }
 
 /* The pixels of a level whose centres lie in [from, to), by trying them all. */
-static void check_level(int64_t from, int64_t to, int64_t factor)
+static void check_level(int64_t size, int64_t from, int64_t to, int64_t factor)
 {
-    const sgc_rect level = sgc_rect_at_level((sgc_rect){from, from, to - from, to - from}, factor);
-    for (int64_t i = -100; i < 100; i++) {
-        const double centre = ((double)i + 0.5) * (double)factor;
+    const sgc_grid grid = {.width = size, .height = size};
+    const sgc_rect rect = {from, from, to - from, to - from};
+    const sgc_rect level = sgc_rect_at_level(&grid, rect, factor);
+    for (int64_t i = -100; i < (size + factor - 1) / factor; i++) {
+        const int64_t end = (i + 1) * factor;
+        const double centre = (double)(i * factor + (end < size ? end : size)) / 2;
         const bool inside = centre >= (double)from && centre < (double)to;
         assert_int_equal(i >= level.x && i < level.x + level.width, inside);
         assert_int_equal(i >= level.y && i < level.y + level.height, inside);
@@ -65,7 +68,42 @@ static void test_rectangles_at_levels(void **state)
     for (int64_t factor = 1; factor <= 16; factor *= 2)
         for (int64_t from = -40; from < 40; from += 3)
             for (int64_t to = from; to < from + 50; to++)
-                check_level(from, to, factor);
+                for (int64_t size = 5; size <= 96; size += 13)
+                    check_level(size, from, to, factor);
+}
+
+/* Of every window of a level, each pixel is in one part, with all that share its size. */
+static void check_split(const sgc_grid *grid, sgc_rect rect, int64_t factor)
+{
+    sgc_rect parts[4];
+    const size_t count = sgc_rect_split_cut(grid, rect, factor, parts);
+    int64_t area = 0;
+    for (size_t i = 0; i < count; i++) {
+        const sgc_rect part = parts[i], under = sgc_rect_under_level(grid, part, factor);
+        assert_true(sgc_rect_contains(rect, part));
+        area += part.width * part.height;
+        assert_true(under.width == part.width * factor || part.width == 1);
+        assert_true(under.height == part.height * factor || part.height == 1);
+        for (size_t k = 0; k < i; k++)
+            assert_true(sgc_rect_is_empty(sgc_rect_intersect(part, parts[k])));
+    }
+    assert_int_equal(area, rect.width * rect.height);
+}
+
+static void test_pixels_that_the_end_cuts_are_parts_of_their_own(void **state)
+{
+    (void)state;
+    const sgc_grid grid = {.width = 13, .height = 16};
+    for (int64_t factor = 1; factor <= 16; factor *= 2) {
+        const sgc_grid level = sgc_grid_at_level(&grid, factor);
+        for (int64_t x = 0; x < level.width; x++)
+            for (int64_t y = 0; y < level.height; y++)
+                check_split(&grid, (sgc_rect){x, y, level.width - x, level.height - y}, factor);
+    }
+    sgc_rect parts[4];
+    assert_int_equal(sgc_rect_split_cut(&grid, (sgc_rect){0, 0, 4, 4}, 4, parts), 2);
+    assert_int_equal(sgc_rect_split_cut(&grid, (sgc_rect){0, 0, 3, 4}, 4, parts), 1);
+    assert_int_equal(sgc_rect_split_cut(&grid, (sgc_rect){0, 0, 1, 1}, 16, parts), 1);
 }
 
 static void test_bounds_across_the_antimeridian_and_the_pole(void **state)
@@ -94,6 +132,7 @@ int main(void)
         cmocka_unit_test(test_grids_of_known_datasets),
         cmocka_unit_test(test_absurd_grids_are_refused),
         cmocka_unit_test(test_rectangles_at_levels),
+        cmocka_unit_test(test_pixels_that_the_end_cuts_are_parts_of_their_own),
         cmocka_unit_test(test_bounds_across_the_antimeridian_and_the_pole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -963,7 +963,8 @@ static void test_reading_ends_when_its_user_wants(void **state)
                                        FALSE, NULL, NULL, NULL);
     for (int64_t factor = 1; factor <= 2; factor++) {
         cancel = &stop;
-        answer a = read_at(file, sgc_rect_at_level(whole_tile, factor), factor, true);
+        answer a =
+            read_at(file, sgc_rect_at_level(&definition.grid, whole_tile, factor), factor, true);
         cancel = NULL;
         assert_int_equal(a.status, SGC_CANCELLED);
         free(a.values);

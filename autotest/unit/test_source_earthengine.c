@@ -209,7 +209,7 @@ static void test_levels_ask_coarse_grids(void **state)
     assert_int_equal(list.count, 1);
     for (int64_t factor = 2; factor <= 8; factor *= 2)
         read_and_check(source, d, &list.patches[0], 3, factor,
-                       sgc_rect_at_level(list.patches[0].rect, factor));
+                       sgc_rect_at_level(&d->grid, list.patches[0].rect, factor));
     assert_int_equal(http_server_count(&server), 3);
     sgc_patch_list_free(&list);
     sgc_source_free(source);

@@ -462,7 +462,8 @@ static void test_levels_of_kind_gdal_are_one_patch(void **state)
     for (int64_t factor = 2; factor <= 512; factor *= 2) {
         const sgc_grid level = sgc_grid_at_level(&definition.grid, factor);
         const sgc_rect all = {0, 0, level.width, level.height};
-        assert_true(sgc_rect_contains(sgc_rect_at_level(list.patches[0].rect, factor), all));
+        assert_true(sgc_rect_contains(
+            sgc_rect_at_level(&definition.grid, list.patches[0].rect, factor), all));
     }
     sgc_patch_list_free(&list);
     drop(&m);
