@@ -473,10 +473,18 @@ static bool is_place(const char *name, bool has_dataset)
            is_directory(name);
 }
 
+static sgc_status copy_name(const char *name, char **out, sgc_error *err)
+{
+    *out = strdup(name);
+    return *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(name), "a name");
+}
+
 /* Gives the absolute form, so that a change of directory between two opens means two cubes. */
 static sgc_status make_absolute(const char *place, char **out, sgc_error *err)
 {
-    char *directory = place[0] == '/' || STARTS_WITH(place, "mem:") ? NULL : CPLGetCurrentDir();
+    const bool is_absolute =
+        place[0] == '/' || STARTS_WITH(place, "mem:") || strstr(place, "://") != NULL;
+    char *directory = is_absolute ? NULL : CPLGetCurrentDir();
     sgc_buffer path = {0};
     const char *relative = STARTS_WITH(place, "./") ? place + 2 : place;
     const sgc_status status = directory != NULL
@@ -518,12 +526,26 @@ static sgc_status use_default_place(const char *id, sgc_connection *c, sgc_error
         status = sgc_buffer_print(&path, err, "/%s.icechunk", definition->id);
     if (status == SGC_OK)
         status = make_absolute((const char *)path.data, &c->place, err);
-    if (status == SGC_OK && (c->dataset = strdup(id)) == NULL)
-        status = sgc_fail_memory(err, strlen(id), "a name");
+    if (status == SGC_OK)
+        status = copy_name(id, &c->dataset, err);
     c->create = true;
     sgc_buffer_free(&path);
     sgc_definition_free(definition);
     return status;
+}
+
+/* The names of the cube's parts find the definition file from any directory. */
+static sgc_status resolve_dataset(char **values, sgc_connection *c, sgc_error *err)
+{
+    static const char option[] = "dataset";
+    if (values[DATASET] == NULL || !sgc_registry_is_path(values[DATASET])) {
+        take_value(values, DATASET, &c->dataset);
+        return SGC_OK;
+    }
+    SGC_TRY(make_absolute(values[DATASET], &c->dataset, err));
+    if (CSLFetchNameValue(c->given, option) != NULL)
+        c->given = CSLSetNameValue(c->given, option, c->dataset);
+    return SGC_OK;
 }
 
 static sgc_status resolve_place(const char *name, char **values, sgc_connection *c, sgc_error *err)
@@ -535,15 +557,11 @@ static sgc_status resolve_place(const char *name, char **values, sgc_connection 
     if (strstr(name, "://") != NULL)
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "%.200s: this build keeps cubes in local directories only", name);
-    take_value(values, DATASET, &c->dataset);
-    if (!is_place(name, c->dataset != NULL)) {
-        c->name = strdup(name);
-        return c->name != NULL ? use_default_place(name, c, err)
-                               : sgc_fail_memory(err, strlen(name), "a name");
-    }
-    SGC_TRY(make_absolute(name, &c->place, err));
-    c->name = strdup(c->place);
-    return c->name != NULL ? SGC_OK : sgc_fail_memory(err, strlen(name), "a name");
+    SGC_TRY(resolve_dataset(values, c, err));
+    const bool place = is_place(name, c->dataset != NULL);
+    SGC_TRY(place || sgc_registry_is_path(name) ? make_absolute(name, &c->name, err)
+                                                : copy_name(name, &c->name, err));
+    return place ? copy_name(c->name, &c->place, err) : use_default_place(c->name, c, err);
 }
 
 /* The definition is looked up only where there is something to look for in it. */

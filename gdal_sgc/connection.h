@@ -25,7 +25,7 @@ typedef enum sgc_ref_choice {
 
 typedef struct sgc_connection {
     char *place;   /* a directory (absolute), or "mem:" and a name */
-    char *dataset; /* id or path of a definition file; NULL: what the cube says */
+    char *dataset; /* id or path (absolute) of a definition file; NULL: what the cube says */
     bool create;   /* the place may be empty */
     bool download;
     bool for_view; /* for maps on screen: a read loads little, and a decimated one shows what there
@@ -48,7 +48,7 @@ typedef struct sgc_connection {
     char *project;         /* that pays for requests; NULL: what credentials say */
     char **parameters;     /* NAME=VALUE: keys that are no option, for the definition */
     bool locking;
-    char *name;   /* what names the cube: a dataset, or a place (absolute) */
+    char *name;   /* what names the cube: a dataset, or a path (absolute) of a place or a file */
     char **given; /* KEY=VALUE: what the string and the open options say but TIME and CHANNELS */
 } sgc_connection;
 

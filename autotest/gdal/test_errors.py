@@ -293,7 +293,7 @@ def test_error_in_a_definition_file(failure, unchanged, changes, expected):
 
 @pytest.mark.parametrize("edge, wanted", [
     (-2000000, []),
-    (-2000010, ["./mine.json: /source/tile: tiles will be resampled: their edges are no edges of pixels"])])
+    (-2000010, ["/source/tile: tiles will be resampled: their edges are no edges of pixels"])])
 def test_tiles_off_the_grid_are_worth_a_warning(edge, wanted):
     tiles = {"kind": "tiles", "href": "https://127.0.0.1/{col}_{row}.tif",
              "tile": {"origin": [edge, -2000000], "size": [100000, 100000]}}
@@ -305,7 +305,7 @@ def test_tiles_off_the_grid_are_worth_a_warning(edge, wanted):
     finally:
         gdal.PopErrorHandler()
     assert [message for severity, message in messages if severity == gdal.CE_Warning] == [
-        "SGC: " + text for text in wanted]
+        "SGC: %s: %s" % (Path("mine.json").resolve(), text) for text in wanted]
 
 
 def test_good_definition_file(cube, read, assert_pixels):
@@ -331,7 +331,7 @@ def test_definition_file_that_is_no_json_object(failure, text, place):
 
 
 def test_missing_definition_file(failure):
-    assert "./mine.json" in open_error(failure, creating("./cube", "./mine.json"))
+    assert str(Path("mine.json").resolve()) in open_error(failure, creating("./cube", "./mine.json"))
 
 
 @pytest.fixture
