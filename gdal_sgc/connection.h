@@ -24,9 +24,10 @@ typedef enum sgc_ref_choice {
 } sgc_ref_choice;
 
 typedef struct sgc_connection {
-    char *place;   /* a directory (absolute), or "mem:" and a name */
-    char *dataset; /* id or path (absolute) of a definition file; NULL: what the cube says */
-    bool create;   /* the place may be empty */
+    char *place;        /* a directory (absolute), or "mem:" and a name */
+    char *dataset;      /* id or path (absolute) of a definition file; NULL: what the cube says */
+    bool create;        /* the place may be empty */
+    bool hides_dataset; /* the place was named like a dataset, and is a directory */
     bool download;
     bool for_view; /* for maps on screen: a read loads little, and a decimated one shows what there
                       is */

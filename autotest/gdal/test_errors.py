@@ -118,7 +118,12 @@ def unchanged(tmp_path, contents_of):
     ("SGC:,dataset=Demo", ["needs a dataset or a place"]),
     ("SGC:Demo?create", ['"create" is not KEY=VALUE']),
     ("SGC:Demo?download=no&create", ['"create" is not KEY=VALUE']),
-    ("SGC:Demo,create", ['unknown dataset "Demo,create"']),
+    ("SGC:Demo,create", ['"Demo,create"', 'the option ",create=']),
+    ("SGC:./cube, dataset=Demo,create=yes", ['the option ",dataset=', "%2C"]),
+    ("SGC:./cube;create=yes,dataset=Demo", ['the option ",create=', "%3B"]),
+    ("SGC:./cube,download ,dataset=Demo,create=yes", ['the option ",download=']),
+    ("SGC:./cube,Download;x,dataset=Demo,create=yes", ['the option ",Download=']),
+    ("SGC:Demo,download=no,DOWNLOAD=yes", ["DOWNLOAD is given twice"]),
     ("SGC:s3://bucket/prefix?dataset=Demo", ["s3://bucket/prefix", "local directories"]),
     ("SGC:Demo,branch=main,tag=v1", ["at most one", "BRANCH", "TAG", "SNAPSHOT"]),
     ("SGC:Demo,tag=v1,download=yes", ["DOWNLOAD=yes", "branch"]),
@@ -408,6 +413,23 @@ def test_directory_that_is_no_cube(failure, unchanged, cube, options):
     assert str(cube) in message
     assert "notes.txt" in message or "chunks/mine.bin" in message
     unchanged()
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt"]])
+def test_directory_with_the_name_of_a_dataset(failure, unchanged, content):
+    Path("Demo").mkdir()
+    for name in content:
+        Path("Demo", name).write_text("mine")
+    unchanged.start()
+    assert "hides the dataset" in open_error(failure, "SGC:Demo")
+    assert "hides the dataset" not in open_error(failure, "SGC:./Demo")
+    unchanged()
+
+
+def test_places_that_look_like_options(read):
+    for name in "a, b=c", "a;b=2", "a,creates", "a;create%2c":
+        read(gdal.Open(creating("./" + name)), *FIRST)
+        assert Path(name.replace("%2c", ","), "chunks").is_dir()
 
 
 @pytest.mark.parametrize("options", ["", ",dataset=Demo", ",dataset=Demo,create=yes"])
