@@ -368,8 +368,9 @@ static sgc_status read_band(const cJSON *json, const char *document, size_t inde
     SGC_TRY(read_categories(json, at, type, band, err));
     band->source_band = 1;
     SGC_TRY(sgc_json_get_integer(json, "band", 1, MOST_SOURCE_BANDS, at, &band->source_band, err));
-    const bool is_class = band->is_bool || sgc_json_member(json, "categories") != NULL;
-    int resampling = is_class ? SGC_RESAMPLE_NEAREST : SGC_RESAMPLE_AVERAGE;
+    const bool is_copied = band->is_bool || sgc_json_member(json, "categories") != NULL ||
+                           band->type == GDT_Int64 || band->type == GDT_UInt64;
+    int resampling = is_copied ? SGC_RESAMPLE_NEAREST : SGC_RESAMPLE_AVERAGE;
     SGC_TRY(sgc_json_get_choice(json, "resampling", sgc_resampling_words, at, &resampling, err));
     band->resampling = (sgc_resampling)resampling;
     return SGC_OK;

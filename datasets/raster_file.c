@@ -512,6 +512,44 @@ static sgc_status copy_window(const sgc_raster_place *p, const sgc_raster_window
     return sgc_rect_is_empty(from.wanted) ? SGC_OK : copy_part(p, w, &from, pixels, valid, err);
 }
 
+/* Whether pixels are integers of 64 bits, which GDAL's warper would round, and are there as they
+ * are wanted. */
+static bool are_picked(const sgc_raster_place *p, const sgc_raster_window *w)
+{
+    const sgc_band *band = &w->definition->bands[w->band];
+    const GDALDataType both = GDALDataTypeUnion(p->type, band->type);
+    return p->is_on_lattice && band->resampling == SGC_RESAMPLE_NEAREST &&
+           GDALDataTypeIsInteger(both) && GDALGetDataTypeSizeBytes(both) == 8;
+}
+
+/* Gives a level the full-resolution pixels at the centres of its own, bit by bit: of the four that
+ * meet there the one to the south-east, as GDAL does. */
+static sgc_status pick_pixels(const sgc_raster_place *p, const sgc_raster_window *w, char *pixels,
+                              uint8_t *valid, sgc_error *err)
+{
+    const int64_t f = w->factor;
+    const size_t item = (size_t)GDALGetDataTypeSizeBytes(w->definition->bands[w->band].type);
+    const size_t width = (size_t)w->rect.width, span = width * (size_t)f;
+    sgc_raster_window full = *w;
+    full.factor = 1;
+    char *row = VSIMalloc2(span, item);
+    uint8_t *has = VSIMalloc(span);
+    sgc_status status =
+        row != NULL && has != NULL ? SGC_OK : sgc_fail_memory(err, span * (item + 1), "a row");
+    for (int64_t j = 0; status == SGC_OK && j < w->rect.height; j++) {
+        full.rect = (sgc_rect){w->rect.x * f, (w->rect.y + j) * f + f / 2, (int64_t)span, 1};
+        status = copy_window(p, &full, row, has, err);
+        for (size_t i = 0; status == SGC_OK && i < width; i++) {
+            const size_t from = i * (size_t)f + (size_t)f / 2, to = (size_t)j * width + i;
+            memcpy(pixels + to * item, row + from * item, item);
+            valid[to] = has[from];
+        }
+    }
+    VSIFree(row);
+    VSIFree(has);
+    return status;
+}
+
 /* A cube's grid may begin a little beyond a pole. */
 static void drop_beyond_poles(const sgc_raster_window *w, OGRSpatialReferenceH crs, uint8_t *valid)
 {
@@ -535,6 +573,8 @@ static sgc_status read_place(sgc_raster_place *p, const sgc_raster_window *w,
     SGC_TRY(find_place(p, w, cube, err));
     if (w->factor == 1 && p->is_on_lattice)
         SGC_TRY(copy_window(p, w, pixels, valid, err));
+    else if (are_picked(p, w))
+        SGC_TRY(pick_pixels(p, w, pixels, valid, err));
     else
         SGC_TRY(sgc_raster_warp(p, w, pixels, valid, err));
     drop_beyond_poles(w, cube, valid);

@@ -35,7 +35,9 @@ typedef struct sgc_raster_window {
  *
  * Pixels that are the cube's own, whatever part of them the raster has, are copied bit by bit.
  * Others are warped: with the definition's "resampling" at full resolution, with the band's at a
- * level, from the overview that fits. Only what lies under the window is read.
+ * level, from the overview that fits. Integers of 64 bits are only copied: at a level, where the
+ * band wants the nearest, those at the centres of its pixels. Only what lies under the window is
+ * read.
  *
  * SGC_CANCELLED when the window's `cancel` says so, SGC_CORRUPT when the raster cannot be read, has
  * no such band, lies elsewhere than promised, or has a value that the band's type cannot hold;

@@ -402,9 +402,9 @@ sgc_status sgc_raster_warp(const sgc_raster_place *p, const sgc_raster_window *w
     working_type work;
     if (!find_working_type(p->type, w->definition->bands[w->band].type, &work))
         return sgc_fail(err, SGC_UNSUPPORTED,
-                        "patch %s: 64-bit integers cannot be resampled; give the cube the grid of "
-                        "its files, and use no levels",
-                        w->patch->id);
+                        "patch %s: 64-bit integers cannot be resampled: give the cube the grid of "
+                        "its files, and band \"%s\" the resampling \"nearest\"",
+                        w->patch->id, w->definition->bands[w->band].name);
     const proportion proportions = find_proportion(p, w);
     const band_name band = name_of_band(p), mask = name_of_mask(p);
     view_of what = {.band = band.text, .nodata = usable_nodata(p)};

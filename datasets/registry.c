@@ -354,12 +354,17 @@ static sgc_status fail_unknown(const collection *all, const char *name, sgc_erro
                           name, list, name);
 }
 
+bool sgc_registry_is_path(const char *name)
+{
+    const size_t length = strlen(name);
+    return strchr(name, '/') != NULL || (length > 5 && EQUAL(name + length - 5, ".json"));
+}
+
 sgc_status sgc_registry_find(const char *name, char *const *parameters, sgc_definition **out,
                              sgc_error *err)
 {
-    const size_t length = strlen(name);
     collection all = {0};
-    if (strchr(name, '/') != NULL || (length > 5 && EQUAL(name + length - 5, ".json")))
+    if (sgc_registry_is_path(name))
         return parse_file(name, parameters, out, err);
     SGC_TRY(collect(&all, err));
     const sgc_known_dataset *known = look_up(&all, name);

@@ -17,10 +17,13 @@ typedef struct sgc_builtin_definition {
 /* Ends with an entry whose id is NULL. */
 extern const sgc_builtin_definition sgc_builtin_definitions[];
 
-/* Gives the definition called `name`: a path when it contains '/' or ends in ".json", else an id in
- * any case or an alias: of a file <name>.json, else of one whose id that is. A definition
- * <name>.json whose id is a template, like "Name-{zone}", is also found by such an id. `parameters`
- * is as in sgc_definition_parse(). SGC_NOT_FOUND names the nearest. */
+/* Whether `name` is the path of a definition file: it contains '/' or ends in ".json". */
+bool sgc_registry_is_path(const char *name);
+
+/* Gives the definition called `name`: a path, or an id in any case or an alias: of a file
+ * <name>.json, else of one whose id that is. A definition <name>.json whose id is a template, like
+ * "Name-{zone}", is also found by such an id. `parameters` is as in sgc_definition_parse().
+ * SGC_NOT_FOUND names the nearest. */
 SGC_CHECKED sgc_status sgc_registry_find(const char *name, char *const *parameters,
                                          sgc_definition **out, sgc_error *err);
 

@@ -158,6 +158,7 @@ static sgc_status decode(const char *text, size_t length, char **out, sgc_error 
 /* What the string, the open options and the configuration say. */
 typedef struct options {
     char *values[KEY_COUNT];
+    bool in_string[KEY_COUNT];  /* whether the value is of the string */
     char **parameters, **given; /* as in sgc_connection */
 } options;
 
@@ -171,21 +172,25 @@ static sgc_status add_pair(char ***list, const char *name, const char *value, sg
 }
 
 /* Sets a value that has no value yet. */
-static sgc_status set_value(options *o, const char *name, const char *value, sgc_error *err)
+static sgc_status set_value(options *o, const char *name, const char *value, bool in_string,
+                            sgc_error *err)
 {
     const int i = find_key(name, strlen(name));
+    if (i < KEY_COUNT && in_string && o->in_string[i])
+        return sgc_fail(err, SGC_INVALID, "%s is given twice", keys[i].name);
     if (i < KEY_COUNT ? o->values[i] != NULL : CSLFetchNameValue(o->parameters, name) != NULL)
         return SGC_OK;
     if (i != TIME && i != CHANNELS)
         SGC_TRY(add_pair(&o->given, name, value, err));
     if (i == KEY_COUNT)
         return add_pair(&o->parameters, name, value, err);
+    o->in_string[i] = in_string;
     o->values[i] = strdup(value);
     return o->values[i] != NULL ? SGC_OK : sgc_fail_memory(err, strlen(value), "an option");
 }
 
-/* Takes KEY=VALUE. */
-static sgc_status take_pair(options *o, const char *pair, size_t length, bool percent,
+/* Takes KEY=VALUE; of the string it is percent-encoded. */
+static sgc_status take_pair(options *o, const char *pair, size_t length, bool in_string,
                             sgc_error *err)
 {
     const size_t word = word_length(pair);
@@ -196,12 +201,12 @@ static sgc_status take_pair(options *o, const char *pair, size_t length, bool pe
     sgc_status status = name != NULL ? SGC_OK : sgc_fail_memory(err, word, "an option");
     const char *text = pair + word + 1;
     const size_t size = length - word - 1;
-    if (status == SGC_OK && percent)
+    if (status == SGC_OK && in_string)
         status = decode(text, size, &value, err);
     else if (status == SGC_OK && (value = strndup(text, size)) == NULL)
         status = sgc_fail_memory(err, size, "an option");
     if (status == SGC_OK)
-        status = set_value(o, name, value, err);
+        status = set_value(o, name, value, in_string, err);
     free(name);
     free(value);
     return status;
@@ -215,10 +220,34 @@ size_t sgc_connection_place_length(const char *text)
     return (size_t)(end - text);
 }
 
+/* An option with a blank before it, with another separator or without a value is no part of a
+ * place: nobody wants a directory of that name. */
+static sgc_status check_place(const char *text, size_t length, sgc_error *err)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != ',' && text[i] != ';')
+            continue;
+        const size_t begin = i + 1 + strspn(text + i + 1, " ");
+        size_t end = begin;
+        while (end < length && (isalnum((unsigned char)text[end]) || text[end] == '_'))
+            end++;
+        const size_t next = end + strspn(text + end, " ");
+        if (find_key(text + begin, end - begin) < KEY_COUNT &&
+            (next >= length || strchr("=,;", text[next]) != NULL))
+            return sgc_fail(err, SGC_INVALID,
+                            "\"%.*s\": did you mean the option \",%.*s=…\"? In the name of a place "
+                            "write %%2C for a comma and %%3B for a semicolon",
+                            (int)(length < 200 ? length : 200), text, (int)(end - begin),
+                            text + begin);
+    }
+    return SGC_OK;
+}
+
 /* Splits "place,key=value&…" and gives the place. */
 static sgc_status split_name(const char *text, options *o, char **place, sgc_error *err)
 {
     const char *end = text + sgc_connection_place_length(text);
+    SGC_TRY(check_place(text, (size_t)(end - text), err));
     SGC_TRY(decode(text, (size_t)(end - text), place, err));
     while (*end != '\0') {
         const char *pair = end + 1;
@@ -483,10 +512,28 @@ static bool is_place(const char *name, bool has_dataset)
            is_directory(name);
 }
 
+static sgc_status copy_name(const char *name, char **out, sgc_error *err)
+{
+    *out = strdup(name);
+    return *out != NULL ? SGC_OK : sgc_fail_memory(err, strlen(name), "a name");
+}
+
+/* Whether a name without a directory is that of a dataset. */
+static bool is_known_dataset(const char *name)
+{
+    sgc_definition *definition = NULL;
+    const bool known = strpbrk(name, "/\\:") == NULL &&
+                       sgc_registry_find(name, NULL, &definition, NULL) != SGC_NOT_FOUND;
+    sgc_definition_free(definition);
+    return known;
+}
+
 /* Gives the absolute form, so that a change of directory between two opens means two cubes. */
 static sgc_status make_absolute(const char *place, char **out, sgc_error *err)
 {
-    char *directory = place[0] == '/' || STARTS_WITH(place, "mem:") ? NULL : CPLGetCurrentDir();
+    const bool is_absolute =
+        place[0] == '/' || STARTS_WITH(place, "mem:") || strstr(place, "://") != NULL;
+    char *directory = is_absolute ? NULL : CPLGetCurrentDir();
     sgc_buffer path = {0};
     const char *relative = STARTS_WITH(place, "./") ? place + 2 : place;
     const sgc_status status = directory != NULL
@@ -528,12 +575,26 @@ static sgc_status use_default_place(const char *id, sgc_connection *c, sgc_error
         status = sgc_buffer_print(&path, err, "/%s.icechunk", definition->id);
     if (status == SGC_OK)
         status = make_absolute((const char *)path.data, &c->place, err);
-    if (status == SGC_OK && (c->dataset = strdup(id)) == NULL)
-        status = sgc_fail_memory(err, strlen(id), "a name");
+    if (status == SGC_OK)
+        status = copy_name(id, &c->dataset, err);
     c->create = true;
     sgc_buffer_free(&path);
     sgc_definition_free(definition);
     return status;
+}
+
+/* The names of the cube's parts find the definition file from any directory. */
+static sgc_status resolve_dataset(char **values, sgc_connection *c, sgc_error *err)
+{
+    static const char option[] = "dataset";
+    if (values[DATASET] == NULL || !sgc_registry_is_path(values[DATASET])) {
+        take_value(values, DATASET, &c->dataset);
+        return SGC_OK;
+    }
+    SGC_TRY(make_absolute(values[DATASET], &c->dataset, err));
+    if (CSLFetchNameValue(c->given, option) != NULL)
+        c->given = CSLSetNameValue(c->given, option, c->dataset);
+    return SGC_OK;
 }
 
 static sgc_status resolve_place(const char *name, char **values, sgc_connection *c, sgc_error *err)
@@ -545,15 +606,12 @@ static sgc_status resolve_place(const char *name, char **values, sgc_connection 
     if (strstr(name, "://") != NULL)
         return sgc_fail(err, SGC_UNSUPPORTED,
                         "%.200s: this build keeps cubes in local directories only", name);
-    take_value(values, DATASET, &c->dataset);
-    if (!is_place(name, c->dataset != NULL)) {
-        c->name = strdup(name);
-        return c->name != NULL ? use_default_place(name, c, err)
-                               : sgc_fail_memory(err, strlen(name), "a name");
-    }
-    SGC_TRY(make_absolute(name, &c->place, err));
-    c->name = strdup(c->place);
-    return c->name != NULL ? SGC_OK : sgc_fail_memory(err, strlen(name), "a name");
+    SGC_TRY(resolve_dataset(values, c, err));
+    const bool place = is_place(name, c->dataset != NULL);
+    c->hides_dataset = place && c->dataset == NULL && is_known_dataset(name);
+    SGC_TRY(place || sgc_registry_is_path(name) ? make_absolute(name, &c->name, err)
+                                                : copy_name(name, &c->name, err));
+    return place ? copy_name(c->name, &c->place, err) : use_default_place(c->name, c, err);
 }
 
 /* The definition is looked up only where there is something to look for in it. */
@@ -692,7 +750,7 @@ sgc_status sgc_connection_check_parameters(const sgc_connection *connection,
 sgc_status sgc_connection_encode(const char *text, sgc_buffer *out, sgc_error *err)
 {
     for (; *text != '\0'; text++) {
-        const bool special = strchr("%?&,", *text) != NULL;
+        const bool special = strchr("%?&,;", *text) != NULL;
         SGC_TRY(special ? sgc_buffer_print(out, err, "%%%02X", (unsigned char)*text)
                         : sgc_buffer_append(out, text, 1, err));
     }

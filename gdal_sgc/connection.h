@@ -24,9 +24,10 @@ typedef enum sgc_ref_choice {
 } sgc_ref_choice;
 
 typedef struct sgc_connection {
-    char *place;   /* a directory (absolute), or "mem:" and a name */
-    char *dataset; /* id or path of a definition file; NULL: what the cube says */
-    bool create;   /* the place may be empty */
+    char *place;        /* a directory (absolute), or "mem:" and a name */
+    char *dataset;      /* id or path (absolute) of a definition file; NULL: what the cube says */
+    bool create;        /* the place may be empty */
+    bool hides_dataset; /* the place was named like a dataset, and is a directory */
     bool download;
     bool for_view; /* for maps on screen: a read loads little, and a decimated one shows what there
                       is */
@@ -48,7 +49,7 @@ typedef struct sgc_connection {
     char *project;         /* that pays for requests; NULL: what credentials say */
     char **parameters;     /* NAME=VALUE: keys that are no option, for the definition */
     bool locking;
-    char *name;   /* what names the cube: a dataset, or a place (absolute) */
+    char *name;   /* what names the cube: a dataset, or a path (absolute) of a place or a file */
     char *file;   /* that names it (descriptor.h), as it was given; NULL: none does */
     char **given; /* KEY=VALUE: what the string and the open options say but TIME and CHANNELS */
 } sgc_connection;

@@ -81,13 +81,17 @@ static char *make_key(const sgc_connection *c)
  */
 static sgc_status check_empty(const sgc_cube *cube, const sgc_connection *c, sgc_error *err)
 {
-    const sgc_status status = sgc_repository_check_unused(cube->store, err);
-    if (status != SGC_OK)
-        return status == SGC_INVALID ? sgc_fail_in(err, status, "not a cube") : status;
-    return c->create
-               ? SGC_OK
-               : sgc_fail(err, SGC_NOT_FOUND, "%s holds no cube; to make one, add %screate=yes",
+    sgc_status status = sgc_repository_check_unused(cube->store, err);
+    if (status == SGC_INVALID)
+        status = sgc_fail_in(err, status, "not a cube");
+    else if (status == SGC_OK && !c->create)
+        status = sgc_fail(err, SGC_NOT_FOUND, "%s holds no cube; to make one, add %screate=yes",
                           cube->place, c->dataset != NULL ? "" : "dataset=… and ");
+    return status == SGC_OK || !c->hides_dataset
+               ? status
+               : sgc_fail_in(err, status,
+                             "a directory hides the dataset of that name; rename it, or open the "
+                             "dataset from another one");
 }
 
 /* A cube of somebody else's making says nothing about its dataset: the user does. */

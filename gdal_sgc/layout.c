@@ -135,7 +135,12 @@ static const char *fill_text(const sgc_band *band, char buffer[32])
         return "false";
     if (isnan(band->nodata))
         return "\"NaN\"";
-    CPLsnprintf(buffer, 32, "%.17g", band->nodata);
+    if (band->type == GDT_Int64)
+        snprintf(buffer, 32, "%" PRId64, (int64_t)band->nodata_bits);
+    else if (band->type == GDT_UInt64)
+        snprintf(buffer, 32, "%" PRIu64, band->nodata_bits);
+    else
+        CPLsnprintf(buffer, 32, "%.17g", band->nodata);
     return buffer;
 }
 

@@ -118,7 +118,12 @@ def unchanged(tmp_path, contents_of):
     ("SGC:,dataset=Demo", ["needs a dataset or a place"]),
     ("SGC:Demo?create", ['"create" is not KEY=VALUE']),
     ("SGC:Demo?download=no&create", ['"create" is not KEY=VALUE']),
-    ("SGC:Demo,create", ['unknown dataset "Demo,create"']),
+    ("SGC:Demo,create", ['"Demo,create"', 'the option ",create=']),
+    ("SGC:./cube, dataset=Demo,create=yes", ['the option ",dataset=', "%2C"]),
+    ("SGC:./cube;create=yes,dataset=Demo", ['the option ",create=', "%3B"]),
+    ("SGC:./cube,download ,dataset=Demo,create=yes", ['the option ",download=']),
+    ("SGC:./cube,Download;x,dataset=Demo,create=yes", ['the option ",Download=']),
+    ("SGC:Demo,download=no,DOWNLOAD=yes", ["DOWNLOAD is given twice"]),
     ("SGC:s3://bucket/prefix?dataset=Demo", ["s3://bucket/prefix", "local directories"]),
     ("SGC:Demo,branch=main,tag=v1", ["at most one", "BRANCH", "TAG", "SNAPSHOT"]),
     ("SGC:Demo,tag=v1,download=yes", ["DOWNLOAD=yes", "branch"]),
@@ -299,7 +304,7 @@ def test_error_in_a_definition_file(failure, unchanged, changes, expected):
 
 @pytest.mark.parametrize("edge, wanted", [
     (-2000000, []),
-    (-2000010, ["./mine.json: /source/tile: tiles will be resampled: their edges are no edges of pixels"])])
+    (-2000010, ["/source/tile: tiles will be resampled: their edges are no edges of pixels"])])
 def test_tiles_off_the_grid_are_worth_a_warning(edge, wanted):
     tiles = {"kind": "tiles", "href": "https://127.0.0.1/{col}_{row}.tif",
              "tile": {"origin": [edge, -2000000], "size": [100000, 100000]}}
@@ -311,7 +316,7 @@ def test_tiles_off_the_grid_are_worth_a_warning(edge, wanted):
     finally:
         gdal.PopErrorHandler()
     assert [message for severity, message in messages if severity == gdal.CE_Warning] == [
-        "SGC: " + text for text in wanted]
+        "SGC: %s: %s" % (Path("mine.json").resolve(), text) for text in wanted]
 
 
 def test_good_definition_file(cube, read, assert_pixels):
@@ -337,7 +342,7 @@ def test_definition_file_that_is_no_json_object(failure, text, place):
 
 
 def test_missing_definition_file(failure):
-    assert "./mine.json" in open_error(failure, creating("./cube", "./mine.json"))
+    assert str(Path("mine.json").resolve()) in open_error(failure, creating("./cube", "./mine.json"))
 
 
 @pytest.fixture
@@ -414,6 +419,23 @@ def test_directory_that_is_no_cube(failure, unchanged, cube, options):
     assert str(cube) in message
     assert "notes.txt" in message or "chunks/mine.bin" in message
     unchanged()
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt"]])
+def test_directory_with_the_name_of_a_dataset(failure, unchanged, content):
+    Path("Demo").mkdir()
+    for name in content:
+        Path("Demo", name).write_text("mine")
+    unchanged.start()
+    assert "hides the dataset" in open_error(failure, "SGC:Demo")
+    assert "hides the dataset" not in open_error(failure, "SGC:./Demo")
+    unchanged()
+
+
+def test_places_that_look_like_options(read):
+    for name in "a, b=c", "a;b=2", "a,creates", "a;create%2c":
+        read(gdal.Open(creating("./" + name)), *FIRST)
+        assert Path(name.replace("%2c", ","), "chunks").is_dir()
 
 
 @pytest.mark.parametrize("options", ["", ",dataset=Demo", ",dataset=Demo,create=yes"])

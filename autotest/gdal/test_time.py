@@ -166,6 +166,19 @@ def test_parts_open_again_with_what_was_given(tmp_path, define, read, assert_pix
     assert_pixels(read(gdal.Open(names[5]), X, Y, SIDE, SIDE)[1], expected(1, 1))
 
 
+@pytest.mark.parametrize("given, options", [
+    ("SGC:./here,dataset=./years.json,create=yes", []), ("SGC:./here,create=yes", ["DATASET=years.json"]),
+    ("SGC:years.json", []), ("SGC:./years.json", []), ("sub/years.sgc", [])])
+def test_parts_open_from_any_directory(tmp_path, define, monkeypatch, given, options):
+    define()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "years.sgc").write_text('{"place": "here", "dataset": "../years.json", "options": {"create": true}}')
+    monkeypatch.chdir(tmp_path)
+    names = subdatasets(gdal.OpenEx(given, open_options=options))
+    monkeypatch.chdir("work")
+    assert [gdal.Open(names[i]).RasterCount for i in (0, 4)] == [3, 4]
+
+
 def test_at_most_100_steps(define, cube):
     days = ["2020-%02d-%02d" % (month, day) for month in range(1, 13) for day in range(1, 11)]
     container = gdal.Open("SGC:%s,create=yes,dataset=%s" % (cube, define(time={"values": days})))

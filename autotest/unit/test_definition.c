@@ -483,6 +483,19 @@ static void test_categories(void **state)
     sgc_definition_free(d);
 }
 
+static void test_wide_integers_are_copied(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"\"int64\", \"nodata\": 0", "\"uint64\", \"nodata\": 0"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[DOCUMENT_SIZE];
+        edit_definition(good_definition, "\"float32\"", types[i], text);
+        sgc_definition *d = parsed_definition(text);
+        assert_int_equal(d->bands[0].resampling, SGC_RESAMPLE_NEAREST);
+        sgc_definition_free(d);
+    }
+}
+
 static void test_keys_of_bands_and_rules(void **state)
 {
     (void)state;
@@ -587,6 +600,7 @@ int main(void)
         cmocka_unit_test(test_nodata_is_exact),
         cmocka_unit_test(test_types_that_need_a_later_gdal),
         cmocka_unit_test(test_categories),
+        cmocka_unit_test(test_wide_integers_are_copied),
         cmocka_unit_test(test_keys_of_bands_and_rules),
         cmocka_unit_test(test_foreign_prefixes_are_kept),
         cmocka_unit_test(test_crs_by_name_and_by_wkt),

@@ -24,20 +24,28 @@ typedef struct empty_cube {
     sgc_session *session;
 } empty_cube;
 
-static void make_cube(const char *dataset, empty_cube *cube)
+/* Takes the definition. */
+static void make_cube_of(sgc_definition *d, empty_cube *cube)
 {
     sgc_object_store *store = NULL;
     sgc_level levels[SGC_MOST_LEVELS];
     sgc_error error = {""};
-    if (sgc_registry_find(dataset, NULL, &cube->definition, &error) != SGC_OK)
-        fail_msg("%s", error.message);
-    const sgc_definition *d = cube->definition;
+    cube->definition = d;
     assert_int_equal(sgc_object_store_memory_new(&store, NULL), SGC_OK);
     assert_int_equal(sgc_repository_create(store, NULL, &cube->repository, NULL), SGC_OK);
     assert_int_equal(sgc_session_new(cube->repository, "main", &cube->session, NULL), SGC_OK);
     sgc_layout_levels(d, d->chunk_width, d->chunk_height, 0, levels);
     if (sgc_layout_put_cube(cube->session, d, &levels[0], 5, &error) != SGC_OK)
         fail_msg("%s", error.message);
+}
+
+static void make_cube(const char *dataset, empty_cube *cube)
+{
+    sgc_definition *definition;
+    sgc_error error = {""};
+    if (sgc_registry_find(dataset, NULL, &definition, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    make_cube_of(definition, cube);
 }
 
 static void free_cube(empty_cube *cube)
@@ -254,9 +262,39 @@ static void test_categories(void **state)
     free_cube(&cube);
 }
 
+/* None of them fits a double. */
+static void test_fill_values_of_64_bits(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"type\": \"CubeDataset\", \"version\": \"1\", \"id\": \"counts\", "
+        "\"proj:code\": \"EPSG:3413\", \"proj:bbox\": [0, 0, 100, 100], \"resolution\": 1, "
+        "\"chunk_shape\": [100, 100], \"source\": {\"kind\": \"synthetic\"}, \"bands\": ["
+        "{\"name\": \"a\", \"data_type\": \"int64\", \"nodata\": -9007199254740993}, "
+        "{\"name\": \"b\", \"data_type\": \"int64\", \"nodata\": -9223372036854775808}, "
+        "{\"name\": \"c\", \"data_type\": \"uint64\", \"nodata\": 18446744073709551615}]}";
+    static const char *const fills[][2] = {{"/a", "\"fill_value\": -9007199254740993,"},
+                                           {"/b", "\"fill_value\": -9223372036854775808,"},
+                                           {"/c", "\"fill_value\": 18446744073709551615,"}};
+    sgc_definition *definition;
+    sgc_error error = {""};
+    if (sgc_definition_parse(text, "test", NULL, &definition, &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    empty_cube cube;
+    make_cube_of(definition, &cube);
+    for (size_t i = 0; i < 3; i++) {
+        sgc_node node;
+        assert_int_equal(sgc_session_get_node(cube.session, fills[i][0], &node, NULL), SGC_OK);
+        assert_non_null(
+            memmem(node.user_data, node.user_data_size, fills[i][1], strlen(fills[i][1])));
+    }
+    free_cube(&cube);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fill_values_of_64_bits),
         cmocka_unit_test(test_categories),
         cmocka_unit_test(test_arcticdem),
         cmocka_unit_test(test_tctrend),

@@ -545,8 +545,49 @@ static void test_wide_integers_are_not_resampled(void **state)
 {
     (void)state;
     band.type = GDT_Int64;
+    band.resampling = SGC_RESAMPLE_AVERAGE;
     GDALDatasetH tile = new_tile(GDT_Int64, 1);
     check_refused(tile, (sgc_rect){0, 0, 10, 10}, 2, false, SGC_UNSUPPORTED, "64-bit");
+    GDALClose(tile);
+}
+
+/* A window of level 4 that begins before the raster, whose edges are no edges of the level. */
+static void test_wide_integers_of_levels_are_picked(void **state)
+{
+    (void)state;
+    enum { SIDE = 14, FACTOR = 4, NONE = 7, ODD = 3 };
+    const int64_t far = INT64_C(1) << 62; /* where doubles are 1024 apart */
+    const double moved[] = {on_lattice[0] + 10 * ODD, 10, 0, on_lattice[3], 0, -10};
+    band.type = GDT_Int64;
+    GDALDatasetH tile = new_raster(WIDTH, HEIGHT, 1, GDT_Int64, moved, polar);
+    int64_t values[HEIGHT][WIDTH], pixels[SIDE][SIDE];
+    uint8_t valid[SIDE][SIDE];
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++)
+            values[y][x] = far + y * WIDTH + x;
+    GDALRasterBandH of = GDALGetRasterBand(tile, 1);
+    assert_int_equal(GDALSetRasterNoDataValueAsInt64(of, far + 6 * WIDTH + NONE), CE_None);
+    assert_int_equal(
+        GDALRasterIO(of, GF_Write, 0, 0, WIDTH, HEIGHT, values, WIDTH, HEIGHT, GDT_Int64, 0, 0),
+        CE_None);
+    const sgc_raster_window window = {
+        .definition = &definition,
+        .factor = FACTOR,
+        .rect = {COLUMN / FACTOR - 1, ROW / FACTOR - 1, SIDE, SIDE},
+        .patch = &patch,
+        .any_place = true,
+    };
+    sgc_error error = {""};
+    if (sgc_raster_read(tile, &window, pixels, &valid[0][0], &error) != SGC_OK)
+        fail_msg("%s", error.message);
+    for (int j = 0; j < SIDE; j++) {
+        for (int i = 0; i < SIDE; i++) {
+            const int x = (i - 1) * FACTOR + 2 - ODD, y = (j - 1) * FACTOR + 2;
+            const bool has = x >= 0 && x < WIDTH && y >= 0 && y < HEIGHT && !(y == 6 && x == NONE);
+            assert_int_equal(valid[j][i], has);
+            assert_true(!has || pixels[j][i] == far + y * WIDTH + x);
+        }
+    }
     GDALClose(tile);
 }
 
@@ -997,6 +1038,7 @@ int main(void)
         cmocka_unit_test_setup(test_signed_bytes_are_not_taken_for_others, set_up),
         cmocka_unit_test_setup(test_no_value_gives_way_to_a_sentinel, set_up),
         cmocka_unit_test_setup(test_wide_integers_are_not_resampled, set_up),
+        cmocka_unit_test_setup(test_wide_integers_of_levels_are_picked, set_up),
         cmocka_unit_test_setup(test_levels_use_the_bands_resampling, set_up),
         cmocka_unit_test_setup(test_reading_ends_when_its_user_wants, set_up),
         cmocka_unit_test_setup(test_full_resolution_uses_the_definitions_resampling, set_up),
