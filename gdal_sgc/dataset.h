@@ -20,6 +20,32 @@
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
 void SGCReport(sgc_status status, const sgc_error &error);
 
+// GDAL's progress of a read: of loading what is missing, if anything is, and of decoding. Its
+// function is called by the thread that reads, and may be none.
+class SGCProgress
+{
+  public:
+    // Of a read that decodes so many rows.
+    SGCProgress(const GDALRasterIOExtraArg &extra, int64_t rows)
+        : function_(extra.pfnProgress), data_(extra.pProgressData), rows_(rows)
+    {
+    }
+    bool IsWanted() const
+    {
+        return function_ != nullptr;
+    }
+    // A fraction of what is missing has been loaded; false when the user wants to stop.
+    bool Loaded(double fraction);
+    // So many rows more have been decoded; false, having reported it, when the user wants to stop.
+    bool Decoded(int64_t rows);
+
+  private:
+    GDALProgressFunc function_;
+    void *data_;
+    int64_t rows_, decoded_ = 0;
+    double loaded_ = 0; // of the whole
+};
+
 // One opening of a cube: the cube and what the user said when opening it. Shared by the datasets of
 // all levels.
 class SGCHandle
@@ -43,16 +69,27 @@ class SGCHandle
         return *connection_;
     }
 
-    // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
-    void Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice);
-    // Forgets what was announced of the level.
+    // Remembers, as a hint of GDAL's, what will be read of a level at native size. Nothing is
+    // downloaded for it before a read comes that follows it: one of a strip as wide as `rect`, at
+    // its top, or where the last such strip lies or ends. With that read loading goes on below, as
+    // far as MAX_DOWNLOAD allows, a little (cube.h, `ahead`). The first read of the level that does
+    // anything else, or fails, ends it: programs announce rasters that they do not read then.
+    void Announce(size_t level, const sgc_rect &rect);
+    // The same for who reads all of the level, in any order, until he withdraws it.
+    void AnnounceAll(size_t level);
     void Withdraw(size_t level);
+
+    // False, having reported it, when a read of the window would fail because of its price.
+    bool CanAfford(const sgc_window &window);
+
+    // How many reads were served with nodata for want of a download.
+    uint64_t IncompleteReads();
 
     // Ensures the window and gives the view to read it from. Failures are reported. A level's
     // pixels count as decimated in any case. *missing, if not nullptr, tells whether some of the
-    // window is not there for lack of a download.
-    CPLErr Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
-                  void *progressData, sgc_view **view, bool *missing = nullptr);
+    // window is not there for lack of a download. `progress` may be nullptr.
+    CPLErr Ensure(const sgc_window &window, bool isDecimated, SGCProgress *progress,
+                  sgc_view **view, bool *missing = nullptr);
 
     SGCLook &Look()
     {
@@ -65,13 +102,17 @@ class SGCHandle
                     const sgc_rect &rect, void *buffer, sgc_error *error) const;
 
   private:
-    // What was said of a level: a rectangle, and its slices by step and band.
+    // What was said of a level, and the last strip that was read of it.
     struct Announcement {
-        sgc_rect rect{};
-        std::vector<sgc_slice> slices{};
+        sgc_rect rect{}, strip{};
+        bool isHint = true; // else it holds until it is withdrawn
     };
 
     SGCHandle() = default;
+    sgc_policy Policy(size_t level, bool isDecimated);
+    sgc_rect Follow(const sgc_window &window);
+    void Finish(const sgc_window &window, sgc_status status, const sgc_ensured &ensured,
+                uint64_t downloaded);
     bool IsFirst(bool &warned);
     void Warn(const sgc_ensured &ensured);
 
@@ -79,8 +120,9 @@ class SGCHandle
     sgc_cube *cube_ = nullptr;
     std::mutex mutex_{};
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
+    uint64_t incompleteReads_ = 0;
     bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
-    std::vector<Announcement> announced_{}; // by level
+    Announcement announced_[SGC_MOST_LEVELS]{};
     SGCLook look_{};
 };
 
@@ -195,6 +237,8 @@ class SGCDecimation
 
 class SGCBand;
 
+// Neither it nor its bands obey GDAL_FORCE_CACHING: GDAL's cache of blocks would not ask us whether
+// what was missing when a block was made is still missing.
 class SGCDataset final : public GDALDataset
 {
   public:
@@ -328,7 +372,7 @@ class SGCBand final : public GDALRasterBand
 
     // Reads a window at native size from a view that has it.
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
-                    GSpacing pixelSpace, GSpacing lineSpace);
+                    GSpacing pixelSpace, GSpacing lineSpace, SGCProgress *progress = nullptr);
 
     // The level that serves a decimated read, if one does.
     std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
@@ -358,13 +402,13 @@ class SGCBand final : public GDALRasterBand
         bool missing = false; // some of it is not there, and reads as something else
     };
     // Ensures a window of native pixels, unless they are computed.
-    CPLErr Prepare(const sgc_rect &rect, bool isDecimated, GDALProgressFunc progress,
-                   void *progressData, Source &source);
+    CPLErr Prepare(const sgc_rect &rect, bool isDecimated, SGCProgress *progress, Source &source);
     CPLErr ReadSource(const Source &source, const sgc_rect &rect, void *data, GDALDataType bufType,
-                      GSpacing pixelSpace, GSpacing lineSpace);
+                      GSpacing pixelSpace, GSpacing lineSpace, SGCProgress *progress = nullptr);
 
     using Visitor = std::function<void(double)>;
     CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);
+    CPLErr ReadAll(const std::function<CPLErr()> &read, bool *isComplete = nullptr);
     const char *PatchesAt(int x, int y);
 
     bool MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect);
