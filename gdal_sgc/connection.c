@@ -676,6 +676,7 @@ sgc_status sgc_connection_parse(const char *name, const char *const *open_option
         if (status == SGC_OK && ((*out)->file = strdup(name)) == NULL) {
             status = sgc_fail_memory(err, strlen(name), "a connection");
             sgc_connection_free(*out);
+            *out = NULL;
         }
         if (status != SGC_OK)
             sgc_fail_in(err, status, "%.300s", name);
