@@ -114,13 +114,13 @@ CPLErr SGCBand::ComputeTile(const sgc_rect &rect, size_t finer, GByte *data, GDA
                             static_cast<size_t>(needed.width * size));
     GDALRasterIOExtraArg extra;
     INIT_RASTERIO_EXTRA_ARG(extra);
-    if (pixels.Get() == nullptr ||
+    const auto copy = InMemory(width, height);
+    if (pixels.Get() == nullptr || copy == nullptr ||
         dataset_->Finer(finer)->GetRasterBand(nBand)->RasterIO(
             GF_Read, static_cast<int>(needed.x), static_cast<int>(needed.y), width, height,
-            pixels.Get(), width, height, eDataType, size, size * width, &extra) != CE_None)
-        return CE_Failure;
-    const auto copy = InMemory(pixels.Get(), width, height);
-    if (copy == nullptr)
+            pixels.Get(), width, height, eDataType, size, size * width, &extra) != CE_None ||
+        copy->GetRasterBand(1)->RasterIO(GF_Write, 0, 0, width, height, pixels.Get(), width, height,
+                                         eDataType, size, size * width, &extra) != CE_None)
         return CE_Failure;
     extra.eResampleAlg = ResamplingOf(Definition());
     return copy->GetRasterBand(1)->RasterIO(
@@ -130,17 +130,13 @@ CPLErr SGCBand::ComputeTile(const sgc_rect &rect, size_t finer, GByte *data, GDA
         &extra);
 }
 
-// A raster of pixels of this band, which must outlive it.
-std::unique_ptr<GDALDataset> SGCBand::InMemory(GByte *pixels, int width, int height)
+// A raster without pixels that is like this band otherwise.
+std::unique_ptr<GDALDataset> SGCBand::InMemory(int width, int height)
 {
     GDALDriver *driver = GetGDALDriverManager()->GetDriverByName("MEM");
     std::unique_ptr<GDALDataset> raster(
-        driver != nullptr ? driver->Create("", width, height, 0, eDataType, nullptr) : nullptr);
-    char pointer[32] = "";
-    CPLPrintPointer(pointer, pixels, sizeof pointer - 1);
-    CPLStringList options;
-    options.SetNameValue("DATAPOINTER", pointer);
-    if (raster == nullptr || raster->AddBand(eDataType, options.List()) != CE_None)
+        driver != nullptr ? driver->Create("", width, height, 1, eDataType, nullptr) : nullptr);
+    if (raster == nullptr)
         return nullptr;
     GDALRasterBand *band = raster->GetRasterBand(1);
     int has = FALSE;

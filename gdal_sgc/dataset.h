@@ -418,7 +418,7 @@ class SGCBand final : public GDALRasterBand
                         GSpacing pixelSpace, GSpacing lineSpace);
     CPLErr ComputeTile(const sgc_rect &rect, size_t finer, GByte *data, GDALDataType bufType,
                        GSpacing pixelSpace, GSpacing lineSpace);
-    std::unique_ptr<GDALDataset> InMemory(GByte *pixels, int width, int height);
+    std::unique_ptr<GDALDataset> InMemory(int width, int height);
     CPLErr ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int bufYSize,
                        GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
                        const GDALRasterIOExtraArg &extra);
