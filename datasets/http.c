@@ -441,6 +441,13 @@ static const char *remedy(const attempt *try, long status)
     return "";
 }
 
+static sgc_status fail_beyond_end(const attempt *try, sgc_error *err)
+{
+    return sgc_fail(err, SGC_INVALID,
+                    try->request->range_first == 0 ? "the file is empty"
+                                                   : "the range begins beyond the end of the file");
+}
+
 static sgc_status fail_status(attempt *try, long status, sgc_error *err)
 {
     char text[256];
@@ -465,7 +472,7 @@ static sgc_status fail_status(attempt *try, long status, sgc_error *err)
     case 410:
         return sgc_fail(err, SGC_NOT_FOUND, "not found, status %ld%s", status, text);
     case 416:
-        return sgc_fail(err, SGC_INVALID, "the range begins beyond the end of the file");
+        return fail_beyond_end(try, err);
     default:
         return sgc_fail(err, SGC_NETWORK, "the server answered %ld%s", status, text);
     }
@@ -544,7 +551,7 @@ static sgc_status accept_part(attempt *try, uint64_t *total_size, sgc_error *err
 static sgc_status accept_whole(attempt *try, uint64_t *total_size, sgc_error *err)
 {
     if (try->request->has_range && try->body.size == 0)
-        return sgc_fail(err, SGC_INVALID, "the range begins beyond the end of the file");
+        return fail_beyond_end(try, err);
     *total_size =
         header(try->easy, "Content-Encoding") == NULL ? content_length(try->easy) : UINT64_MAX;
     return SGC_OK;

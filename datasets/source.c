@@ -2,11 +2,13 @@
 
 #include <cpl_conv.h>
 #include <cpl_string.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/configured.h"
 #include "store/memory.h"
 
 enum { DEFAULT_RETRIES = 5 };
@@ -42,7 +44,8 @@ void sgc_source_free(sgc_source *source)
 size_t sgc_load_memory(void)
 {
     const double least = 1, most = 1 << 20;
-    const double mebibytes = CPLAtof(CPLGetConfigOption("SGC_LOAD_MEMORY", "512"));
+    double mebibytes = 512;
+    (void)sgc_configured_number("SGC_LOAD_MEMORY", DBL_MIN, &mebibytes);
     return (size_t)(fmin(fmax(mebibytes, least), most) * 1024 * 1024);
 }
 

@@ -291,18 +291,24 @@ static sgc_status take_configuration(char **values, sgc_error *err)
 
 /* ---- values ---- */
 
+bool sgc_is_yes_or_no(const char *text)
+{
+    static const char *const words[] = {"YES", "TRUE", "ON", "1", "NO", "FALSE", "OFF", "0"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (EQUAL(text, words[i]))
+            return true;
+    return false;
+}
+
 static sgc_status parse_bool(char *const *values, key k, bool *out, sgc_error *err)
 {
     const char *value = values[k];
     if (value == NULL)
         return SGC_OK;
-    const bool yes =
-        EQUAL(value, "YES") || EQUAL(value, "TRUE") || EQUAL(value, "ON") || EQUAL(value, "1");
-    if (!yes && !EQUAL(value, "NO") && !EQUAL(value, "FALSE") && !EQUAL(value, "OFF") &&
-        !EQUAL(value, "0"))
+    if (!sgc_is_yes_or_no(value))
         return sgc_fail(err, SGC_INVALID, "%s=%.64s: must be %s", keys[k].name, value,
                         k == DOWNLOAD ? "YES, NO or VIEW" : "YES or NO");
-    *out = yes;
+    *out = CPLTestBool(value);
     return SGC_OK;
 }
 

@@ -83,6 +83,9 @@ SGC_CHECKED sgc_status sgc_connection_print(const sgc_connection *connection, co
 /* Appends text so that it stands for itself in a connection string. */
 SGC_CHECKED sgc_status sgc_connection_encode(const char *text, sgc_buffer *out, sgc_error *err);
 
+/* Whether a text is one that CPLTestBool() understands. */
+bool sgc_is_yes_or_no(const char *text);
+
 /* Gives (free with free()) GDAL's description of the open options, as XML. */
 char *sgc_connection_option_list(void);
 

@@ -1,12 +1,16 @@
 /* Opening cubes, and the registry of those that are open. */
 #include <cpl_conv.h>
+#include <cpl_error.h>
 #include <cpl_string.h>
 #include <cpl_vsi.h>
+#include <float.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/configured.h"
 #include "datasets/registry.h"
 #include "gdal_sgc/cube_private.h"
 #include "gdal_sgc/patch_log.h"
@@ -507,11 +511,35 @@ static sgc_cube *enter(sgc_cube *made)
 static void size_block_cache(void)
 {
     enum { SHARE = 20, MEBIBYTE = 1024 * 1024, MOST_BY_DEFAULT = 512 };
-    const char *chosen = CPLGetConfigOption("SGC_CACHE_SIZE", NULL);
-    const double by_default =
-        fmin((double)CPLGetUsablePhysicalRAM() / SHARE / MEBIBYTE, MOST_BY_DEFAULT);
-    const double size = chosen != NULL ? CPLAtof(chosen) : by_default;
-    sgc_block_cache_set_size(size > 0 ? (size_t)(size * MEBIBYTE) : 0);
+    double size = fmin((double)CPLGetUsablePhysicalRAM() / SHARE / MEBIBYTE, MOST_BY_DEFAULT);
+    (void)sgc_configured_number("SGC_CACHE_SIZE", 0, &size);
+    sgc_block_cache_set_size((size_t)(size * MEBIBYTE));
+}
+
+/* Says once of each option that its value is none. */
+static void check_configuration(void)
+{
+    static const struct {
+        const char *name, *must_be;
+        double least;
+    } numbers[] = {{"SGC_CACHE_SIZE", "a number of MiB", 0},
+                   {"SGC_LOAD_MEMORY", "a number of MiB above 0", DBL_MIN},
+                   {"SGC_COMMIT_INTERVAL", "a number of seconds", 0}};
+    enum { COUNT = sizeof numbers / sizeof *numbers };
+    static atomic_bool said[COUNT + 1];
+    double number;
+    for (size_t i = 0; i < COUNT; i++)
+        if (!sgc_configured_number(numbers[i].name, numbers[i].least, &number) &&
+            !atomic_exchange(&said[i], true))
+            CPLError(CE_Warning, CPLE_AppDefined,
+                     "SGC: %s=%.64s: must be %s; the default is used instead", numbers[i].name,
+                     CPLGetConfigOption(numbers[i].name, ""), numbers[i].must_be);
+    const char *progress = CPLGetConfigOption("SGC_PROGRESS", "AUTO");
+    if (!EQUAL(progress, "AUTO") && !sgc_is_yes_or_no(progress) &&
+        !atomic_exchange(&said[COUNT], true))
+        CPLError(CE_Warning, CPLE_AppDefined,
+                 "SGC: SGC_PROGRESS=%.64s: must be YES, NO or AUTO; AUTO is used instead",
+                 progress);
 }
 
 /* Takes a cube out of the registry, if it is still there. The registry's mutex is held. */
@@ -546,6 +574,7 @@ static sgc_status reuse(const char *key, sgc_cube **out, sgc_error *err)
 
 sgc_status sgc_cube_open(const sgc_connection *connection, sgc_cube **out, sgc_error *err)
 {
+    check_configuration();
     size_block_cache();
     char *key = make_key(connection);
     if (key == NULL)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gdal_sgc/connection.h"
 #include "gdal_sgc/load.h"
 #include "store/clock.h"
 
@@ -20,7 +21,7 @@ enum { QUIET_SECONDS = 3, SECONDS_BETWEEN_LINES = 5 };
 static bool wants_lines(void)
 {
     const char *choice = CPLGetConfigOption("SGC_PROGRESS", "AUTO");
-    return EQUAL(choice, "AUTO") ? isatty(STDERR_FILENO) != 0 : CPLTestBool(choice);
+    return sgc_is_yes_or_no(choice) ? CPLTestBool(choice) : isatty(STDERR_FILENO) != 0;
 }
 
 void sgc_load_report_tick(sgc_loading *l)

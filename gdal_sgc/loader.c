@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "datasets/configured.h"
 #include "datasets/http.h"
 #include "datasets/quiet.h"
 #include "gdal_sgc/load.h"
@@ -69,9 +70,9 @@ static void commit(sgc_loading *l)
 
 static double batch_seconds(void)
 {
-    char fallback[16];
-    snprintf(fallback, sizeof fallback, "%d", BATCH_SECONDS);
-    return CPLAtof(CPLGetConfigOption("SGC_COMMIT_INTERVAL", fallback));
+    double seconds = BATCH_SECONDS;
+    (void)sgc_configured_number("SGC_COMMIT_INTERVAL", 0, &seconds);
+    return seconds;
 }
 
 /* What the caller's thread does now and then while tasks run. */

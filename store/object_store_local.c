@@ -57,6 +57,8 @@ static sgc_status fail_errno(sgc_error *err, const char *verb, const char *path)
     const char *remedy = "";
     if (code == ENOSPC || code == EDQUOT)
         remedy = "; free some space and try again";
+    else if (code == EACCES && (strcmp(verb, "read") == 0 || strcmp(verb, "list") == 0))
+        remedy = "; the place must be readable";
     else if (code == EACCES || code == EPERM || code == EROFS)
         remedy = "; the place must be writable to hold what is downloaded";
     return sgc_fail(err, code == ENOMEM ? SGC_NO_MEMORY : SGC_IO, "cannot %s %s: %s%s", verb, path,
@@ -244,7 +246,7 @@ static sgc_status local_get(sgc_object_store *self, const char *key, uint64_t of
     } else if (errno == ENOENT || errno == ENOTDIR) {
         status = sgc_fail(err, SGC_NOT_FOUND, "%s does not exist", path);
     } else {
-        status = fail_errno(err, "open", path);
+        status = fail_errno(err, "read", path);
     }
     free(path);
     return status;

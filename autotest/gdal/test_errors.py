@@ -203,6 +203,15 @@ def test_bad_value_of_a_configuration_option(failure, config):
     assert "CHUNK_SIZE=7" in open_error(failure, "SGC:Demo")
 
 
+def test_bad_configuration_is_worth_a_warning(run):
+    nonsense = {"SGC_CACHE_SIZE": "-1", "SGC_LOAD_MEMORY": "0", "SGC_COMMIT_INTERVAL": "soon", "SGC_PROGRESS": "maybe"}
+    said = run(["gdalinfo", "SGC:Demo"], **nonsense).stderr
+    for option in nonsense.items():
+        assert said.count("Warning 1: SGC: %s=%s: must be" % option) == 1
+    assert "SGC_" not in run(["gdalinfo", "SGC:Demo"], SGC_CACHE_SIZE="0", SGC_LOAD_MEMORY="0.5",
+                             SGC_COMMIT_INTERVAL="0.2", SGC_PROGRESS="auto").stderr
+
+
 def test_open_option_wins_over_string_and_string_over_configuration(cube, config):
     config(SGC_CHUNK_SIZE="64")
     name = "SGC:%s,dataset=Demo,create=yes" % cube
@@ -588,7 +597,7 @@ def test_directory_without_permission_to_read(copy, plain, unchanged):
     message = only_error(plain(["gdalinfo", "SGC:%s" % copy], fails=True))
     copy.chmod(0o755)
     assert str(copy) in message
-    assert "Permission denied" in message
+    assert "Permission denied; the place must be readable" in message
     unchanged()
 
 

@@ -135,6 +135,19 @@ def test_damaged_answer_is_not_kept(open_document, start_server, tmp_path, read,
     assert_pixels(read(raster, 0, 0, side, side), pixels)
 
 
+def test_empty_file(open_document, start_server, tmp_path, read):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "1.tif").touch()
+    raster = open_document({
+        "type": "CubeDataset", "version": "1", "id": "empty", "proj:code": "EPSG:32632",
+        "proj:transform": [10, 0, 0, 0, -10, 640], "proj:shape": [64, 64], "chunk_shape": [64, 64],
+        "bands": [{"name": "b", "data_type": "uint16", "nodata": 0}],
+        "source": {"kind": "tiles", "href": start_server(tmp_path / "empty").url + "/{col}.tif",
+                   "tile": {"origin": [0, 0], "size": [640, 640], "first": [1, 1]}}})
+    with pytest.raises(RuntimeError, match="the file is empty"):
+        read(raster, 0, 0, 64, 64)
+
+
 @pytest.mark.parametrize("bands, interleaving", [(1, "BAND"), (3, "PIXEL")])
 def test_tile_that_does_not_fit_into_memory(open_document, start_server, tmp_path, read, config, bands, interleaving):
     side, directory = 1024 if bands == 1 else 640, tmp_path / "huge"
