@@ -193,7 +193,7 @@ CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSiz
     // A resampled read may go to another level: what it says about this one is not known.
     const sgc_rect rect = {xOff, yOff, xSize, ySize};
     if (SGCIsNative(rect, bufXSize, bufYSize))
-        dataset_->Handle()->Announce(dataset_->Level(), rect, slice_);
+        dataset_->Handle()->Announce(dataset_->Level(), rect);
     return CE_None;
 }
 
@@ -231,7 +231,8 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
     return CE_None;
 }
 
-// A block that was served with nodata in it must not outlive the chance that somebody loads it.
+// A block that was served with nodata in it must not outlive the chance that somebody loads it. One
+// that somebody holds goes later: GDAL would lose track of it.
 void SGCBand::DropIncompleteBlocks()
 {
     for (const auto &block : std::exchange(incomplete_, {}))

@@ -446,19 +446,26 @@ static sgc_status check_budget(size_t level, const sgc_missing *missing, uint64_
                     is_level ? "" : ", or read at a coarser resolution");
 }
 
-/* The window to load for a read of `rect` in an announced window: `rect`, as wide as announced, and
- * on downwards until there is enough to do for all workers. */
-static sgc_rect load_ahead(const sgc_level *level, sgc_rect rect, sgc_rect announced)
+sgc_status sgc_cube_check_budget(sgc_cube *cube, const sgc_window *window, uint64_t max_bytes,
+                                 sgc_error *err)
+{
+    sgc_missing missing;
+    SGC_TRY(sgc_cube_missing(cube, window, &missing, err));
+    return check_budget(window->level, &missing, max_bytes, err);
+}
+
+/* The window to load for a read of `rect`: as wide as what lies ahead, and on downwards in it until
+ * there is enough to do for all workers. */
+static sgc_rect load_ahead(const sgc_level *level, sgc_rect rect, sgc_rect ahead)
 {
     enum { ENOUGH_CHUNKS = 16 };
-    const sgc_rect across = sgc_level_chunks(level, announced),
-                   first = sgc_level_chunks(level, rect);
+    const sgc_rect across = sgc_level_chunks(level, ahead), first = sgc_level_chunks(level, rect);
     int64_t rows = first.height;
     while (rows * across.width < ENOUGH_CHUNKS && first.y + rows < across.y + across.height)
         rows++;
-    const sgc_rect band = {announced.x, rect.y, announced.width,
+    const sgc_rect band = {ahead.x, rect.y, ahead.width,
                            (first.y + rows) * level->chunk_height - rect.y};
-    return sgc_rect_intersect(band, announced);
+    return sgc_rect_intersect(band, ahead);
 }
 
 /* How many of the positions, from the first on, `allowed` bytes bear. */
@@ -481,14 +488,17 @@ static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_
                             sgc_missing *all, sgc_error *err)
 {
     const sgc_level *level = &cube->levels[window->level];
-    const sgc_window *announced = &policy->announced;
-    const bool known = !policy->in_part && sgc_rect_contains(announced->rect, window->rect);
+    const bool goes_ahead = !policy->in_part && sgc_rect_contains(policy->ahead, window->rect);
     sgc_view *view;
-    *wider = *window;
-    if (known)
-        wider->rect = load_ahead(level, window->rect, announced->rect);
     sgc_cube_view(cube, &view);
-    sgc_status status = measure_missing(cube, view, known ? announced : window, all, err);
+    *wider = *window;
+    if (goes_ahead)
+        wider->rect = load_ahead(level, window->rect, policy->ahead);
+    sgc_status status = measure_missing(cube, view, wider, all, err);
+    if (status == SGC_OK && goes_ahead && all->bytes > policy->max_bytes) {
+        wider->rect = window->rect;
+        status = measure_missing(cube, view, wider, all, err);
+    }
     if (status == SGC_OK && !policy->in_part)
         status = check_budget(window->level, all, policy->max_bytes, err);
     if (status == SGC_OK)
@@ -501,24 +511,50 @@ static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_
     return SGC_OK;
 }
 
+/* What a load of the window that was to cost `estimated` bytes has cost, though it failed: the
+ * chunks it has finished, or what was received, for those that it has not. */
+static uint64_t count_failed(sgc_cube *cube, const sgc_window *window, uint64_t estimated,
+                             uint64_t received)
+{
+    sgc_missing left;
+    if (sgc_cube_missing(cube, window, &left, NULL) != SGC_OK)
+        return estimated;
+    const uint64_t finished = estimated > left.bytes ? estimated - left.bytes : 0;
+    const uint64_t spent = received > finished ? received : finished;
+    return spent < estimated ? spent : estimated;
+}
+
 static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
                                sgc_ensured *result, sgc_error *err)
 {
     sgc_window wider;
     sgc_position *positions;
     size_t count;
-    sgc_missing all, left = {0};
+    sgc_missing all;
+    uint64_t received = 0;
     SGC_TRY(plan_load(cube, window, policy, &wider, &positions, &count, &all, err));
     const uint64_t estimated = estimate(cube, window->level, positions, count);
-    const sgc_status status =
-        count > 0 ? sgc_load(cube, window->level, positions, count, policy, &result->absences, err)
-                  : SGC_OK;
+    const sgc_status status = count > 0 ? sgc_load(cube, window->level, positions, count, policy,
+                                                   &result->absences, &received, err)
+                                        : SGC_OK;
     free(positions);
-    /* What the deadline has left is not counted against the budget. */
-    if (status == SGC_BUDGET && sgc_cube_missing(cube, &wider, &left, NULL) != SGC_OK)
-        left.bytes = 0;
-    result->estimated_bytes += estimated > left.bytes ? estimated - left.bytes : 0;
+    if (policy->downloaded != NULL)
+        *policy->downloaded +=
+            status == SGC_OK ? estimated : count_failed(cube, &wider, estimated, received);
     return status != SGC_OK ? status : check_budget(window->level, &all, policy->max_bytes, err);
+}
+
+/* What lies ahead of a window is no reason for its read to fail. */
+static sgc_status load_with_ahead(sgc_cube *cube, const sgc_window *window,
+                                  const sgc_policy *policy, sgc_ensured *result, sgc_error *err)
+{
+    const sgc_status status = load_missing(cube, window, policy, result, err);
+    if (status == SGC_OK || status == SGC_CANCELLED || sgc_rect_is_empty(policy->ahead) ||
+        is_over(policy))
+        return status;
+    sgc_policy alone = *policy;
+    alone.ahead = (sgc_rect){0};
+    return load_missing(cube, window, &alone, result, err);
 }
 
 /* The deadline has passed; which is no failure when all of the window was finished by then. */
@@ -545,7 +581,7 @@ static sgc_status download_in_turn(sgc_cube *cube, const sgc_window *window,
     SGC_TRY(begin_loading(cube, policy, err));
     sgc_status status = sgc_cube_refresh(cube, err);
     if (status == SGC_OK)
-        status = load_missing(cube, window, policy, result, err);
+        status = load_with_ahead(cube, window, policy, result, err);
     end_loading(cube);
     return status;
 }

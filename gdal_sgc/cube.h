@@ -62,13 +62,16 @@ typedef struct sgc_policy {
     bool missing_is_nodata; /* serve what is there when no more may be downloaded */
     uint64_t max_bytes;     /* estimated, for this read */
     bool in_part;           /* loads what max_bytes allow, nearest the middle first, rather than
-                             * nothing; what was announced does not count */
+                             * nothing, and nothing ahead */
     uint64_t deadline_ms;   /* when loading ends, by sgc_monotonic_ms(); 0: never */
     unsigned num_threads;
     const sgc_progress *progress; /* may be NULL */
-    sgc_window announced; /* what will be read of the same level, with this window's slices; empty:
-                           * nothing was said. Where it contains the window, the budget is checked
-                           * for all of it, and loading goes ahead in it */
+    sgc_rect ahead; /* of the window's level: what is read next, row by row; empty: nobody knows.
+                     * Where it contains the window, loading goes on in it, as far as max_bytes
+                     * allow and until there is enough to do for all workers. It never makes a read
+                     * fail: where that fails, only the window is loaded */
+    uint64_t *downloaded; /* what was, as estimated, is added to it, also where the read fails; may
+                           * be NULL */
 } sgc_policy;
 
 /* Patches that were supposed, looked for and not there, where no other was and the cube holds no
@@ -82,7 +85,6 @@ typedef struct sgc_ensured {
     sgc_view *view;          /* release with sgc_view_unref(); NULL: the cube is not made yet */
     uint64_t missing_chunks; /* served as nodata; one that is loaded for several channels is one */
     uint64_t unverified_chunks; /* served as somebody else has stored them */
-    uint64_t estimated_bytes;   /* that were allowed to be downloaded */
     sgc_absences absences;
 } sgc_ensured;
 
@@ -103,6 +105,11 @@ SGC_CHECKED sgc_status sgc_cube_missing(sgc_cube *cube, const sgc_window *window
 /* The same without the bytes, whose estimate may have to look for patches. */
 SGC_CHECKED sgc_status sgc_cube_count_missing(sgc_cube *cube, const sgc_window *window,
                                               uint64_t *chunks, sgc_error *err);
+
+/* SGC_BUDGET, which tells the price, when more than `max_bytes` would have to be downloaded for the
+ * window. */
+SGC_CHECKED sgc_status sgc_cube_check_budget(sgc_cube *cube, const sgc_window *window,
+                                             uint64_t max_bytes, sgc_error *err);
 
 /* How many steps of the definition's time axis the cube has: later ones are appended when one of
  * them is loaded for the first time. */

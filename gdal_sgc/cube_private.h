@@ -189,10 +189,11 @@ void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *p
                         size_t count);
 
 /* Completes the positions, the first ones first, and commits them, in batches; says if nothing was
- * there. The caller is the thread that loads (loader.c). */
+ * there, and, also where it fails, how many bytes were received. The caller is the thread that
+ * loads (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                                 size_t count, const sgc_policy *policy, sgc_absences *absences,
-                                sgc_error *err);
+                                uint64_t *received, sgc_error *err);
 
 SGC_END_C
 

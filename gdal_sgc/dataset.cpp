@@ -4,7 +4,6 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstring>
-#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,11 +15,6 @@
 
 namespace
 {
-
-bool SliceIsBefore(const sgc_slice &a, const sgc_slice &b)
-{
-    return a.step != b.step ? a.step < b.step : a.band < b.band;
-}
 
 struct ProgressCall {
     GDALProgressFunc function;
@@ -76,25 +70,90 @@ SGCHandle::~SGCHandle()
     sgc_connection_free(connection_);
 }
 
-// Of the same rectangle, all bands that were said count.
-void SGCHandle::Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice)
+void SGCHandle::Announce(size_t level, const sgc_rect &rect)
 {
     const std::lock_guard<std::mutex> lock(mutex_);
-    announced_.resize(std::max(announced_.size(), level + 1));
     Announcement &announced = announced_[level];
-    if (!sgc_rect_equal(announced.rect, rect))
-        announced = {rect, {}};
-    auto &slices = announced.slices;
-    const auto at = std::lower_bound(slices.begin(), slices.end(), slice, SliceIsBefore);
-    if (at == slices.end() || SliceIsBefore(slice, *at))
-        slices.insert(at, slice);
+    if (announced.isHint)
+        announced = {rect, {rect.x, rect.y, rect.width, 0}, true};
+}
+
+void SGCHandle::AnnounceAll(size_t level)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const sgc_grid &grid = sgc_cube_level(cube_, level)->grid;
+    announced_[level] = {{0, 0, grid.width, grid.height}, {}, false};
 }
 
 void SGCHandle::Withdraw(size_t level)
 {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (level < announced_.size())
-        announced_[level] = {};
+    announced_[level] = {};
+}
+
+// What was announced that a read of the window follows; if none, a hint is forgotten.
+sgc_rect SGCHandle::Follow(const sgc_window &window)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Announcement &announced = announced_[window.level];
+    const sgc_rect &rect = window.rect, &strip = announced.strip;
+    if (!announced.isHint)
+        return announced.rect;
+    // GDAL's strips overlap by a row where they have no whole rows.
+    const bool goesOn =
+        rect.y == announced.rect.y || (rect.y >= strip.y && rect.y <= strip.y + strip.height);
+    if (!goesOn || rect.width != announced.rect.width || !sgc_rect_contains(announced.rect, rect)) {
+        announced = {};
+        return {};
+    }
+    announced.strip = rect;
+    return announced.rect;
+}
+
+// A read that failed is not followed by the next strip.
+void SGCHandle::Finish(const sgc_window &window, sgc_status status, const sgc_ensured &ensured,
+                       uint64_t downloaded)
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    downloaded_ += downloaded;
+    incompleteReads_ += ensured.missing_chunks > 0;
+    if (status != SGC_OK && announced_[window.level].isHint)
+        announced_[window.level] = {};
+}
+
+uint64_t SGCHandle::IncompleteReads()
+{
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return incompleteReads_;
+}
+
+// What a read may do that begins now.
+sgc_policy SGCHandle::Policy(size_t level, bool isDecimated)
+{
+    sgc_policy policy = {};
+    policy.download = connection_->download;
+    policy.in_part = connection_->for_view && (isDecimated || level > 0);
+    policy.missing_is_nodata =
+        policy.in_part ? connection_->view_misses_nodata : connection_->missing_is_nodata;
+    policy.num_threads = connection_->num_threads;
+    policy.deadline_ms = look_.Deadline();
+    policy.max_bytes = connection_->max_download;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!connection_->for_view)
+        policy.max_bytes -= std::min(policy.max_bytes, downloaded_);
+    return policy;
+}
+
+bool SGCHandle::CanAfford(const sgc_window &window)
+{
+    const sgc_policy policy = Policy(window.level, false);
+    if (!policy.download || policy.in_part || policy.missing_is_nodata || !sgc_cube_can_load(cube_))
+        return true; // what such reads do is not a matter of their price
+    sgc_error error = {""};
+    const sgc_status status = sgc_cube_check_budget(cube_, &window, policy.max_bytes, &error);
+    if (status != SGC_OK)
+        SGCReport(status, error);
+    return status == SGC_OK;
 }
 
 CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
@@ -102,41 +161,21 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgres
 {
     ProgressCall call = {progress, progressData};
     const sgc_progress report = {ReportProgress, &call};
-    sgc_policy policy = {};
-    policy.download = connection_->download;
-    policy.in_part = connection_->for_view && (isDecimated || window.level > 0);
-    policy.missing_is_nodata =
-        policy.in_part ? connection_->view_misses_nodata : connection_->missing_is_nodata;
-    policy.num_threads = connection_->num_threads;
-    policy.deadline_ms = look_.Deadline();
+    uint64_t downloaded = 0;
+    sgc_policy policy = Policy(window.level, isDecimated);
     policy.progress = progress != nullptr ? &report : nullptr;
-    std::vector<sgc_slice> slices(window.slices, window.slices + window.slice_count), all;
-    std::sort(slices.begin(), slices.end(), SliceIsBefore);
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        policy.max_bytes = connection_->max_download;
-        if (!connection_->for_view)
-            policy.max_bytes -= std::min(policy.max_bytes, downloaded_);
-        if (window.level < announced_.size()) {
-            const Announcement &announced = announced_[window.level];
-            std::set_union(slices.begin(), slices.end(), announced.slices.begin(),
-                           announced.slices.end(), std::back_inserter(all), SliceIsBefore);
-            policy.announced = {window.level, announced.rect, all.data(), all.size()};
-        }
-    }
+    policy.ahead = Follow(window);
+    policy.downloaded = &downloaded;
     sgc_ensured ensured = {};
     sgc_error error = {""};
     const sgc_status status = sgc_cube_ensure(cube_, &window, &policy, &ensured, &error);
+    Finish(window, status, ensured, downloaded);
     if (policy.deadline_ms > 0 && sgc_monotonic_ms() >= policy.deadline_ms &&
         (status == SGC_BUDGET || ensured.missing_chunks > 0))
         look_.SetLate();
     if (status != SGC_OK) {
         SGCReport(status, error);
         return CE_Failure;
-    }
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        downloaded_ += ensured.estimated_bytes;
     }
     Warn(ensured);
     if (missing != nullptr)

@@ -43,10 +43,21 @@ class SGCHandle
         return *connection_;
     }
 
-    // Remembers a window that will be read. Nothing is downloaded for it before a read comes.
-    void Announce(size_t level, const sgc_rect &rect, const sgc_slice &slice);
-    // Forgets what was announced of the level.
+    // Remembers, as a hint of GDAL's, what will be read of a level at native size. Nothing is
+    // downloaded for it before a read comes that follows it: one of a strip as wide as `rect`, at
+    // its top, or where the last such strip lies or ends. With that read loading goes on below, as
+    // far as MAX_DOWNLOAD allows, a little (cube.h, `ahead`). The first read of the level that does
+    // anything else, or fails, ends it: programs announce rasters that they do not read then.
+    void Announce(size_t level, const sgc_rect &rect);
+    // The same for who reads all of the level, in any order, until he withdraws it.
+    void AnnounceAll(size_t level);
     void Withdraw(size_t level);
+
+    // False, having reported it, when a read of the window would fail because of its price.
+    bool CanAfford(const sgc_window &window);
+
+    // How many reads were served with nodata for want of a download.
+    uint64_t IncompleteReads();
 
     // Ensures the window and gives the view to read it from. Failures are reported. A level's
     // pixels count as decimated in any case. *missing, if not nullptr, tells whether some of the
@@ -65,13 +76,17 @@ class SGCHandle
                     const sgc_rect &rect, void *buffer, sgc_error *error) const;
 
   private:
-    // What was said of a level: a rectangle, and its slices by step and band.
+    // What was said of a level, and the last strip that was read of it.
     struct Announcement {
-        sgc_rect rect{};
-        std::vector<sgc_slice> slices{};
+        sgc_rect rect{}, strip{};
+        bool isHint = true; // else it holds until it is withdrawn
     };
 
     SGCHandle() = default;
+    sgc_policy Policy(size_t level, bool isDecimated);
+    sgc_rect Follow(const sgc_window &window);
+    void Finish(const sgc_window &window, sgc_status status, const sgc_ensured &ensured,
+                uint64_t downloaded);
     bool IsFirst(bool &warned);
     void Warn(const sgc_ensured &ensured);
 
@@ -79,8 +94,9 @@ class SGCHandle
     sgc_cube *cube_ = nullptr;
     std::mutex mutex_{};
     uint64_t downloaded_ = 0; // estimated bytes, counted against MAX_DOWNLOAD
+    uint64_t incompleteReads_ = 0;
     bool warnedOfMissing_ = false, warnedOfUnverified_ = false, warnedOfAbsences_ = false;
-    std::vector<Announcement> announced_{}; // by level
+    Announcement announced_[SGC_MOST_LEVELS]{};
     SGCLook look_{};
 };
 
@@ -368,6 +384,7 @@ class SGCBand final : public GDALRasterBand
     const char *PatchesAt(int x, int y);
 
     bool MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect);
+    CPLErr ReadAll(const std::function<CPLErr()> &read, bool *isComplete = nullptr);
     CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
                    GSpacing lineSpace);
     CPLErr ComputeChunk(const sgc_rect &rect, GByte *data, GDALDataType bufType,

@@ -569,7 +569,8 @@ static size_t steps_needed(const sgc_position *positions, size_t count)
 }
 
 sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions, size_t count,
-                    const sgc_policy *policy, sgc_absences *absences, sgc_error *err)
+                    const sgc_policy *policy, sgc_absences *absences, uint64_t *received,
+                    sgc_error *err)
 {
     SGC_TRY(sgc_cube_prepare(cube, level, steps_needed(positions, count), err));
     sgc_loading l = {.cube = cube,
@@ -592,6 +593,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
     sgc_load_report_end(&l, status, &error);
     if (status == SGC_OK)
         *absences = find_absences(&l);
+    *received = l.bytes;
     clear_tasks(&l);
     free(l.tasks);
     free_patches(&l);

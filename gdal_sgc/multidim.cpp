@@ -177,10 +177,7 @@ bool ChannelArray::IAdviseRead(const GUInt64 *start, const size_t *count,
     const size_t y = dimensions_.size() - 2, x = y + 1;
     const sgc_rect rect = {static_cast<int64_t>(start[x]), static_cast<int64_t>(start[y]),
                            static_cast<int64_t>(count[x]), static_cast<int64_t>(count[y])};
-    const size_t from = firstStep_ + (y > 0 ? static_cast<size_t>(start[0]) : 0);
-    const size_t steps = y > 0 ? count[0] : 1;
-    for (size_t step = from; step < from + steps; step++)
-        handle_->Announce(0, rect, {band_, step});
+    handle_->Announce(0, rect);
     return true;
 }
 

@@ -80,27 +80,6 @@ sgc_status ChooseStrips(const sgc_cube *cube, const sgc_view *view, const sgc_sl
     return count > 0 ? VisitLevel(cube, view, complete.level, slice, choose, err) : SGC_OK;
 }
 
-// A whole level as announced: then the budget is checked before the first byte, and loading goes
-// ahead.
-class Announced
-{
-  public:
-    Announced(SGCDataset *dataset, const sgc_slice &slice) : dataset_(dataset)
-    {
-        const sgc_rect all = {0, 0, dataset->GetRasterXSize(), dataset->GetRasterYSize()};
-        dataset->Handle()->Announce(dataset->Level(), all, slice);
-    }
-    ~Announced()
-    {
-        dataset_->Handle()->Withdraw(dataset_->Level());
-    }
-    Announced(const Announced &) = delete;
-    Announced &operator=(const Announced &) = delete;
-
-  private:
-    SGCDataset *dataset_;
-};
-
 // The share of a band's values below `value`, if the definition's statistics are those of a normal
 // distribution between its bounds.
 double ShareBelow(const sgc_band &band, double value)
@@ -189,14 +168,38 @@ CPLErr SGCBand::Sample(const Visitor &visit, GDALProgressFunc progress, void *pr
     return found ? CE_None : CE_Warning;
 }
 
+// Of what will be read all, the price is told before the first byte. GDAL up to 3.10 takes the
+// pixels from its cache of blocks, maybe without asking us.
+CPLErr SGCBand::ReadAll(const std::function<CPLErr()> &read, bool *isComplete)
+{
+    SGCHandle &handle = *dataset_->Handle();
+    DropIncompleteBlocks();
+    if (!handle.CanAfford(Window({0, 0, nRasterXSize, nRasterYSize})))
+        return CE_Failure;
+    const uint64_t before = handle.IncompleteReads();
+    handle.AnnounceAll(dataset_->Level());
+    const CPLErr result = read();
+    handle.Withdraw(dataset_->Level());
+    if (isComplete != nullptr)
+        *isComplete = handle.IncompleteReads() == before;
+    return result;
+}
+
 CPLErr SGCBand::ComputeStatistics(int approxOK, double *minimum, double *maximum, double *mean,
                                   double *stddev, GDALProgressFunc progress,
                                   void *progressData SGC_STATISTICS_OPTIONS)
 {
     if (!approxOK) {
-        const Announced announced(dataset_, slice_);
-        return GDALRasterBand::ComputeStatistics(approxOK, minimum, maximum, mean, stddev, progress,
-                                                 progressData SGC_GIVEN_STATISTICS_OPTIONS);
+        bool isComplete = true;
+        const auto compute = [&] {
+            return GDALRasterBand::ComputeStatistics(approxOK, minimum, maximum, mean, stddev,
+                                                     progress,
+                                                     progressData SGC_GIVEN_STATISTICS_OPTIONS);
+        };
+        const CPLErr result = ReadAll(compute, &isComplete);
+        if (!isComplete)
+            SetMetadataItem("STATISTICS_APPROXIMATE", "YES");
+        return result;
     }
     const sgc_band &band = Definition();
     double low = std::numeric_limits<double>::infinity(), high = -low, average = 0, squares = 0;
@@ -231,19 +234,18 @@ CPLErr SGCBand::ComputeRasterMinMax(int approxOK, double *minmax)
 {
     if (approxOK)
         return ComputeStatistics(TRUE, &minmax[0], &minmax[1], nullptr, nullptr, nullptr, nullptr);
-    const Announced announced(dataset_, slice_);
-    return GDALRasterBand::ComputeRasterMinMax(approxOK, minmax);
+    return ReadAll([&] { return GDALRasterBand::ComputeRasterMinMax(approxOK, minmax); });
 }
 
 CPLErr SGCBand::GetHistogram(double from, double to, int buckets, GUIntBig *histogram,
                              int includeOutOfRange, int approxOK, GDALProgressFunc progress,
                              void *progressData)
 {
-    if (!approxOK || buckets < 1) {
-        const Announced announced(dataset_, slice_);
-        return GDALRasterBand::GetHistogram(from, to, buckets, histogram, includeOutOfRange,
-                                            approxOK, progress, progressData);
-    }
+    if (!approxOK || buckets < 1)
+        return ReadAll([&] {
+            return GDALRasterBand::GetHistogram(from, to, buckets, histogram, includeOutOfRange,
+                                                approxOK, progress, progressData);
+        });
     std::fill_n(histogram, buckets, 0);
     const double scale = to > from ? buckets / (to - from) : 0;
     const CPLErr result = Sample(

@@ -209,15 +209,14 @@ def test_warp_to_a_coarse_target(assert_loads, run, name, resampling):
 # Python: what a function of an open dataset loads
 
 def announce(dataset):
-    band = dataset.GetRasterBand(1)
     for _ in range(2):
-        band.AdviseRead(0, 0, SIDE, SIDE)
-        dataset.AdviseRead(0, 0, SIDE, SIDE)
+        dataset.GetRasterBand(1).AdviseRead(0, 0, SIDE, SIDE)
+        dataset.AdviseRead(0, 0, SIDE, SIDE)  # which tells a band from GDAL 3.7 on
 
 
 def announce_and_read(dataset):
-    """What was announced is loaded by rows of chunks, as far as reads come."""
-    dataset.AdviseRead(0, 0, SIDE, SIDE)
+    """A strip of what was announced loads ahead: enough chunks for all workers."""
+    dataset.GetRasterBand(1).AdviseRead(0, 0, SIDE, SIDE)
     dataset.ReadRaster(0, 0, SIDE, 10)
 
 
@@ -291,7 +290,7 @@ def look_around(dataset):
 
 PYTHON = [
     (announce, {}, 0),
-    (announce_and_read, {1: SIDE // CHUNK}, SIDE // TILE),
+    (announce_and_read, {1: 2 * SIDE // CHUNK}, SIDE // TILE),
     (lambda d: d.ReadAsArray(*WINDOW), {1: 6}, 4),
     (lambda d: d.GetRasterBand(1).ReadAsArray(*WINDOW), {1: 6}, 4),
     (lambda d: d.ReadAsArray(*WINDOW, buf_xsize=50, buf_ysize=38), {4: 6}, 4),
@@ -313,6 +312,129 @@ PYTHON = [
 @pytest.mark.parametrize("action, chunks, files", PYTHON)
 def test_python(assert_loads, action, chunks, files):
     assert_loads(lambda name: action(gdal.Open(name)), chunks, files)
+
+
+# What was announced, and then not read, or otherwise
+
+PIXEL_WITHIN = (500, 900, 1, 1)
+STRIP = (0, 0, SIDE, 10)
+ROW = SIDE // CHUNK  # chunks of a strip
+
+
+def announce_all(dataset):
+    dataset.GetRasterBand(1).AdviseRead(0, 0, SIDE, SIDE)
+
+
+def announce_by_vrt(dataset):
+    gdal.Translate("/vsimem/announced.vrt", dataset, format="VRT")
+    gdal.Unlink("/vsimem/announced.vrt")
+
+
+def announce_by_warped_vrt(dataset):
+    gdal.Warp("/vsimem/announced.vrt", dataset, format="VRT", dstSRS="EPSG:32632")
+    gdal.Unlink("/vsimem/announced.vrt")
+
+
+@pytest.mark.parametrize("announce_it", [announce_all, announce_by_vrt, announce_by_warped_vrt])
+@pytest.mark.parametrize("window", [PIXEL_WITHIN, (0, 0, 10, 10)], ids=["inside", "in the corner"])
+def test_small_read_after_an_announcement(name, announce_it, window):
+    dataset = gdal.Open(name + ",max_download=200kB")  # 64 chunks are estimated at 4.2 MB
+    announce_it(dataset)
+    dataset.ReadRaster(*window)
+    assert loaded(name) == {1: 1}
+
+
+@pytest.mark.parametrize("before, chunks", [
+    ((0, 0, SIDE, CHUNK), 3 * ROW),  # goes on
+    ((0, 0, SIDE - 1, CHUNK), 2 * ROW),
+    ((0, 0, SIDE, 10), 2 * ROW),
+    (PIXEL_WITHIN, 1 + ROW),
+])
+def test_reads_that_do_something_else_end_an_announcement(name, before, chunks):
+    dataset = gdal.Open(name)
+    gdal.Open(name).ReadRaster(*before)  # nothing of it is left to be loaded
+    announce_all(dataset)
+    dataset.ReadRaster(*before)
+    dataset.ReadRaster(0, CHUNK, SIDE, 10)
+    assert loaded(name) == {1: chunks}
+
+
+def test_announcement_beyond_the_budget(name, failure):
+    """A strip that can be paid is read; of one that cannot, the message tells its own price."""
+    dataset = gdal.Open(name + ",max_download=600kB")
+    announce_all(dataset)
+    dataset.ReadRaster(*STRIP)
+    assert loaded(name) == {1: ROW}
+    assert "this read needs %d chunks (about 524.3 kB)" % ROW in failure(dataset.ReadRaster, 0, CHUNK, SIDE, 10)
+    dataset.ReadRaster(0, CHUNK, 10, 10)
+    assert loaded(name) == {1: ROW + 1}
+
+
+def test_announcement_of_what_cannot_be_fetched(name, server):
+    """The read of a strip above is not about that."""
+    server.fault("/0_0.tif", status=403)
+    dataset = gdal.Open(name)
+    dataset.GetRasterBand(1).AdviseRead(0, 5 * CHUNK, SIDE, 3 * CHUNK)
+    dataset.ReadRaster(0, 5 * CHUNK, SIDE, 10)
+    with pytest.raises(RuntimeError, match="403"):
+        dataset.ReadRaster(0, 6 * CHUNK, SIDE, 10)
+
+
+# What a failed read has downloaded
+
+def refused(server):
+    server.fault("/3_1.tif", status=403)
+    return None
+
+
+def stopped(server):
+    server.fault("/3_1.tif", delay_ms=3600000)
+    return lambda fraction, text, data: fraction < 0.4
+
+
+@pytest.mark.parametrize("end", [refused, stopped])
+def test_failed_reads_count_against_the_budget(name, server, end):
+    """The left one of two chunks comes, from a file of its own."""
+    dataset = gdal.Open(name + ",max_requests=1,max_download=200kB")  # three chunks
+    with pytest.raises(RuntimeError, match="403|cancelled"):
+        dataset.ReadRaster(TILE - CHUNK, 0, 2 * CHUNK, CHUNK, callback=end(server))
+    assert loaded(name) == {1: 1}
+    with pytest.raises(RuntimeError, match="MAX_DOWNLOAD leaves"):
+        dataset.ReadRaster(0, 4 * CHUNK, 3 * CHUNK, CHUNK)
+    dataset.ReadRaster(0, 4 * CHUNK, CHUNK, CHUNK)
+    assert loaded(name) == {1: 2}
+
+
+@pytest.mark.parametrize("changes", [{"chunk_shape": [2 * TILE, 2 * TILE]}])
+def test_unfinished_chunks_count_against_the_budget(name, server):
+    """As much as has been received for them."""
+    refused(server)
+    dataset = gdal.Open(name + ",max_download=450kB")  # a chunk is estimated at 419 kB
+    with pytest.raises(RuntimeError, match="403"):
+        dataset.ReadRaster(0, 0, 1, 1)
+    with pytest.raises(RuntimeError, match="MAX_DOWNLOAD leaves"):
+        dataset.ReadRaster(2 * TILE, 2 * TILE, 1, 1)
+    assert loaded(name) == {}
+
+
+def copy_too_much(dataset):
+    with pytest.raises(RuntimeError, match="this read needs"):
+        gdal.GetDriverByName("MEM").CreateCopy("", dataset)
+
+
+def copy_cancelled(dataset):
+    calls = []
+    with pytest.raises(RuntimeError, match="cancelled"):
+        gdal.GetDriverByName("MEM").CreateCopy("", dataset, callback=lambda *call: calls.append(call) or len(calls) < 3)
+
+
+@pytest.mark.parametrize("fail, budget", [(copy_too_much, "100kB"), (copy_cancelled, "10MB")])
+def test_announcement_of_a_copy_that_failed(name, fail, budget):
+    dataset = gdal.Open(name + ",max_download=" + budget)
+    fail(dataset)
+    before = loaded(name).get(1, 0)
+    dataset.ReadRaster(*PIXEL_WITHIN)
+    assert loaded(name) == {1: before + 1}
 
 
 @pytest.mark.skipif(not hasattr(gdal, "OF_THREAD_SAFE"), reason="GDAL has no thread-safe datasets before 3.10")

@@ -424,7 +424,7 @@ def test_advice_is_followed_by_the_first_read(group, loaded_chunks, assert_pixel
     array = group.OpenMDArray("b0")
     array.AdviseRead([1, Y, X], [1, 200, 150])
     assert loaded_chunks() == 0
-    assert_pixels(array.ReadAsArray([1, Y, X], [1, 1, 10])[0], expected(0, 1, (X, Y, 10, 1)))
+    assert_pixels(array.ReadAsArray([1, Y, X], [1, 1, 150])[0], expected(0, 1, (X, Y, 150, 1)))
     columns = (X + 149) // CHUNK - X // CHUNK + 1
     rows = (Y + 199) // CHUNK - Y // CHUNK + 1
     assert loaded_chunks() == columns * rows
@@ -433,17 +433,17 @@ def test_advice_is_followed_by_the_first_read(group, loaded_chunks, assert_pixel
 def test_advice_for_a_view(group, loaded_chunks):
     view = group.OpenMDArray("b0").GetView("[1,%d:%d,%d:%d]" % (Y, Y + 200, X, X + 150)).Transpose([1, 0])
     view.AdviseRead([0, 0], [150, 200])
-    view.Read([0, 0], [10, 1])
+    view.Read([0, 0], [150, 1])
     columns = (X + 149) // CHUNK - X // CHUNK + 1
     rows = (Y + 199) // CHUNK - Y // CHUNK + 1
     assert loaded_chunks() == columns * rows
 
 
-def test_advice_is_checked_against_the_budget(name, failure, loaded_chunks):
+def test_advice_beyond_the_budget(name, loaded_chunks):
     array = open_group(name(max_download="1MB")).OpenMDArray("b0")
     array.AdviseRead([0, Y, X], [3, 1000, 1000])
-    assert "MAX_DOWNLOAD" in failure(array.Read, [0, Y, X], [1, 10, 10])
-    assert loaded_chunks() == 0
+    array.Read([0, Y, X], [1, 10, 10])
+    assert loaded_chunks() == 1
 
 
 def test_no_file_beside_it(name, failure, tmp_path, own_directory):
