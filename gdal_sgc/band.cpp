@@ -74,7 +74,7 @@ bool SGCIsNative(const sgc_rect &rect, int bufXSize, int bufYSize,
 }
 
 SGCBand::SGCBand(SGCDataset *dataset, int number, const sgc_slice &slice)
-    : dataset_(dataset), slice_(slice)
+    : GDALRasterBand(FALSE), dataset_(dataset), slice_(slice)
 {
     const sgc_level *level = sgc_cube_level(dataset->Handle()->Cube(), dataset->Level());
     poDS = dataset;
@@ -235,8 +235,13 @@ CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
 // that somebody holds goes later: GDAL would lose track of it.
 void SGCBand::DropIncompleteBlocks()
 {
-    for (const auto &block : std::exchange(incomplete_, {}))
-        FlushBlock(block.first, block.second, FALSE);
+    for (const auto &block : std::exchange(incomplete_, {})) {
+        GDALRasterBlock *held = TryGetLockedBlockRef(block.first, block.second);
+        if (held != nullptr && held->DropLock() > 0)
+            incomplete_.push_back(block);
+        else
+            FlushBlock(block.first, block.second, FALSE);
+    }
 }
 
 // ---- reads ----

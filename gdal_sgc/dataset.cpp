@@ -362,7 +362,7 @@ GDALDataset *SGCDataset::Open(GDALOpenInfo *info)
 
 SGCDataset::SGCDataset(std::shared_ptr<SGCHandle> handle, size_t level,
                        const std::vector<sgc_slice> &slices)
-    : handle_(std::move(handle)), level_(level)
+    : GDALDataset(FALSE), handle_(std::move(handle)), level_(level)
 {
     const sgc_grid &grid = sgc_cube_level(handle_->Cube(), level)->grid;
     eAccess = GA_ReadOnly;

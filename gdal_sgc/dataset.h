@@ -211,6 +211,8 @@ class SGCDecimation
 
 class SGCBand;
 
+// Neither it nor its bands obey GDAL_FORCE_CACHING: GDAL's cache of blocks would not ask us whether
+// what was missing when a block was made is still missing.
 class SGCDataset final : public GDALDataset
 {
   public:
@@ -381,10 +383,10 @@ class SGCBand final : public GDALRasterBand
 
     using Visitor = std::function<void(double)>;
     CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);
+    CPLErr ReadAll(const std::function<CPLErr()> &read, bool *isComplete = nullptr);
     const char *PatchesAt(int x, int y);
 
     bool MayUse(const SGCCoarseRead &coarse, const sgc_rect &rect);
-    CPLErr ReadAll(const std::function<CPLErr()> &read, bool *isComplete = nullptr);
     CPLErr Compute(const sgc_rect &rect, void *data, GDALDataType bufType, GSpacing pixelSpace,
                    GSpacing lineSpace);
     CPLErr ComputeChunk(const sgc_rect &rect, GByte *data, GDALDataType bufType,

@@ -140,3 +140,42 @@ def test_exact_statistics_tell_the_whole_price_first(open_cube, pixels, read, as
         dataset.GetRasterBand(1).ComputeStatistics(False)
     # Later reads are not about all that.
     assert_pixels(read(dataset, CHUNK, 0, 10, 10), pixels[:10, CHUNK:CHUNK + 10])
+
+
+def hush(call, *args):
+    """What it gives, or None where it fails; without a word."""
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        return call(*args)
+    except RuntimeError:
+        return None
+    finally:
+        gdal.PopErrorHandler()
+
+
+def test_statistics_of_a_part_are_not_kept_as_exact(open_cube, pixels, read):
+    read(open_cube(), CHUNK, CHUNK, CHUNK, CHUNK)
+    band = open_cube(DOWNLOAD="NO", ON_MISSING="NODATA").GetRasterBand(1)
+    there = expected(pixels[CHUNK:2 * CHUNK, CHUNK:2 * CHUNK])
+    np.testing.assert_allclose(hush(band.ComputeStatistics, False), there)
+    assert band.GetMetadataItem("STATISTICS_APPROXIMATE") == "YES"
+    read(open_cube(), 0, 0, SIDE, SIDE)
+    np.testing.assert_allclose(band.GetStatistics(False, True), expected(pixels))
+    assert band.GetMetadataItem("STATISTICS_APPROXIMATE") is None
+
+
+@pytest.mark.parametrize("compute, expect", [
+    (lambda band: band.ComputeStatistics(False), expected),
+    (lambda band: band.ComputeRasterMinMax(False), lambda pixels: expected(pixels)[:2]),
+    (lambda band: band.GetHistogram(-500, 3000, 7, approx_ok=False),
+     lambda pixels: np.histogram(pixels[pixels != NODATA], 7, (-500, 3000))[0]),
+], ids=["statistics", "minmax", "histogram"])
+def test_exact_ones_see_what_was_loaded_meanwhile(open_cube, pixels, read, compute, expect):
+    """Also of the last block that GDAL has looked at, when it was not there: of the only one, here."""
+    one = {"CHUNK_SIZE": 1031}  # a prime
+    other = open_cube(**one)
+    band = open_cube(DOWNLOAD="NO", ON_MISSING="NODATA", **one).GetRasterBand(1)
+    assert band.GetBlockSize() == [1031, 1031]
+    hush(compute, band)
+    read(other, 0, 0, SIDE, SIDE)
+    np.testing.assert_allclose(compute(band), expect(pixels))

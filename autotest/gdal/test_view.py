@@ -196,7 +196,7 @@ def test_failed_fetch_fails_the_look(open_document, document, server, failure, c
 
 
 def test_blocks_shown_too_early_do_not_stay(open_document, document, budget, expected, assert_pixels, config):
-    """Whole blocks go through GDAL's cache."""
+    """Whatever the user wants of GDAL's cache."""
     config(GDAL_FORCE_CACHING="YES")
     raster = open_document(document, DOWNLOAD="VIEW", MAX_DOWNLOAD=budget)
     for _ in range(8):
