@@ -197,36 +197,42 @@ CPLErr SGCBand::AdviseRead(int xOff, int yOff, int xSize, int ySize, int bufXSiz
     return CE_None;
 }
 
-// Straight into the caller's buffer where it has our form, else through strips.
+// Straight into the caller's buffer where it has our form, else through strips. Whoever wants to
+// know of progress gets parts that end where blocks do, so that little is decoded twice.
 CPLErr SGCBand::ReadView(const sgc_view *view, const sgc_rect &rect, void *data,
-                         GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)
+                         GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
+                         SGCProgress *progress)
 {
     const int size = GDALGetDataTypeSizeBytes(eDataType);
     const size_t rowBytes = static_cast<size_t>(rect.width) * static_cast<size_t>(size);
-    sgc_error error = {""};
-    sgc_status status = SGC_OK;
-    if (bufType == eDataType && pixelSpace == size &&
-        lineSpace == static_cast<GSpacing>(rowBytes)) {
-        status = dataset_->Handle()->Read(view, dataset_->Level(), slice_, rect, data, &error);
-    } else {
-        const int64_t rows =
-            std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, rect.height);
-        const SGCScratch strip(static_cast<size_t>(rows), rowBytes);
-        if (strip.Get() == nullptr)
-            return CE_Failure;
-        for (int64_t y = 0; y < rect.height && status == SGC_OK; y += rows) {
-            const sgc_rect part = {rect.x, rect.y + y, rect.width, std::min(rows, rect.height - y)};
-            status = dataset_->Handle()->Read(view, dataset_->Level(), slice_, part, strip.Get(),
-                                              &error);
-            for (int64_t row = 0; row < part.height && status == SGC_OK; row++)
-                GDALCopyWords64(strip.Get() + static_cast<size_t>(row) * rowBytes, eDataType, size,
-                                static_cast<GByte *>(data) + (y + row) * lineSpace, bufType,
-                                static_cast<int>(pixelSpace), rect.width);
-        }
-    }
-    if (status != SGC_OK) {
-        SGCReport(status, error);
+    const bool isOurs =
+        bufType == eDataType && pixelSpace == size && lineSpace == static_cast<GSpacing>(rowBytes);
+    const int64_t bottom = rect.y + rect.height;
+    int64_t rows = std::clamp<int64_t>(static_cast<int64_t>(STRIP_BYTES / rowBytes), 1, bottom);
+    if (isOurs)
+        rows = progress != nullptr && progress->IsWanted()
+                   ? (rows + nBlockYSize - 1) / nBlockYSize * nBlockYSize
+                   : bottom;
+    const SGCScratch strip(static_cast<size_t>(isOurs ? 0 : std::min(rows, rect.height)), rowBytes);
+    if (!isOurs && strip.Get() == nullptr)
         return CE_Failure;
+    for (int64_t y = rect.y, next; y < bottom; y = next) {
+        next = std::min((y / rows + 1) * rows, bottom);
+        GByte *target = static_cast<GByte *>(data) + (y - rect.y) * lineSpace;
+        sgc_error error = {""};
+        const sgc_status status = dataset_->Handle()->Read(view, dataset_->Level(), slice_,
+                                                           {rect.x, y, rect.width, next - y},
+                                                           isOurs ? target : strip.Get(), &error);
+        if (status != SGC_OK) {
+            SGCReport(status, error);
+            return CE_Failure;
+        }
+        for (int64_t row = 0; row < next - y && !isOurs; row++)
+            GDALCopyWords64(strip.Get() + static_cast<size_t>(row) * rowBytes, eDataType, size,
+                            target + row * lineSpace, bufType, static_cast<int>(pixelSpace),
+                            rect.width);
+        if (progress != nullptr && !progress->Decoded(next - y))
+            return CE_Failure;
     }
     return CE_None;
 }
@@ -251,21 +257,25 @@ SGCBand::Source::~Source()
     sgc_view_unref(view);
 }
 
-CPLErr SGCBand::Prepare(const sgc_rect &rect, bool isDecimated, GDALProgressFunc progress,
-                        void *progressData, Source &source)
+CPLErr SGCBand::Prepare(const sgc_rect &rect, bool isDecimated, SGCProgress *progress,
+                        Source &source)
 {
     source.isComputed = IsComputed(rect);
     if (source.isComputed)
         return CE_None;
     return dataset_->Handle()->Ensure(Window(rect), isDecimated || dataset_->IsDecimating(),
-                                      progress, progressData, &source.view, &source.missing);
+                                      progress, &source.view, &source.missing);
 }
 
 CPLErr SGCBand::ReadSource(const Source &source, const sgc_rect &rect, void *data,
-                           GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace)
+                           GDALDataType bufType, GSpacing pixelSpace, GSpacing lineSpace,
+                           SGCProgress *progress)
 {
-    return source.isComputed ? Compute(rect, data, bufType, pixelSpace, lineSpace)
-                             : ReadView(source.view, rect, data, bufType, pixelSpace, lineSpace);
+    if (!source.isComputed)
+        return ReadView(source.view, rect, data, bufType, pixelSpace, lineSpace, progress);
+    const CPLErr result = Compute(rect, data, bufType, pixelSpace, lineSpace);
+    const bool goesOn = result != CE_None || progress == nullptr || progress->Decoded(rect.height);
+    return goesOn ? result : CE_Failure;
 }
 
 CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
@@ -276,7 +286,7 @@ CPLErr SGCBand::IReadBlock(int xBlock, int yBlock, void *image)
                            std::min<int64_t>(nBlockYSize, nRasterYSize - y)};
     DropIncompleteBlocks();
     Source source;
-    if (Prepare(rect, false, nullptr, nullptr, source) != CE_None)
+    if (Prepare(rect, false, nullptr, source) != CE_None)
         return CE_Failure;
     if (source.missing)
         incomplete_.emplace_back(xBlock, yBlock);
@@ -329,11 +339,12 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
     const sgc_rect sampled = {left, top, right - left + 1, bottom - top + 1};
 
     Source source;
+    SGCProgress progress(extra, bufYSize);
     const bool decimates = bufXSize < rect.width || bufYSize < rect.height;
-    if (Prepare(sampled, decimates, extra.pfnProgress, extra.pProgressData, source) != CE_None)
+    if (Prepare(sampled, decimates, &progress, source) != CE_None)
         return CE_Failure;
     if (columns.IsWhole() && rows.IsWhole())
-        return ReadSource(source, sampled, data, bufType, pixelSpace, lineSpace);
+        return ReadSource(source, sampled, data, bufType, pixelSpace, lineSpace, &progress);
     const GSpacing size = GDALGetDataTypeSizeBytes(eDataType);
     const SGCScratch line(1, static_cast<size_t>(sampled.width * size));
     const SGCScratch picked(1, static_cast<size_t>(bufXSize * size));
@@ -347,6 +358,8 @@ CPLErr SGCBand::ReadNearest(const sgc_rect &rect, void *data, int bufXSize, int 
         GDALCopyWords64(picked.Get(), eDataType, static_cast<int>(size),
                         static_cast<GByte *>(data) + j * lineSpace, bufType,
                         static_cast<int>(pixelSpace), bufXSize);
+        if (result == CE_None && !progress.Decoded(1))
+            result = CE_Failure;
     }
     return result;
 }
@@ -419,9 +432,10 @@ CPLErr SGCBand::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int ySiz
                        dataset_->ReadsOfMap());
     if (SGCIsNative(rect, bufXSize, bufYSize, extra)) {
         Source source;
-        if (Prepare(rect, false, extra->pfnProgress, extra->pProgressData, source) != CE_None)
+        SGCProgress progress(*extra, ySize);
+        if (Prepare(rect, false, &progress, source) != CE_None)
             return CE_Failure;
-        return ReadSource(source, rect, data, bufType, pixelSpace, lineSpace);
+        return ReadSource(source, rect, data, bufType, pixelSpace, lineSpace, &progress);
     }
     if (auto coarse = decimates ? FindLevel(rect, bufXSize, bufYSize, extra) : std::nullopt) {
         const sgc_rect &there = coarse->rect;

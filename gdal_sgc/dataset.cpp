@@ -16,19 +16,31 @@
 namespace
 {
 
-struct ProgressCall {
-    GDALProgressFunc function;
-    void *data;
-};
-
 bool ReportProgress(void *user, double fraction)
 {
-    const auto *call = static_cast<const ProgressCall *>(user);
-    // The rest is for reading what has been loaded.
-    return call->function(fraction * 0.95, "", call->data) != FALSE;
+    return static_cast<SGCProgress *>(user)->Loaded(fraction);
 }
 
 } // namespace
+
+// ---- SGCProgress ----
+
+bool SGCProgress::Loaded(double fraction)
+{
+    constexpr double SHARE = 0.95; // the rest is for decoding
+    loaded_ = std::max(loaded_, SHARE * fraction);
+    return function_(loaded_, "", data_) != FALSE;
+}
+
+bool SGCProgress::Decoded(int64_t rows)
+{
+    decoded_ += rows;
+    const double decoded = static_cast<double>(decoded_) / static_cast<double>(rows_);
+    if (function_ == nullptr || function_(loaded_ + (1 - loaded_) * decoded, "", data_))
+        return true;
+    CPLError(CE_Failure, CPLE_UserInterrupt, "SGC: cancelled");
+    return false;
+}
 
 // ---- SGCHandle ----
 
@@ -156,14 +168,13 @@ bool SGCHandle::CanAfford(const sgc_window &window)
     return status == SGC_OK;
 }
 
-CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
-                         void *progressData, sgc_view **view, bool *missing)
+CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, SGCProgress *progress,
+                         sgc_view **view, bool *missing)
 {
-    ProgressCall call = {progress, progressData};
-    const sgc_progress report = {ReportProgress, &call};
+    const sgc_progress report = {ReportProgress, progress};
     uint64_t downloaded = 0;
     sgc_policy policy = Policy(window.level, isDecimated);
-    policy.progress = progress != nullptr ? &report : nullptr;
+    policy.progress = progress != nullptr && progress->IsWanted() ? &report : nullptr;
     policy.ahead = Follow(window);
     policy.downloaded = &downloaded;
     sgc_ensured ensured = {};
@@ -512,14 +523,14 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
     }
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
-    if (handle_->Ensure(window, isDecimating_, extra->pfnProgress, extra->pProgressData, &view) !=
-        CE_None)
+    SGCProgress progress(*extra, int64_t{ySize} * bandCount);
+    if (handle_->Ensure(window, isDecimating_, &progress, &view) != CE_None)
         return CE_Failure;
     CPLErr result = CE_None;
     for (int i = 0; i < bandCount && result == CE_None; i++) {
         auto band = static_cast<SGCBand *>(GetRasterBand(bandMap[i]));
         result = band->ReadView(view, rect, static_cast<GByte *>(data) + i * bandSpace, bufType,
-                                pixelSpace, lineSpace);
+                                pixelSpace, lineSpace, &progress);
     }
     sgc_view_unref(view);
     return result;

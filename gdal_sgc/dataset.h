@@ -20,6 +20,32 @@
 // Says a failure of ours in GDAL's way. Emitted by the caller's thread, with no lock held.
 void SGCReport(sgc_status status, const sgc_error &error);
 
+// GDAL's progress of a read: of loading what is missing, if anything is, and of decoding. Its
+// function is called by the thread that reads, and may be none.
+class SGCProgress
+{
+  public:
+    // Of a read that decodes so many rows.
+    SGCProgress(const GDALRasterIOExtraArg &extra, int64_t rows)
+        : function_(extra.pfnProgress), data_(extra.pProgressData), rows_(rows)
+    {
+    }
+    bool IsWanted() const
+    {
+        return function_ != nullptr;
+    }
+    // A fraction of what is missing has been loaded; false when the user wants to stop.
+    bool Loaded(double fraction);
+    // So many rows more have been decoded; false, having reported it, when the user wants to stop.
+    bool Decoded(int64_t rows);
+
+  private:
+    GDALProgressFunc function_;
+    void *data_;
+    int64_t rows_, decoded_ = 0;
+    double loaded_ = 0; // of the whole
+};
+
 // One opening of a cube: the cube and what the user said when opening it. Shared by the datasets of
 // all levels.
 class SGCHandle
@@ -61,9 +87,9 @@ class SGCHandle
 
     // Ensures the window and gives the view to read it from. Failures are reported. A level's
     // pixels count as decimated in any case. *missing, if not nullptr, tells whether some of the
-    // window is not there for lack of a download.
-    CPLErr Ensure(const sgc_window &window, bool isDecimated, GDALProgressFunc progress,
-                  void *progressData, sgc_view **view, bool *missing = nullptr);
+    // window is not there for lack of a download. `progress` may be nullptr.
+    CPLErr Ensure(const sgc_window &window, bool isDecimated, SGCProgress *progress,
+                  sgc_view **view, bool *missing = nullptr);
 
     SGCLook &Look()
     {
@@ -346,7 +372,7 @@ class SGCBand final : public GDALRasterBand
 
     // Reads a window at native size from a view that has it.
     CPLErr ReadView(const sgc_view *view, const sgc_rect &rect, void *data, GDALDataType bufType,
-                    GSpacing pixelSpace, GSpacing lineSpace);
+                    GSpacing pixelSpace, GSpacing lineSpace, SGCProgress *progress = nullptr);
 
     // The level that serves a decimated read, if one does.
     std::optional<SGCCoarseRead> FindLevel(const sgc_rect &rect, int bufXSize, int bufYSize,
@@ -376,10 +402,9 @@ class SGCBand final : public GDALRasterBand
         bool missing = false; // some of it is not there, and reads as something else
     };
     // Ensures a window of native pixels, unless they are computed.
-    CPLErr Prepare(const sgc_rect &rect, bool isDecimated, GDALProgressFunc progress,
-                   void *progressData, Source &source);
+    CPLErr Prepare(const sgc_rect &rect, bool isDecimated, SGCProgress *progress, Source &source);
     CPLErr ReadSource(const Source &source, const sgc_rect &rect, void *data, GDALDataType bufType,
-                      GSpacing pixelSpace, GSpacing lineSpace);
+                      GSpacing pixelSpace, GSpacing lineSpace, SGCProgress *progress = nullptr);
 
     using Visitor = std::function<void(double)>;
     CPLErr Sample(const Visitor &visit, GDALProgressFunc progress, void *progressData);

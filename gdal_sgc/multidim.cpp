@@ -209,7 +209,7 @@ bool ChannelArray::ReadBox(const Samples &time, const Samples &y, const Samples 
     const sgc_window window = {
         0, {x.first, y.first, x.Extent(), y.Extent()}, slices.data(), slices.size()};
     sgc_view *view = nullptr;
-    if (handle_->Ensure(window, false, nullptr, nullptr, &view) != CE_None)
+    if (handle_->Ensure(window, false, nullptr, &view) != CE_None)
         return false;
     bool good = true;
     const auto size = static_cast<GPtrDiff_t>(buffer.type.GetSize());

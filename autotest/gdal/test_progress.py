@@ -1,4 +1,4 @@
-"""What a long load says, on a terminal and in a log."""
+"""What a long load says, on a terminal and in a log, and what a progress function hears."""
 import json
 import os
 import re
@@ -113,3 +113,60 @@ def test_unwritable_log_is_a_warning(open_document, server, tmp_path, config):
         gdal.PopErrorHandler()
     assert [severity for severity, text in messages] == [gdal.CE_Warning]
     assert "SGC_LOG" in messages[0][1] and "No such file" in messages[0][1]
+
+
+# A progress function
+
+LARGE = (0, 0, 1024, 2048)  # 16 MB, decoded in parts
+READS = {
+    "dataset": lambda raster, **options: raster.ReadRaster(*LARGE, **options),
+    "band": lambda raster, **options: raster.GetRasterBand(1).ReadRaster(*LARGE, **options),
+    "another type": lambda raster, **options: raster.ReadRaster(*LARGE, buf_type=gdal.GDT_Int16, **options),
+    "nearest": lambda raster, **options: raster.GetRasterBand(1).ReadRaster(*LARGE, 1600, 3000, **options),
+    "coarse": lambda raster, **options: raster.ReadRaster(*LARGE, 500, 1000, **options),
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The name of a cube that is complete, at full resolution and level 2."""
+    directory = tmp_path_factory.mktemp("large")
+    source, document = directory / "source.tif", directory / "large.json"
+    file = gdal.GetDriverByName("GTiff").Create(str(source), *LARGE[2:], 1, gdal.GDT_Float64, ["COMPRESS=DEFLATE"])
+    file.SetGeoTransform((0, 30, 0, 0, 0, -30))
+    file.GetRasterBand(1).Fill(7)
+    file.BuildOverviews("NEAREST", [2])
+    del file
+    document.write_text(json.dumps({
+        "type": "CubeDataset", "version": "1", "id": "large", "proj:code": "EPSG:3413",
+        "proj:transform": [30, 0, 0, 0, -30, 0], "proj:shape": [LARGE[3], LARGE[2]], "chunk_shape": [1024, 1024],
+        "bands": [{"name": "b", "data_type": "float64", "nodata": -1, "resampling": "nearest"}],
+        "source": {"kind": "gdal", "dataset": str(source)}}))
+    name = "SGC:%s,dataset=%s,create=yes" % (directory / "cube", document)
+    raster = gdal.Open(name)
+    for read in READS.values():
+        read(raster)
+    return name
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_progress_of_what_is_complete(large, kind):
+    calls = []
+    READS[kind](gdal.Open(large), callback=lambda fraction, text, data: calls.append(fraction) or 1)
+    assert len(calls) > 1 and calls == sorted(calls) and calls[-1] == 1
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_what_is_complete_can_be_cancelled(large, kind):
+    calls = []
+    with pytest.raises(RuntimeError, match="SGC: cancelled"):
+        READS[kind](gdal.Open(large), callback=lambda *call: calls.append(call) or 0)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"buf_xsize": 50, "buf_ysize": 50}], ids=["native", "coarse"])
+def test_progress_of_a_load_ends(cube, options):
+    calls = []
+    raster = gdal.Open("SGC:%s,dataset=Demo,create=yes,chunk_size=64" % cube)
+    raster.ReadRaster(46784, 43200, 100, 100, callback=lambda fraction, text, data: calls.append(fraction) or 1, **options)
+    assert calls == sorted(calls) and calls[-1] == 1
