@@ -335,12 +335,19 @@ static void *cancel_first(void *user)
     return read_window(r);
 }
 
+/* As GDAL's cache of blocks does, first. */
 static void *read_through_blocks(void *user)
 {
-    CPLSetThreadLocalConfigOption("GDAL_FORCE_CACHING", "YES");
-    read_window(user);
-    CPLSetThreadLocalConfigOption("GDAL_FORCE_CACHING", NULL);
-    return NULL;
+    reader *r = user;
+    int width, height;
+    GDALDatasetH cube = open_grid(GDAL_OF_RASTER, r->options);
+    GDALRasterBandH band = GDALGetRasterBand(cube, 1);
+    GDALGetBlockSize(band, &width, &height);
+    float *block = malloc(sizeof *block * (size_t)width * (size_t)height);
+    r->result = GDALReadBlock(band, window_x(r) / width, window_y(r) / height, block);
+    free(block);
+    GDALClose(cube);
+    return r->result == CE_None ? read_window(r) : NULL;
 }
 
 static int count_features(OGRLayerH layer)
