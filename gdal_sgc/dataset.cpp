@@ -179,6 +179,12 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, SGCProgress
     policy.downloaded = &downloaded;
     sgc_ensured ensured = {};
     sgc_error error = {""};
+    // Who copies a raster hears at the beginning that it costs too much, not in the middle.
+    if (window.rect.y == policy.ahead.y && window.rect.width == policy.ahead.width &&
+        !CanAfford({window.level, policy.ahead, window.slices, window.slice_count})) {
+        Finish(window, SGC_BUDGET, ensured, 0);
+        return CE_Failure;
+    }
     const sgc_status status = sgc_cube_ensure(cube_, &window, &policy, &ensured, &error);
     Finish(window, status, ensured, downloaded);
     if (policy.deadline_ms > 0 && sgc_monotonic_ms() >= policy.deadline_ms &&

@@ -71,9 +71,10 @@ class SGCHandle
 
     // Remembers, as a hint of GDAL's, what will be read of a level at native size. Nothing is
     // downloaded for it before a read comes that follows it: one of a strip as wide as `rect`, at
-    // its top, or where the last such strip lies or ends. With that read loading goes on below, as
-    // far as MAX_DOWNLOAD allows, a little (cube.h, `ahead`). The first read of the level that does
-    // anything else, or fails, ends it: programs announce rasters that they do not read then.
+    // its top, or where the last such strip lies or ends. The first strip fails if MAX_DOWNLOAD
+    // does not bear all of `rect`; with each, loading goes on below, a little (cube.h, `ahead`).
+    // The first read of the level that does anything else, or fails, ends it: programs announce
+    // rasters that they do not read then.
     void Announce(size_t level, const sgc_rect &rect);
     // The same for who reads all of the level, in any order, until he withdraws it.
     void AnnounceAll(size_t level);
