@@ -25,8 +25,8 @@ static void renew_in_child(void *object)
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
     pthread_mutex_init(&cube->patch_log_mutex, NULL);
-    sgc_condition_init(&cube->loaded);
-    cube->loading = false;
+    sgc_condition_init(&cube->released);
+    cube->claims = NULL;
 }
 
 static void free_cube(sgc_cube *cube)
@@ -46,7 +46,7 @@ static void free_cube(sgc_cube *cube)
     pthread_mutex_destroy(&cube->mutex);
     pthread_mutex_destroy(&cube->refreshing);
     pthread_mutex_destroy(&cube->patch_log_mutex);
-    pthread_cond_destroy(&cube->loaded);
+    pthread_cond_destroy(&cube->released);
     free(cube->key);
     free(cube->place);
     free(cube->ref);
@@ -446,7 +446,7 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
     pthread_mutex_init(&cube->patch_log_mutex, NULL);
-    sgc_condition_init(&cube->loaded);
+    sgc_condition_init(&cube->released);
     sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;
     cube->ref_choice = c->ref_choice;
