@@ -405,8 +405,13 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
     SGC_TRY(open_store(c, &cube->store, err));
     sgc_status status = sgc_repository_open(cube->store, NULL, &cube->repository, err);
     if (status == SGC_NOT_FOUND) {
-        SGC_TRY(check_empty(cube, c, err));
-        return open_empty(cube, c, err);
+        status = check_empty(cube, c, err);
+        if (status == SGC_OK)
+            return open_empty(cube, c, err);
+        /* It may be somebody's who has begun to make it since. */
+        if (status == SGC_INVALID &&
+            sgc_repository_open(cube->store, NULL, &cube->repository, NULL) == SGC_OK)
+            status = SGC_OK;
     }
     SGC_TRY(status);
     cube->store = NULL;
