@@ -482,7 +482,7 @@ static sgc_status try_commit(sgc_loading *l, sgc_error *err)
     if (status == SGC_OK &&
         (b.base->complete[l->level] == NULL || b.base->steps[l->level] < steps_of_batch(l))) {
         /* The branch was reset to before this level, or this time step, was made. */
-        status = sgc_cube_prepare(l->cube, l->level, steps_of_batch(l), err);
+        status = sgc_cube_make_structure(l->cube, l->level, steps_of_batch(l), err);
         if (status == SGC_OK)
             status = sgc_fail(err, SGC_CONFLICT, "%s: the branch was reset", l->cube->place);
     }
@@ -539,7 +539,7 @@ sgc_status sgc_commit_finished(sgc_loading *l, sgc_error *err)
         if (!t->in_batch)
             continue;
         t->committed = true;
-        sgc_release_claim(l, t);
+        sgc_claim_release(l->cube, &t->claim);
         for (size_t b = 0; b < sgc_loading_unit_bands(l); b++)
             sgc_buffer_free(&t->inlined[b]);
     }

@@ -8,10 +8,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "gdal_sgc/claims.h"
 #include "gdal_sgc/cube_private.h"
 #include "gdal_sgc/interrupt.h"
 
-enum { POLL_MILLISECONDS = 100, SMALLEST_ESTIMATE = 64 * 1024 };
+enum { SMALLEST_ESTIMATE = 64 * 1024 };
 
 const sgc_definition *sgc_cube_definition(const sgc_cube *cube)
 {
@@ -119,6 +120,7 @@ void sgc_cube_snapshot(sgc_cube *cube, char text[SGC_OBJECT_ID_TEXT + 1])
 
 /* ---- making ---- */
 
+/* The caller holds `refreshing`. */
 static sgc_status make_repository(sgc_cube *cube, sgc_error *err)
 {
     if (cube->repository != NULL)
@@ -202,14 +204,50 @@ static sgc_status commit_structure(sgc_cube *cube, size_t l, size_t steps, sgc_e
     return status;
 }
 
-sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err)
+sgc_status sgc_cube_make_structure(sgc_cube *cube, size_t level, size_t steps, sgc_error *err)
 {
-    SGC_TRY(make_repository(cube, err));
     sgc_status status;
     do
         status = commit_structure(cube, level, steps, err);
     while (status == SGC_CONFLICT); /* whoever was first has brought us nearer to the goal */
+    return status;
+}
+
+/* Says whether the tip has all nodes of a level, made with our definition. */
+static sgc_status find_structure(sgc_cube *cube, size_t l, size_t steps, bool *found,
+                                 sgc_error *err)
+{
+    sgc_session *session;
+    SGC_TRY(sgc_session_new(cube->repository, cube->ref, &session, err));
+    const sgc_snapshot *tip = sgc_session_base(session);
+    *found = sgc_snapshot_find(tip, "/") != NULL && level_exists(tip, &cube->levels[0]) &&
+             level_exists(tip, &cube->levels[l]) &&
+             sgc_layout_stored_steps(tip, cube->definition) >= steps;
+    const sgc_status status = *found ? sgc_cube_check_definition(cube, tip, l, err) : SGC_OK;
+    sgc_session_free(session);
+    return status;
+}
+
+/* Threads make nodes one after the other, so that they are written once. */
+static sgc_status make_structure_in_queue(sgc_cube *cube, size_t level, size_t steps,
+                                          sgc_error *err)
+{
+    sgc_repository_queue_begin(cube->repository);
+    const sgc_status status = sgc_cube_make_structure(cube, level, steps, err);
+    sgc_repository_queue_end(cube->repository);
+    return status;
+}
+
+sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err)
+{
+    bool found;
+    pthread_mutex_lock(&cube->refreshing);
+    const sgc_status status = make_repository(cube, err);
+    pthread_mutex_unlock(&cube->refreshing);
     SGC_TRY(status);
+    SGC_TRY(find_structure(cube, level, steps, &found, err));
+    if (!found)
+        SGC_TRY(make_structure_in_queue(cube, level, steps, err));
     return sgc_cube_refresh(cube, err);
 }
 
@@ -380,42 +418,32 @@ sgc_status sgc_policy_check(const sgc_policy *policy, double fraction, sgc_error
 }
 
 /* Under way on this thread: more than one where a progress function or an error handler reads. */
-static _Thread_local unsigned loads;
+typedef struct load {
+    const sgc_cube *cube;
+    const struct load *outer;
+} load;
+static _Thread_local const load *loads;
+
+static sgc_status fail_nested(sgc_error *err)
+{
+    return sgc_fail(err, SGC_BUDGET,
+                    "a progress function or error handler that is called in the middle of a load "
+                    "cannot load from the same cube, nor wait for chunks that are being loaded: "
+                    "read when that has ended, or what is in the cube with DOWNLOAD=NO");
+}
 
 sgc_status sgc_check_may_wait(sgc_error *err)
 {
-    return loads <= 1 ? SGC_OK
-                      : sgc_fail(err, SGC_BUDGET,
-                                 "a progress function or error handler that is called in the "
-                                 "middle of a load cannot wait for chunks that are being loaded: "
-                                 "read when that has ended, or what is in the cube with "
-                                 "DOWNLOAD=NO");
+    return loads == NULL || loads->outer == NULL ? SGC_OK : fail_nested(err);
 }
 
-/* Waits until this thread is the one that loads. */
-static sgc_status begin_loading(sgc_cube *cube, const sgc_policy *policy, sgc_error *err)
+/* A source need not bear that a thread which waits for it asks it for more. */
+static sgc_status check_nesting(const sgc_cube *cube, sgc_error *err)
 {
-    for (;;) {
-        pthread_mutex_lock(&cube->mutex);
-        if (cube->loading && loads <= 1)
-            sgc_condition_wait(&cube->loaded, &cube->mutex, POLL_MILLISECONDS);
-        const bool ours = !cube->loading;
-        if (ours)
-            cube->loading = true;
-        pthread_mutex_unlock(&cube->mutex);
-        if (ours)
-            return SGC_OK;
-        SGC_TRY(sgc_check_may_wait(err));
-        SGC_TRY(sgc_policy_check(policy, 0, err));
-    }
-}
-
-static void end_loading(sgc_cube *cube)
-{
-    pthread_mutex_lock(&cube->mutex);
-    cube->loading = false;
-    pthread_cond_broadcast(&cube->loaded);
-    pthread_mutex_unlock(&cube->mutex);
+    const load *l = loads;
+    while (l != NULL && l->cube != cube)
+        l = l->outer;
+    return l == NULL ? SGC_OK : fail_nested(err);
 }
 
 void sgc_format_bytes(uint64_t bytes, char text[32])
@@ -481,80 +509,159 @@ static size_t count_affordable(const sgc_cube *cube, size_t level, const sgc_pos
     return n;
 }
 
-/* Gives (free with free()) the positions that a read of the window loads, in that order, the window
- * they were looked for in, and what the budget was compared with. */
+/* What a read of a window has to load, and what of the window other threads load. */
+typedef struct load_plan {
+    sgc_position *positions; /* in the order in which they are loaded; free with free() */
+    size_t count;
+    const sgc_position *others; /* in flight; borrows */
+    size_t other_count;
+    sgc_missing all; /* what the budget is compared with: without what is in flight */
+} load_plan;
+
+/* As sgc_view_incomplete(); the first `count` positions are not in flight, the rest is. */
+static sgc_status list_missing(sgc_cube *cube, const sgc_view *view, const sgc_window *window,
+                               sgc_position **positions, size_t *count, size_t *all, sgc_error *err)
+{
+    SGC_TRY(sgc_view_incomplete(cube, view, window, positions, all, err));
+    *count = sgc_claims_move_last(cube, window->level, *positions, *all);
+    return SGC_OK;
+}
+
+static sgc_status measure_plan(sgc_cube *cube, const sgc_view *view, const sgc_window *window,
+                               sgc_missing *out, sgc_error *err)
+{
+    sgc_position *positions;
+    size_t count, all;
+    SGC_TRY(list_missing(cube, view, window, &positions, &count, &all, err));
+    *out = (sgc_missing){count, estimate(cube, window->level, positions, count)};
+    free(positions);
+    return SGC_OK;
+}
+
+/* Lists what is missing in `window`, and in `wider` what is loaded with it. */
+static sgc_status list_plan(sgc_cube *cube, const sgc_view *view, const sgc_window *window,
+                            const sgc_window *wider, load_plan *plan, sgc_error *err)
+{
+    const sgc_level *level = &cube->levels[window->level];
+    const sgc_rect chunks = sgc_level_chunks(level, window->rect);
+    size_t all;
+    SGC_TRY(list_missing(cube, view, wider, &plan->positions, &plan->count, &all, err));
+    sgc_position *others = plan->positions + plan->count;
+    for (size_t i = plan->count; i < all; i++) {
+        const sgc_position at = plan->positions[i];
+        if (sgc_rect_contains(chunks, (sgc_rect){at.column, at.row, 1, 1}))
+            others[plan->other_count++] = at;
+    }
+    plan->others = others;
+    sgc_sort_positions(level, window->rect, plan->positions, plan->count);
+    return SGC_OK;
+}
+
 static sgc_status plan_load(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
-                            sgc_window *wider, sgc_position **positions, size_t *count,
-                            sgc_missing *all, sgc_error *err)
+                            load_plan *plan, sgc_error *err)
 {
     const sgc_level *level = &cube->levels[window->level];
     const bool goes_ahead = !policy->in_part && sgc_rect_contains(policy->ahead, window->rect);
     sgc_view *view;
-    sgc_cube_view(cube, &view);
-    *wider = *window;
+    sgc_window wider = *window;
+    *plan = (load_plan){0};
     if (goes_ahead)
-        wider->rect = load_ahead(level, window->rect, policy->ahead);
-    sgc_status status = measure_missing(cube, view, wider, all, err);
-    if (status == SGC_OK && goes_ahead && all->bytes > policy->max_bytes) {
-        wider->rect = window->rect;
-        status = measure_missing(cube, view, wider, all, err);
+        wider.rect = load_ahead(level, window->rect, policy->ahead);
+    sgc_cube_view(cube, &view);
+    sgc_status status = measure_plan(cube, view, &wider, &plan->all, err);
+    if (status == SGC_OK && goes_ahead && plan->all.bytes > policy->max_bytes) {
+        wider.rect = window->rect;
+        status = measure_plan(cube, view, &wider, &plan->all, err);
     }
     if (status == SGC_OK && !policy->in_part)
-        status = check_budget(window->level, all, policy->max_bytes, err);
+        status = check_budget(window->level, &plan->all, policy->max_bytes, err);
     if (status == SGC_OK)
-        status = sgc_view_incomplete(cube, view, wider, positions, count, err);
+        status = list_plan(cube, view, window, &wider, plan, err);
     sgc_view_unref(view);
     SGC_TRY(status);
-    sgc_sort_positions(level, window->rect, *positions, *count);
-    if (all->bytes > policy->max_bytes)
-        *count = count_affordable(cube, window->level, *positions, *count, policy->max_bytes);
+    if (plan->all.bytes > policy->max_bytes)
+        plan->count =
+            count_affordable(cube, window->level, plan->positions, plan->count, policy->max_bytes);
     return SGC_OK;
 }
 
-/* What a load of the window that was to cost `estimated` bytes has cost, though it failed: the
- * chunks it has finished, or what was received, for those that it has not. */
-static uint64_t count_failed(sgc_cube *cube, const sgc_window *window, uint64_t estimated,
-                             uint64_t received)
+/* What a plan that was to cost `estimated` bytes has cost, though its load failed: the chunks that
+ * are finished, or what was received, for those that are not. */
+static uint64_t count_failed(sgc_cube *cube, size_t level, const load_plan *plan,
+                             uint64_t estimated, uint64_t received)
 {
-    sgc_missing left;
-    if (sgc_cube_missing(cube, window, &left, NULL) != SGC_OK)
-        return estimated;
-    const uint64_t finished = estimated > left.bytes ? estimated - left.bytes : 0;
+    uint64_t finished = 0;
+    sgc_view *view;
+    sgc_cube_view(cube, &view);
+    for (size_t i = 0; i < plan->count; i++) {
+        bool missing;
+        if (sgc_view_lacks(cube, view, level, plan->positions[i], &missing, NULL) != SGC_OK ||
+            !missing)
+            finished += estimate(cube, level, &plan->positions[i], 1);
+    }
+    sgc_view_unref(view);
     const uint64_t spent = received > finished ? received : finished;
     return spent < estimated ? spent : estimated;
 }
 
-static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
-                               sgc_ensured *result, sgc_error *err)
+/* Loads what a plan has. *began is false when other threads were faster. */
+static sgc_status load_plan_now(sgc_cube *cube, size_t level, const sgc_policy *policy,
+                                const load_plan *plan, sgc_ensured *result, bool *began,
+                                sgc_error *err)
 {
-    sgc_window wider;
-    sgc_position *positions;
-    size_t count;
-    sgc_missing all;
     uint64_t received = 0;
-    SGC_TRY(plan_load(cube, window, policy, &wider, &positions, &count, &all, err));
-    const uint64_t estimated = estimate(cube, window->level, positions, count);
-    const sgc_status status = count > 0 ? sgc_load(cube, window->level, positions, count, policy,
-                                                   &result->absences, &received, err)
-                                        : SGC_OK;
-    free(positions);
-    if (policy->downloaded != NULL)
-        *policy->downloaded +=
-            status == SGC_OK ? estimated : count_failed(cube, &wider, estimated, received);
-    return status != SGC_OK ? status : check_budget(window->level, &all, policy->max_bytes, err);
+    const uint64_t estimated = estimate(cube, level, plan->positions, plan->count);
+    const sgc_status status = sgc_load(cube, level, plan->positions, plan->count, policy,
+                                       &result->absences, &received, began, err);
+    if (status != SGC_OK)
+        *policy->downloaded += count_failed(cube, level, plan, estimated, received);
+    else if (*began)
+        *policy->downloaded += estimated;
+    return status;
+}
+
+/* Loads what no other thread does, or waits a moment for those. *again: the window wants another
+ * look. */
+static sgc_status run_plan(sgc_cube *cube, size_t level, const sgc_policy *policy,
+                           const load_plan *plan, sgc_ensured *result, bool *again, sgc_error *err)
+{
+    bool began = true;
+    *again = plan->other_count > 0;
+    if (*again)
+        SGC_TRY(sgc_check_may_wait(err));
+    if (*again && plan->count == 0) {
+        sgc_claims_wait(cube, level, plan->others, plan->other_count);
+        return sgc_policy_check(policy, 0, err);
+    }
+    if (plan->count > 0)
+        SGC_TRY(load_plan_now(cube, level, policy, plan, result, &began, err));
+    *again = *again || !began;
+    return SGC_OK;
+}
+
+static sgc_status load_missing(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
+                               sgc_ensured *result, bool *again, sgc_error *err)
+{
+    load_plan plan;
+    SGC_TRY(plan_load(cube, window, policy, &plan, err));
+    const sgc_status status = run_plan(cube, window->level, policy, &plan, result, again, err);
+    free(plan.positions);
+    return status != SGC_OK ? status
+                            : check_budget(window->level, &plan.all, policy->max_bytes, err);
 }
 
 /* What lies ahead of a window is no reason for its read to fail. */
 static sgc_status load_with_ahead(sgc_cube *cube, const sgc_window *window,
-                                  const sgc_policy *policy, sgc_ensured *result, sgc_error *err)
+                                  const sgc_policy *policy, sgc_ensured *result, bool *again,
+                                  sgc_error *err)
 {
-    const sgc_status status = load_missing(cube, window, policy, result, err);
+    const sgc_status status = load_missing(cube, window, policy, result, again, err);
     if (status == SGC_OK || status == SGC_CANCELLED || sgc_rect_is_empty(policy->ahead) ||
         is_over(policy))
         return status;
     sgc_policy alone = *policy;
     alone.ahead = (sgc_rect){0};
-    return load_missing(cube, window, &alone, result, err);
+    return load_missing(cube, window, &alone, result, again, err);
 }
 
 /* The deadline has passed; which is no failure when all of the window was finished by then. */
@@ -574,15 +681,23 @@ static sgc_status end_late(sgc_cube *cube, const sgc_window *window, sgc_error *
         (unsigned long long)left.chunks, left.chunks == 1 ? "" : "s", bytes);
 }
 
-/* The branch is looked up first: another process may have loaded the chunks already. */
-static sgc_status download_in_turn(sgc_cube *cube, const sgc_window *window,
-                                   const sgc_policy *policy, sgc_ensured *result, sgc_error *err)
+/* Until nothing of the window is missing, nor loaded by other threads. The branch is looked up
+ * first: another process may have loaded the chunks already. */
+static sgc_status load_window(sgc_cube *cube, const sgc_window *window, const sgc_policy *policy,
+                              sgc_ensured *result, sgc_error *err)
 {
-    SGC_TRY(begin_loading(cube, policy, err));
-    sgc_status status = sgc_cube_refresh(cube, err);
-    if (status == SGC_OK)
-        status = load_with_ahead(cube, window, policy, result, err);
-    end_loading(cube);
+    uint64_t spent = 0;
+    sgc_status status = SGC_OK;
+    for (bool again = true; status == SGC_OK && again;) {
+        sgc_policy left = *policy;
+        left.max_bytes = policy->max_bytes > spent ? policy->max_bytes - spent : 0;
+        left.downloaded = &spent;
+        status = sgc_cube_refresh(cube, err);
+        if (status == SGC_OK)
+            status = load_with_ahead(cube, window, &left, result, &again, err);
+    }
+    if (policy->downloaded != NULL)
+        *policy->downloaded += spent;
     return status;
 }
 
@@ -593,11 +708,13 @@ static sgc_status download(sgc_cube *cube, const sgc_window *window, const sgc_p
         return sgc_fail(err, SGC_INVALID, "%s", cube->no_load.message);
     if (is_over(policy))
         return end_late(cube, window, err);
-    loads++;
+    SGC_TRY(check_nesting(cube, err));
+    const load this = {cube, loads};
+    loads = &this;
     sgc_interrupt_begin();
-    const sgc_status status = download_in_turn(cube, window, policy, result, err);
+    const sgc_status status = load_window(cube, window, policy, result, err);
     sgc_interrupt_end();
-    loads--;
+    loads = this.outer;
     return status == SGC_BUDGET && is_over(policy) ? end_late(cube, window, err) : status;
 }
 

@@ -3,7 +3,7 @@
  * One sgc_cube is shared by all handles of a process that open the same place and reference in the
  * same way. A read first ensures that the chunks under its window are complete, which may download,
  * and then reads from the view that this returned, which never changes. All functions are
- * thread-safe. */
+ * thread-safe; threads that load different chunks do so at the same time. */
 #ifndef SGC_CUBE_H
 #define SGC_CUBE_H
 
@@ -50,7 +50,8 @@ typedef struct sgc_window {
 } sgc_window;
 
 /* Called by the thread that reads, at least 5 times a second while it waits; false ends the read.
- * No lock is held meanwhile, but a load is under way: a read in it cannot wait for others'. */
+ * No lock is held meanwhile, but a load is under way: a read in it cannot load from
+ * the same cube, nor wait for others' loads. */
 typedef struct sgc_progress {
     bool (*report)(void *user, double fraction);
     void *user;

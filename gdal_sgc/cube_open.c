@@ -29,8 +29,8 @@ static void renew_in_child(void *object)
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
     pthread_mutex_init(&cube->patch_log_mutex, NULL);
-    sgc_condition_init(&cube->loaded);
-    cube->loading = false;
+    sgc_condition_init(&cube->released);
+    cube->claims = NULL;
 }
 
 static void free_cube(sgc_cube *cube)
@@ -50,7 +50,7 @@ static void free_cube(sgc_cube *cube)
     pthread_mutex_destroy(&cube->mutex);
     pthread_mutex_destroy(&cube->refreshing);
     pthread_mutex_destroy(&cube->patch_log_mutex);
-    pthread_cond_destroy(&cube->loaded);
+    pthread_cond_destroy(&cube->released);
     free(cube->key);
     free(cube->place);
     free(cube->ref);
@@ -409,8 +409,13 @@ static sgc_status open_cube(sgc_cube *cube, const sgc_connection *c, sgc_error *
     SGC_TRY(open_store(c, &cube->store, err));
     sgc_status status = sgc_repository_open(cube->store, NULL, &cube->repository, err);
     if (status == SGC_NOT_FOUND) {
-        SGC_TRY(check_empty(cube, c, err));
-        return open_empty(cube, c, err);
+        status = check_empty(cube, c, err);
+        if (status == SGC_OK)
+            return open_empty(cube, c, err);
+        /* It may be somebody's who has begun to make it since. */
+        if (status == SGC_INVALID &&
+            sgc_repository_open(cube->store, NULL, &cube->repository, NULL) == SGC_OK)
+            status = SGC_OK;
     }
     SGC_TRY(status);
     cube->store = NULL;
@@ -450,7 +455,7 @@ static sgc_status new_cube(const sgc_connection *c, const char *key, sgc_cube **
     pthread_mutex_init(&cube->mutex, NULL);
     pthread_mutex_init(&cube->refreshing, NULL);
     pthread_mutex_init(&cube->patch_log_mutex, NULL);
-    sgc_condition_init(&cube->loaded);
+    sgc_condition_init(&cube->released);
     sgc_fork_watch_begin(&cube->forks, renew_in_child, cube);
     cube->references = 1;
     cube->ref_choice = c->ref_choice;

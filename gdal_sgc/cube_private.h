@@ -49,10 +49,11 @@ struct sgc_cube {
     unsigned references; /* guarded by the registry */
     struct sgc_cube *next;
 
-    pthread_mutex_t refreshing; /* held while a thread adopts the tip; taken before `mutex` */
+    pthread_mutex_t refreshing; /* held while a thread makes the repository or adopts the tip; taken
+                                 * before `mutex` */
     pthread_mutex_t mutex;      /* guards the rest */
-    pthread_cond_t loaded;      /* a load has ended */
-    bool loading;               /* a thread loads; the others wait for it */
+    pthread_cond_t released;    /* a claim */
+    struct sgc_claim *claims;   /* of chunks in flight (claims.h) */
     sgc_object_store *store;    /* until the repository exists, which takes it */
     sgc_repository *repository;
     sgc_view *view; /* NULL until the cube is made */
@@ -93,8 +94,8 @@ SGC_CHECKED sgc_status sgc_view_read_flags(const sgc_view *view, size_t level, s
                                            size_t bands, sgc_rect chunks, uint8_t *flags,
                                            sgc_error *err);
 
-/* Where, in columns and rows of chunks, a manifest of what is complete of a level, which is made, may
- * say something of a time step; `extents` are those of all its dimensions. Empty: nowhere. */
+/* Where, in columns and rows of chunks, a manifest of what is complete of a level, which is made,
+ * may say something of a time step; `extents` are those of all its dimensions. Empty: nowhere. */
 sgc_rect sgc_view_noted_rect(const sgc_view *view, size_t level, const sgc_extent *extents,
                              size_t step);
 
@@ -146,6 +147,10 @@ SGC_CHECKED sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view 
                                            const sgc_window *window, sgc_position **positions,
                                            size_t *count, sgc_error *err);
 
+/* Whether a position is not complete in every channel. */
+SGC_CHECKED sgc_status sgc_view_lacks(const sgc_cube *cube, const sgc_view *view, size_t level,
+                                      sgc_position at, bool *missing, sgc_error *err);
+
 /* The coordinates of a position's chunk in the array of a channel. */
 typedef struct sgc_coordinates {
     uint32_t values[4];
@@ -173,8 +178,11 @@ SGC_CHECKED sgc_status sgc_cube_check_definition(sgc_cube *cube, const sgc_snaps
                                                  size_t level, sgc_error *err);
 
 /* Sees to it that the repository and the nodes of a level exist, with so many time steps, made with
- * our definition; else SGC_INVALID. The caller is the thread that loads. */
+ * our definition; else SGC_INVALID. */
 SGC_CHECKED sgc_status sgc_cube_prepare(sgc_cube *cube, size_t level, size_t steps, sgc_error *err);
+/* The same for those who are in the queue of committers; the repository exists. */
+SGC_CHECKED sgc_status sgc_cube_make_structure(sgc_cube *cube, size_t level, size_t steps,
+                                               sgc_error *err);
 
 /* Checks that a cube that we have not made lies on the definition's grid: arrays, coordinates, CRS
  * and time axis (adopt.c). SGC_INVALID names the difference. */
@@ -189,11 +197,12 @@ void sgc_sort_positions(const sgc_level *level, sgc_rect wanted, sgc_position *p
                         size_t count);
 
 /* Completes the positions, the first ones first, and commits them, in batches; says if nothing was
- * there, and, also where it fails, how many bytes were received. The caller is the thread that
- * loads (loader.c). */
+ * there, and, also where it fails, how many bytes were received. *began is false, and nothing was
+ * done, when other loads of the process were faster and have all of them. The caller is a thread
+ * that loads (loader.c). */
 SGC_CHECKED sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                                 size_t count, const sgc_policy *policy, sgc_absences *absences,
-                                uint64_t *received, sgc_error *err);
+                                uint64_t *received, bool *began, sgc_error *err);
 
 SGC_END_C
 

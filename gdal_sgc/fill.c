@@ -39,6 +39,7 @@ double sgc_plan_memory(sgc_loading *l)
     const double planes = (double)sgc_load_memory() / plane_size(l);
     const size_t bands = l->source->reads_together ? sgc_loading_unit_bands(l) : 1;
     l->bands_at_once = planes >= (double)bands ? bands : planes >= 1 ? (size_t)planes : 1;
+    l->worker_bytes = plane_size(l) * (double)l->bands_at_once;
     const double workers = planes / (double)l->bands_at_once;
     return workers >= 1 ? workers : 1;
 }

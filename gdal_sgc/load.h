@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "gdal_sgc/claims.h"
 #include "gdal_sgc/compose.h"
 #include "gdal_sgc/cube_private.h"
 
@@ -14,8 +15,8 @@ SGC_BEGIN_C
  */
 typedef struct sgc_task {
     sgc_position at;
-    bool done;           /* guarded by the load's mutex */
-    bool locked;         /* by this process, on disk */
+    bool done; /* guarded by the load's mutex */
+    sgc_claim claim;
     uint8_t complete;    /* what to record; 0: nothing, somebody else has it or it failed */
     sgc_view *view;      /* what it was filled on; counted */
     sgc_chunk_ref *refs; /* one per band of the position */
@@ -61,6 +62,8 @@ typedef struct sgc_loading {
     sgc_step_patches *steps; /* ascending */
     size_t step_count;
     size_t bands_at_once; /* that a worker composes */
+    double worker_bytes;  /* that it needs for them */
+    bool may_wait;        /* for a turn (turns.c) */
     pthread_t thread;     /* the caller's */
     char **configuration; /* of that thread */
     unsigned encode_threads;
@@ -121,7 +124,7 @@ typedef struct sgc_plane {
     bool has_listed; /* what is listed as loaded is in what was stored */
 } sgc_plane;
 
-/* What one worker works with, allocated once. */
+/* What one worker works with, in its turn. */
 typedef struct sgc_workspace {
     sgc_loading *load;
     sgc_plane *planes; /* load->bands_at_once, like all that follow */
@@ -132,8 +135,8 @@ typedef struct sgc_workspace {
     uint8_t **valid;
 } sgc_workspace;
 
-/* Decides how many bands a worker composes at once, and says how many workers SGC_LOAD_MEMORY
- * bears, at least 1. */
+/* Decides how many bands a worker composes at once, and says for how many workers of this load
+ * alone SGC_LOAD_MEMORY would do, at least 1. */
 double sgc_plan_memory(sgc_loading *l);
 /* Must be freed in any case. */
 SGC_CHECKED sgc_status sgc_workspace_init(sgc_workspace *w, sgc_loading *l, sgc_error *err);
@@ -147,6 +150,24 @@ SGC_CHECKED sgc_status sgc_fill_chunk(sgc_workspace *w, sgc_task *t, sgc_error *
 SGC_CHECKED sgc_status sgc_merge_chunks(const sgc_loading *l, const sgc_view *view, size_t band,
                                         const sgc_chunk_ref *theirs, const sgc_chunk_ref *ours,
                                         sgc_buffer *encoded, sgc_chunk_ref *out, sgc_error *err);
+
+/* ---- turns.c ---- */
+
+/* What a worker fills one chunk in: a share of SGC_LOAD_MEMORY, which all loads of the process have
+ * in common, and one of the requests that its source bears. Turns are given in the order in which
+ * workers come. Who has one waits for no claim and for no other turn, so that it ends. */
+typedef struct sgc_turn {
+    const sgc_source *source;
+    double bytes, limit;
+    bool given;
+    struct sgc_turn *next; /* that came later */
+} sgc_turn;
+
+/* Waits for a turn; false, without one, when there is no task for it any more. Where the source
+ * stays on its thread, and in the middle of another load of the caller's thread, a turn is given at
+ * once: whoever has the others might wait for that thread. */
+bool sgc_turn_begin(sgc_turn *turn, sgc_loading *l);
+void sgc_turn_end(sgc_turn *turn);
 
 /* ---- committer.c ---- */
 
@@ -176,7 +197,8 @@ static inline size_t sgc_loading_done_locked(const sgc_loading *l)
     return l->position_count - l->task_count + l->filled;
 }
 
-void sgc_release_claim(sgc_loading *l, sgc_task *t);
+/* Whether a task is left that nobody has taken, and the load goes on. */
+bool sgc_loading_has_task(sgc_loading *l);
 
 SGC_END_C
 

@@ -2,8 +2,9 @@
  *
  * The caller's thread plans, starts workers, reports progress and commits; workers take one
  * position at a time, read the windows of all patches that meet it, compose, encode and write its
- * objects. Other processes on the disk do the same: a position whose lock they hold is left to them
- * and looked at again when nothing else is left to do, so processes with one window share its work.
+ * objects. Other threads of the process and other processes on the disk do the same: a position
+ * that they have claimed is left to them and looked at again when nothing else is left to do, so
+ * that those with one window share its work (claims.h).
  */
 #include <cpl_conv.h>
 #include <cpl_error.h>
@@ -75,16 +76,31 @@ static double batch_seconds(void)
     return seconds;
 }
 
+/* Whether somebody waits for one of so many chunks that are finished and not committed, which are
+ * among the last ones. The mutex is held. */
+static bool is_awaited(const sgc_loading *l, size_t finished)
+{
+    for (size_t i = l->next; i > 0 && finished > 0; i--) {
+        const sgc_task *t = &l->tasks[i - 1];
+        if (!t->done || t->complete == 0 || t->committed)
+            continue;
+        if (t->claim.wanted)
+            return true;
+        finished--;
+    }
+    return false;
+}
+
 /* What the caller's thread does now and then while tasks run. */
 static void look_around(sgc_loading *l)
 {
     tick(l);
     pthread_mutex_lock(&l->mutex);
     const size_t finished = l->filled - l->committed;
+    const bool is_batch = finished >= BATCH_CHUNKS || is_awaited(l, finished);
     const bool goes_on = l->status == SGC_OK;
     pthread_mutex_unlock(&l->mutex);
-    if (goes_on &&
-        (sgc_seconds_since(&l->last_commit) >= batch_seconds() || finished >= BATCH_CHUNKS))
+    if (goes_on && (is_batch || sgc_seconds_since(&l->last_commit) >= batch_seconds()))
         commit(l);
 }
 
@@ -98,99 +114,48 @@ bool sgc_loading_stops(void *user)
     return atomic_load(&l->stop);
 }
 
-/* ---- claims ---- */
-
-/* The bits that numbers below `count` need. */
-static int bits_for(int64_t count)
-{
-    int bits = 0;
-    while ((count - 1) >> bits > 0)
-        bits++;
-    return bits;
-}
-
-/* The lock of a position: its level, channel, time step, row and column as bit fields, as wide as
- * the cube needs them, above the store's own locks. In a cube beyond all measure the fields of the
- * finest levels would not fit: there two positions may share a lock, and one waits for the other.
- */
-static int64_t lock_number(const sgc_loading *l, sgc_position at)
-{
-    enum { USABLE_BITS = 62, FACTORS = 32, STEPS = 1 << 20 };
-    const sgc_cube *cube = l->cube;
-    int64_t rows = 1, columns = 1;
-    for (size_t i = 0; i < cube->level_count; i++) {
-        const int64_t r = sgc_level_rows(&cube->levels[i]);
-        const int64_t c = sgc_level_columns(&cube->levels[i]);
-        rows = r > rows ? r : rows;
-        columns = c > columns ? c : columns;
-    }
-    const struct {
-        int64_t value, count;
-    } fields[] = {{bits_for(sgc_loading_level(l)->factor), FACTORS},
-                  {at.band, (int64_t)sgc_loading_bands(l)},
-                  {at.step, STEPS},
-                  {at.row, rows},
-                  {at.column, columns}};
-    uint64_t number = 0;
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        number = number << bits_for(fields[i].count) | (uint64_t)fields[i].value;
-    return INT64_C(1) << USABLE_BITS | (int64_t)(number & ((UINT64_C(1) << USABLE_BITS) - 1));
-}
-
-static sgc_status claim(sgc_loading *l, sgc_task *t, sgc_error *err)
-{
-    sgc_object_store *store = sgc_repository_store(l->cube->repository);
-    if (store->lock == NULL) {
-        t->locked = true;
-        return SGC_OK;
-    }
-    return store->lock(store, lock_number(l, t->at), &t->locked, err);
-}
-
-void sgc_release_claim(sgc_loading *l, sgc_task *t)
-{
-    sgc_object_store *store = sgc_repository_store(l->cube->repository);
-    if (t->locked && store->unlock != NULL)
-        store->unlock(store, lock_number(l, t->at));
-    t->locked = false;
-}
-
 /* ---- workers ---- */
 
-/* The next task, or NULL when there is none or the load has failed. */
+/* Whether there is a next task and the load goes on. The mutex is held. */
+static bool has_task_locked(const sgc_loading *l)
+{
+    return l->status == SGC_OK && !atomic_load(&l->stop) && l->next < l->task_count;
+}
+
+bool sgc_loading_has_task(sgc_loading *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    const bool has_task = has_task_locked(l);
+    pthread_mutex_unlock(&l->mutex);
+    return has_task;
+}
+
+/* The next task, or NULL. */
 static sgc_task *take_task(sgc_loading *l)
 {
     pthread_mutex_lock(&l->mutex);
-    sgc_task *t = NULL;
-    if (l->status == SGC_OK && !atomic_load(&l->stop) && l->next < l->task_count)
-        t = &l->tasks[l->next++];
+    sgc_task *t = has_task_locked(l) ? &l->tasks[l->next++] : NULL;
     pthread_mutex_unlock(&l->mutex);
     return t;
 }
 
-/* Whether `view` lacks a task's position. */
-static sgc_status lacks(const sgc_loading *l, const sgc_view *view, const sgc_task *t,
-                        bool *missing, sgc_error *err)
+static sgc_status fill_task(sgc_loading *l, sgc_task *t, sgc_error *err)
 {
-    const sgc_slice slice = {(size_t)t->at.band, (size_t)t->at.step};
-    const sgc_window window = {
-        l->level, sgc_level_chunk_rect(sgc_loading_level(l), t->at.row, t->at.column), &slice, 1};
-    sgc_position *positions;
-    size_t count;
-    SGC_TRY(sgc_view_incomplete(l->cube, view, &window, &positions, &count, err));
-    free(positions);
-    *missing = count > 0;
-    return SGC_OK;
+    sgc_workspace w;
+    sgc_status status = sgc_workspace_init(&w, l, err);
+    if (status == SGC_OK)
+        status = sgc_fill_chunk(&w, t, err);
+    sgc_workspace_free(&w);
+    return status;
 }
 
 /* Whoever held the claim before may have completed the position: looks at the tip. `prepared` is a
  * view that has the arrays; the tip has none where the branch was reset meanwhile. */
-static sgc_status run_task(sgc_workspace *w, sgc_view *prepared, sgc_task *t, sgc_error *err)
+static sgc_status run_task(sgc_loading *l, sgc_view *prepared, sgc_task *t, sgc_error *err)
 {
-    sgc_loading *l = w->load;
     bool missing;
-    SGC_TRY(claim(l, t, err));
-    if (!t->locked)
+    SGC_TRY(sgc_claim_take(l->cube, l->level, t->at, &t->claim, err));
+    if (!t->claim.taken)
         return SGC_OK;
     SGC_TRY(sgc_cube_refresh(l->cube, err));
     sgc_cube_view(l->cube, &t->view);
@@ -198,32 +163,40 @@ static sgc_status run_task(sgc_workspace *w, sgc_view *prepared, sgc_task *t, sg
         sgc_view_unref(t->view);
         t->view = sgc_view_ref(prepared);
     }
-    SGC_TRY(lacks(l, t->view, t, &missing, err));
-    return missing ? sgc_fill_chunk(w, t, err) : SGC_OK;
+    SGC_TRY(sgc_view_lacks(l->cube, t->view, l->level, t->at, &missing, err));
+    return missing ? fill_task(l, t, err) : SGC_OK;
+}
+
+/* Runs the next task, in a turn of the calling worker. */
+static sgc_status run_next(sgc_loading *l, sgc_view *prepared, sgc_error *err)
+{
+    sgc_task *t = take_task(l);
+    if (t == NULL)
+        return SGC_OK;
+    const sgc_status status = run_task(l, prepared, t, err);
+    sgc_load_report_task(l, t);
+    pthread_mutex_lock(&l->mutex);
+    t->done = true;
+    l->filled += t->complete != 0;
+    pthread_cond_signal(&l->progress);
+    pthread_mutex_unlock(&l->mutex);
+    return status;
 }
 
 static void run_tasks(sgc_loading *l)
 {
-    sgc_error error = {""};
-    sgc_workspace w;
     sgc_view *prepared;
+    sgc_turn turn;
     sgc_cube_view(l->cube, &prepared);
-    sgc_status status = sgc_workspace_init(&w, l, &error);
-    sgc_task *t;
-    while (status == SGC_OK && (t = take_task(l)) != NULL) {
-        status = run_task(&w, prepared, t, &error);
-        sgc_load_report_task(l, t);
-        pthread_mutex_lock(&l->mutex);
-        t->done = true;
-        l->filled += t->complete != 0;
-        pthread_cond_signal(&l->progress);
-        pthread_mutex_unlock(&l->mutex);
+    while (sgc_turn_begin(&turn, l)) {
+        sgc_error error = {""};
+        const sgc_status status = run_next(l, prepared, &error);
+        if (status != SGC_OK)
+            fail_load(l, status, &error);
+        sgc_turn_end(&turn);
         if (l->source->stays_on_thread)
             look_around(l);
     }
-    if (status != SGC_OK)
-        fail_load(l, status, &error);
-    sgc_workspace_free(&w);
     sgc_view_unref(prepared);
 }
 
@@ -339,7 +312,7 @@ static sgc_status keep_unfinished(sgc_loading *l, sgc_error *err)
         sgc_task *t = &l->tasks[i];
         bool missing = false;
         if (!t->committed)
-            status = lacks(l, view, t, &missing, err);
+            status = sgc_view_lacks(l->cube, view, l->level, t->at, &missing, err);
         if (missing) {
             const sgc_task kept = {.at = t->at};
             l->tasks[n++] = kept;
@@ -354,7 +327,7 @@ static sgc_status keep_unfinished(sgc_loading *l, sgc_error *err)
 /* Forgets what a task holds. */
 static void clear_task(sgc_loading *l, sgc_task *t)
 {
-    sgc_release_claim(l, t);
+    sgc_claim_release(l->cube, &t->claim);
     for (size_t b = 0; t->inlined != NULL && b < sgc_loading_unit_bands(l); b++)
         sgc_buffer_free(&t->inlined[b]);
     free(t->inlined);
@@ -373,7 +346,7 @@ static void clear_tasks(sgc_loading *l)
         clear_task(l, &l->tasks[i]);
 }
 
-/* Round after round, until other processes have finished what they had claimed. */
+/* Round after round, until others have finished what they had claimed. */
 static sgc_status run_rounds(sgc_loading *l, sgc_error *err)
 {
     while (l->task_count > 0) {
@@ -429,6 +402,33 @@ static sgc_status plan_tasks(sgc_loading *l, const sgc_position *positions, size
     for (size_t i = 0; i < count; i++)
         l->tasks[i].at = positions[i];
     return SGC_OK;
+}
+
+/* Claims what workers begin with, before patches are looked for: whoever wants the same waits, and
+ * need not ask for them too. */
+static sgc_status claim_first(sgc_loading *l, sgc_error *err)
+{
+    const unsigned count = worker_count(l, sgc_plan_memory(l), l->task_count);
+    for (unsigned i = 0; i < count; i++)
+        SGC_TRY(sgc_claim_take(l->cube, l->level, l->tasks[i].at, &l->tasks[i].claim, err));
+    return SGC_OK;
+}
+
+/* Whether anything is left to this load: a position that is not complete by now and that no other
+ * load of the process has claimed meanwhile. */
+static sgc_status find_work(sgc_loading *l, bool *found, sgc_error *err)
+{
+    sgc_view *view;
+    sgc_status status = sgc_cube_refresh(l->cube, err);
+    *found = false;
+    sgc_cube_view(l->cube, &view);
+    for (size_t i = 0; status == SGC_OK && !*found && i < l->task_count; i++) {
+        sgc_task *t = &l->tasks[i];
+        if (t->claim.taken || !sgc_claims_has(l->cube, l->level, t->at))
+            status = sgc_view_lacks(l->cube, view, l->level, t->at, found, err);
+    }
+    sgc_view_unref(view);
+    return status;
 }
 
 /* ---- patches ---- */
@@ -569,9 +569,20 @@ static size_t steps_needed(const sgc_position *positions, size_t count)
     return (size_t)last + 1;
 }
 
+static sgc_status run_load(sgc_loading *l, bool *began, sgc_error *err)
+{
+    SGC_TRY(claim_first(l, err));
+    SGC_TRY(find_work(l, began, err));
+    if (!*began)
+        return SGC_OK;
+    SGC_TRY(find(l, err));
+    sgc_load_report_plan(l);
+    return run_rounds(l, err);
+}
+
 sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions, size_t count,
                     const sgc_policy *policy, sgc_absences *absences, uint64_t *received,
-                    sgc_error *err)
+                    bool *began, sgc_error *err)
 {
     SGC_TRY(sgc_cube_prepare(cube, level, steps_needed(positions, count), err));
     sgc_loading l = {.cube = cube,
@@ -579,6 +590,7 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
                      .policy = policy,
                      .source = sgc_cube_source(cube, level),
                      .thread = pthread_self(),
+                     .may_wait = sgc_check_may_wait(NULL) == SGC_OK,
                      .configuration = CPLGetThreadLocalConfigOptions()};
     pthread_mutex_init(&l.mutex, NULL);
     sgc_condition_init(&l.progress);
@@ -586,13 +598,9 @@ sgc_status sgc_load(sgc_cube *cube, size_t level, const sgc_position *positions,
     sgc_load_report_begin(&l);
     sgc_status status = plan_tasks(&l, positions, count, &error);
     if (status == SGC_OK)
-        status = find(&l, &error);
-    if (status == SGC_OK) {
-        sgc_load_report_plan(&l);
-        status = run_rounds(&l, &error);
-    }
+        status = run_load(&l, began, &error);
     sgc_load_report_end(&l, status, &error);
-    if (status == SGC_OK)
+    if (status == SGC_OK && *began)
         *absences = find_absences(&l);
     *received = l.bytes;
     clear_tasks(&l);

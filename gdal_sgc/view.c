@@ -401,6 +401,20 @@ sgc_status sgc_view_incomplete(const sgc_cube *cube, const sgc_view *view, const
     return SGC_OK;
 }
 
+sgc_status sgc_view_lacks(const sgc_cube *cube, const sgc_view *view, size_t level, sgc_position at,
+                          bool *missing, sgc_error *err)
+{
+    const sgc_slice slice = {(size_t)at.band, (size_t)at.step};
+    const sgc_window window = {level, sgc_level_chunk_rect(&cube->levels[level], at.row, at.column),
+                               &slice, 1};
+    sgc_position *positions;
+    size_t count;
+    SGC_TRY(sgc_view_incomplete(cube, view, &window, &positions, &count, err));
+    free(positions);
+    *missing = count > 0;
+    return SGC_OK;
+}
+
 /* ---- which steps there are ---- */
 
 size_t sgc_cube_steps(sgc_cube *cube)

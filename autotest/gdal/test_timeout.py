@@ -102,6 +102,7 @@ def test_time_in_the_search_of_patches(open_document, server, read):
 
 
 def test_time_spent_waiting_for_another_thread(open_cube, server, read, assert_pixels):
+    """Which has the same chunk: others come meanwhile."""
     server.fault("/2.tif", **HOURS)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(read, open_cube(), SIDE, 0, SIDE, SIDE)
@@ -109,7 +110,10 @@ def test_time_spent_waiting_for_another_thread(open_cube, server, read, assert_p
             while not server.log() and not other.done():
                 time.sleep(0.01)
             with pytest.raises(RuntimeError, match="TIMEOUT.* 1 chunk"):
-                read(open_cube(TIMEOUT="0.2"), 0, 0, SIDE, SIDE)
+                read(open_cube(TIMEOUT="0.2"), SIDE, 0, SIDE, SIDE)
+            assert [entry["path"] for entry in server.log()] == ["/2.tif"]
+            assert_pixels(read(open_cube(TIMEOUT="60"), 0, 0, SIDE, SIDE), PIXELS[:, :SIDE])
+            assert not other.done()
         finally:
             server.reset()  # answers the other
         assert_pixels(other.result(), PIXELS[:, SIDE:])

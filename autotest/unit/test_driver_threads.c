@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "autotest/unit/http_server_process.h"
 #include "autotest/unit/store_testing.h"
@@ -295,6 +296,162 @@ static void test_a_cube_for_each_thread(void **state)
     free(readers);
 }
 
+/* ---- some at a slow file, others not ---- */
+
+/* It lies in the windows of the readers 0 and 1 only. */
+static const char slow_tile[] = "/09_01.tif";
+
+static void hold_slow_tile(void)
+{
+    http_server_fault(&server, "{\"path\": \"/09_01.tif\", \"delay_ms\": 600000, \"times\": 1}");
+}
+
+static int count_requests(const char *path)
+{
+    int count = 0;
+    cJSON *log = http_server_log(&server);
+    for (const cJSON *entry = log->child; entry != NULL; entry = entry->next)
+        count += strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(entry, "path")), path) == 0;
+    cJSON_Delete(log);
+    return count;
+}
+
+typedef struct thread_reader {
+    reader *reader;
+    pthread_t thread;
+    atomic_bool stop, ended; /* stop: its progress function ends the read */
+} thread_reader;
+
+static int go_on(double fraction, const char *message, void *user)
+{
+    (void)fraction;
+    (void)message;
+    return !((thread_reader *)user)->stop;
+}
+
+static CPLErr read_with_progress(reader *r, GDALProgressFunc progress, void *user)
+{
+    GDALRasterIOExtraArg extra;
+    INIT_RASTERIO_EXTRA_ARG(extra);
+    extra.pfnProgress = progress;
+    extra.pProgressData = user;
+    GDALDatasetH cube = open_grid(GDAL_OF_RASTER, r->options);
+    if (cube == NULL)
+        return CE_Failure;
+    const CPLErr result =
+        GDALDatasetRasterIOEx(cube, GF_Read, window_x(r), window_y(r), WINDOW, WINDOW, r->pixels,
+                              WINDOW, WINDOW, GDT_Float32, 1, NULL, 0, 0, 0, &extra);
+    GDALClose(cube);
+    return result;
+}
+
+static void *read_until_stopped(void *user)
+{
+    thread_reader *t = user;
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    t->reader->result = read_with_progress(t->reader, go_on, t);
+    snprintf(t->reader->error, sizeof t->reader->error, "%s", CPLGetLastErrorMsg());
+    CPLPopErrorHandler();
+    t->ended = true;
+    return NULL;
+}
+
+static void wait_for_request(const char *path)
+{
+    while (count_requests(path) == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+static void start_reader(thread_reader *t, reader *r)
+{
+    t->reader = r;
+    assert_int_equal(pthread_create(&t->thread, NULL, read_until_stopped, t), 0);
+}
+
+/* A thread that waits for the server with the slow tile. */
+static void start_slow_reader(thread_reader *t, reader *r)
+{
+    hold_slow_tile();
+    start_reader(t, r);
+    wait_for_request(slow_tile);
+}
+
+static void assert_reads(reader *r)
+{
+    read_window(r);
+    assert_window(r);
+}
+
+static void assert_fails(reader *r, const char *message)
+{
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    read_window(r);
+    CPLPopErrorHandler();
+    assert_int_equal(r->result, CE_Failure);
+    assert_non_null(strstr(r->error, message));
+}
+
+/* Number i has the i-th window. */
+static reader *numbered_readers_new(void)
+{
+    reader *readers = readers_new();
+    for (int i = 0; i < THREADS; i++) {
+        readers[i].number = i;
+        readers[i].options = "";
+    }
+    return readers;
+}
+
+/* Those who want other chunks, or what it has finished, go past a thread that waits for a slow
+ * server; those who want its chunk wait with a patience of their own. */
+static void test_nobody_waits_for_chunks_of_others(void **state)
+{
+    (void)state;
+    reader *readers = numbered_readers_new();
+    thread_reader slow = {0}, waiting = {0};
+    CPLSetConfigOption("SGC_COMMIT_INTERVAL", "600");
+    start_slow_reader(&slow, &readers[0]);
+    readers[7].options = readers[2].options = ",timeout=60";
+    assert_reads(&readers[7]);
+    assert_reads(&readers[2]); /* in the middle of the slow one's window */
+    readers[6].options = ",download=view,timeout=60";
+    assert_reads(&readers[6]);
+    readers[1].options = ",timeout=0.01";
+    assert_fails(&readers[1], "TIMEOUT");
+    readers[1].options = "";
+    start_reader(&waiting, &readers[1]);
+    waiting.stop = true;
+    pthread_join(waiting.thread, NULL);
+    assert_int_equal(readers[1].result, CE_Failure);
+    assert_non_null(strstr(readers[1].error, "cancelled"));
+    assert_false(slow.ended);
+    assert_each_part_is_asked_once();
+    http_server_reset(&server);
+    pthread_join(slow.thread, NULL);
+    CPLSetConfigOption("SGC_COMMIT_INTERVAL", NULL);
+    assert_window(&readers[0]);
+    assert_verifies();
+    free(readers);
+}
+
+/* Whoever waits for a chunk whose load is cancelled loads it. */
+static void test_waiting_thread_takes_over(void **state)
+{
+    (void)state;
+    reader *readers = numbered_readers_new();
+    thread_reader slow = {0}, waiting = {0};
+    start_slow_reader(&slow, &readers[0]);
+    start_reader(&waiting, &readers[1]);
+    wait_for_request("/05_05.tif"); /* which is in that window only */
+    slow.stop = true;
+    pthread_join(slow.thread, NULL);
+    pthread_join(waiting.thread, NULL);
+    assert_non_null(strstr(readers[0].error, "cancelled"));
+    assert_window(&readers[1]);
+    assert_verifies();
+    free(readers);
+}
+
 /* ---- each in its own way ---- */
 
 /* What a map does that may not wait: there may be nothing yet where something will be. */
@@ -319,19 +476,9 @@ static void *cancel_first(void *user)
 {
     reader *r = user;
     int calls = 0;
-    GDALRasterIOExtraArg extra;
-    INIT_RASTERIO_EXTRA_ARG(extra);
-    extra.pfnProgress = stop_at_second_call;
-    extra.pProgressData = &calls;
-    GDALDatasetH cube = open_grid(GDAL_OF_RASTER, r->options);
-    if (cube != NULL) {
-        CPLPushErrorHandler(CPLQuietErrorHandler);
-        r->result =
-            GDALDatasetRasterIOEx(cube, GF_Read, window_x(r), window_y(r), WINDOW, WINDOW,
-                                  r->pixels, WINDOW, WINDOW, GDT_Float32, 1, NULL, 0, 0, 0, &extra);
-        CPLPopErrorHandler();
-        GDALClose(cube);
-    }
+    CPLPushErrorHandler(CPLQuietErrorHandler);
+    r->result = read_with_progress(r, stop_at_second_call, &calls);
+    CPLPopErrorHandler();
     return read_window(r);
 }
 
@@ -567,6 +714,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_cube_of_the_process, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(test_a_cube_for_each_thread, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_nobody_waits_for_chunks_of_others, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(test_waiting_thread_takes_over, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(test_each_in_its_own_way, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(test_progress_waits_for_no_load, make_directory,
