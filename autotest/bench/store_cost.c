@@ -158,7 +158,7 @@ static void commit_one(sgc_repository *repository, uint32_t step)
     check(sgc_session_set_chunk(session, "/a0", at, &ref, &error));
     const int length = snprintf(id, sizeof id, "\"new_%u_10m_v4.1\"", step);
     check(sgc_root_add_loaded(sgc_snapshot_find(sgc_session_base(session), "/"),
-                                (sgc_span){id, (size_t)length}, &root, &error));
+                              (sgc_span){id, (size_t)length}, &root, &error));
     check(sgc_session_put_group(session, "/", root.data, root.size, &error));
     check(sgc_session_commit(session, "one chunk", NULL, NULL, &error));
     sgc_buffer_free(&root);
