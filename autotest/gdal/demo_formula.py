@@ -130,11 +130,18 @@ def patch_tag(patch):
     return (7 * row + 3 * column) % 8 / 8
 
 
+def first_behind(edge, factor):
+    """The first level pixel whose centre is at or behind the edge; the last one ends where the cube ends."""
+    last = level_size(factor) - 1
+    pixel = math.ceil((2 * edge - factor) / (2 * factor))
+    return pixel if pixel < last else last + ((last * factor + min((last + 1) * factor, SIZE)) / 2 < edge)
+
+
 def patch_range(index, factor=1):
     """First and one past the last level pixel whose centre lies in the patch, along one axis."""
     first = max(PATCH_STEP * index - PATCH_BUFFER, 0)
     end = min(PATCH_STEP * (index + 1) + PATCH_BUFFER, SIZE)
-    return tuple(math.ceil((2 * edge - factor) / (2 * factor)) for edge in (first, end))
+    return tuple(first_behind(edge, factor) for edge in (first, end))
 
 
 def tags(xoff, yoff, xsize, ysize, factor):
