@@ -522,6 +522,13 @@ static bool are_picked(const sgc_raster_place *p, const sgc_raster_window *w)
            GDALDataTypeIsInteger(both) && GDALGetDataTypeSizeBytes(both) == 8;
 }
 
+/* The full-resolution pixel at the centre of a level's; the last one ends where the grid does. */
+static int64_t centre_of_pixel(int64_t pixel, int64_t factor, int64_t size)
+{
+    const int64_t begin = pixel * factor, end = begin + factor;
+    return (begin + (begin < size && size < end ? size : end)) / 2;
+}
+
 /* Gives a level the full-resolution pixels at the centres of its own, bit by bit: of the four that
  * meet there the one to the south-east, as GDAL does. */
 static sgc_status pick_pixels(const sgc_raster_place *p, const sgc_raster_window *w, char *pixels,
@@ -536,11 +543,14 @@ static sgc_status pick_pixels(const sgc_raster_place *p, const sgc_raster_window
     uint8_t *has = VSIMalloc(span);
     sgc_status status =
         row != NULL && has != NULL ? SGC_OK : sgc_fail_memory(err, span * (item + 1), "a row");
+    const sgc_grid *grid = &w->definition->grid;
     for (int64_t j = 0; status == SGC_OK && j < w->rect.height; j++) {
-        full.rect = (sgc_rect){w->rect.x * f, (w->rect.y + j) * f + f / 2, (int64_t)span, 1};
+        const int64_t y = centre_of_pixel(w->rect.y + j, f, grid->height);
+        full.rect = (sgc_rect){w->rect.x * f, y, (int64_t)span, 1};
         status = copy_window(p, &full, row, has, err);
         for (size_t i = 0; status == SGC_OK && i < width; i++) {
-            const size_t from = i * (size_t)f + (size_t)f / 2, to = (size_t)j * width + i;
+            const int64_t x = centre_of_pixel(w->rect.x + (int64_t)i, f, grid->width);
+            const size_t from = (size_t)(x - full.rect.x), to = (size_t)j * width + i;
             memcpy(pixels + to * item, row + from * item, item);
             valid[to] = has[from];
         }

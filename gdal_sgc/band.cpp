@@ -178,7 +178,9 @@ double SGCBand::GetOffset(int *success)
 
 int SGCBand::GetOverviewCount()
 {
-    return dataset_->AreOverviewsEnabled() ? dataset_->OverviewCount() : 0;
+    // Levels are chosen by FindLevel(): GDAL shall not choose another one meanwhile.
+    const bool mayBeUsed = dataset_->AreOverviewsEnabled() && !dataset_->IsDecimating();
+    return mayBeUsed ? dataset_->OverviewCount() : 0;
 }
 
 GDALRasterBand *SGCBand::GetOverview(int index)

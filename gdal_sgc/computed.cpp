@@ -136,8 +136,12 @@ std::unique_ptr<GDALDataset> SGCBand::InMemory(int width, int height)
     GDALDriver *driver = GetGDALDriverManager()->GetDriverByName("MEM");
     std::unique_ptr<GDALDataset> raster(
         driver != nullptr ? driver->Create("", width, height, 1, eDataType, nullptr) : nullptr);
-    if (raster == nullptr)
+    if (raster == nullptr) {
+        if (driver == nullptr)
+            CPLError(CE_Failure, CPLE_NotSupported,
+                     "SGC: levels are computed with GDAL's driver MEM, which GDAL_SKIP leaves out");
         return nullptr;
+    }
     GDALRasterBand *band = raster->GetRasterBand(1);
     int has = FALSE;
     if (eDataType == GDT_Int64)

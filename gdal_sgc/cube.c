@@ -655,12 +655,15 @@ static sgc_status load_with_ahead(sgc_cube *cube, const sgc_window *window,
                                   const sgc_policy *policy, sgc_ensured *result, bool *again,
                                   sgc_error *err)
 {
+    const uint64_t before = *policy->downloaded;
     const sgc_status status = load_missing(cube, window, policy, result, again, err);
     if (status == SGC_OK || status == SGC_CANCELLED || sgc_rect_is_empty(policy->ahead) ||
         is_over(policy))
         return status;
+    const uint64_t spent = *policy->downloaded - before;
     sgc_policy alone = *policy;
     alone.ahead = (sgc_rect){0};
+    alone.max_bytes -= spent < alone.max_bytes ? spent : alone.max_bytes;
     return load_missing(cube, window, &alone, result, again, err);
 }
 

@@ -180,7 +180,8 @@ CPLErr SGCHandle::Ensure(const sgc_window &window, bool isDecimated, SGCProgress
     sgc_ensured ensured = {};
     sgc_error error = {""};
     // Who copies a raster hears at the beginning that it costs too much, not in the middle.
-    if (window.rect.y == policy.ahead.y && window.rect.width == policy.ahead.width &&
+    if (!connection_->for_view && window.rect.y == policy.ahead.y &&
+        window.rect.width == policy.ahead.width &&
         !CanAfford({window.level, policy.ahead, window.slices, window.slice_count})) {
         Finish(window, SGC_BUDGET, ensured, 0);
         return CE_Failure;
@@ -520,13 +521,9 @@ CPLErr SGCDataset::IRasterIO(GDALRWFlag rw, int xOff, int yOff, int xSize, int y
         std::none_of(bandMap, bandMap + bandCount, [&](int number) {
             return static_cast<SGCBand *>(GetRasterBand(number))->IsComputed(rect);
         });
-    if (!isTogether) {
-        // Resampling is per band.
-        const auto decimation = Decimate(decimates);
-        return GDALDataset::IRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize,
-                                      bufType, bandCount, bandMap, pixelSpace, lineSpace, bandSpace,
-                                      extra);
-    }
+    if (!isTogether)
+        return BandBasedRasterIO(rw, xOff, yOff, xSize, ySize, data, bufXSize, bufYSize, bufType,
+                                 bandCount, bandMap, pixelSpace, lineSpace, bandSpace, extra);
     const sgc_window window = {level_, rect, slices.data(), slices.size()};
     sgc_view *view = nullptr;
     SGCProgress progress(*extra, int64_t{ySize} * bandCount);

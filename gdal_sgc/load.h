@@ -153,9 +153,9 @@ SGC_CHECKED sgc_status sgc_merge_chunks(const sgc_loading *l, const sgc_view *vi
 
 /* ---- turns.c ---- */
 
-/* What a worker fills one chunk in: a share of SGC_LOAD_MEMORY, which all loads of the process have
- * in common, and one of the requests that its source bears. Turns are given in the order in which
- * workers come. Who has one waits for no claim and for no other turn, so that it ends. */
+/* What a worker fills one chunk in: a share of SGC_LOAD_MEMORY and one of the requests that the
+ * source bears, which all loads from the source have in common. Turns are given in the order in
+ * which workers come. Who has one waits for no claim and for no other turn, so that it ends. */
 typedef struct sgc_turn {
     const sgc_source *source;
     double bytes, limit;

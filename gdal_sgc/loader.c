@@ -30,6 +30,8 @@ enum {
     TICK_MILLISECONDS = 100, /* between two looks at progress and cancellation */
 };
 
+static const double AWAITED_SECONDS = 0.5; /* between commits of what somebody waits for */
+
 static void fail_load(sgc_loading *l, sgc_status status, const sgc_error *error)
 {
     pthread_mutex_lock(&l->mutex);
@@ -97,7 +99,8 @@ static void look_around(sgc_loading *l)
     tick(l);
     pthread_mutex_lock(&l->mutex);
     const size_t finished = l->filled - l->committed;
-    const bool is_batch = finished >= BATCH_CHUNKS || is_awaited(l, finished);
+    const bool may_hurry = sgc_seconds_since(&l->last_commit) >= AWAITED_SECONDS;
+    const bool is_batch = finished >= BATCH_CHUNKS || (may_hurry && is_awaited(l, finished));
     const bool goes_on = l->status == SGC_OK;
     pthread_mutex_unlock(&l->mutex);
     if (goes_on && (is_batch || sgc_seconds_since(&l->last_commit) >= batch_seconds()))

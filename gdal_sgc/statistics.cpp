@@ -70,6 +70,7 @@ sgc_status ChooseStrips(const sgc_cube *cube, const sgc_view *view, const sgc_sl
 {
     const size_t count = std::min(complete.chunks, MOST_STRIPS);
     size_t at = 0;
+    strips.reserve(count + 1); // nothing is thrown through the visit
     auto choose = [&](const sgc_rect &chunk, bool hasData) {
         if (!hasData || at++ != strips.size() * complete.chunks / count)
             return;

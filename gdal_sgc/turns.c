@@ -1,4 +1,4 @@
-/* The turns of workers, of all loads of the process. */
+/* The turns of workers, of all loads of a source: one that never answers holds up no other. */
 #include <pthread.h>
 
 #include "gdal_sgc/load.h"
@@ -37,25 +37,23 @@ static bool has_request(const sgc_turn *turn)
     return before < turn->source->max_requests;
 }
 
-/* One alone has room, however large it is. */
+/* One alone has room, however large it is; nobody has the room that an earlier one waits for. */
 static bool has_room(const sgc_turn *turn)
 {
     double used = 0;
-    for (const sgc_turn *t = turns.first; t != NULL; t = t->next)
-        used += t->given ? t->bytes : 0;
+    bool came_before = true;
+    for (const sgc_turn *t = turns.first; t != NULL; t = t->next) {
+        came_before &= t != turn;
+        if (t != turn && t->source == turn->source && (came_before || t->given))
+            used += t->bytes;
+    }
     return used == 0 || used + turn->bytes <= turn->limit;
 }
 
-/* Nobody who comes later has the room that an earlier one waits for. */
 static void give_turns(void)
 {
-    for (sgc_turn *t = turns.first; t != NULL; t = t->next) {
-        if (t->given || !has_request(t))
-            continue;
-        if (!has_room(t))
-            break;
-        t->given = true;
-    }
+    for (sgc_turn *t = turns.first; t != NULL; t = t->next)
+        t->given = t->given || (has_request(t) && has_room(t));
 }
 
 static void leave(sgc_turn *turn)

@@ -3,7 +3,7 @@ those of a copy with the same levels in a format of GDAL's own."""
 import json
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, gdal_array
 import pytest
 
 SIDE, CHUNK = 720, 180
@@ -80,7 +80,8 @@ def odd(tmp_path):
 
     def define(pixels, method, chunk):
         height, width = pixels.shape
-        source = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "source.tif"), width, height, 1, gdal.GDT_Float32)
+        code = gdal_array.NumericTypeCodeToGDALTypeCode(pixels.dtype)
+        source = gdal.GetDriverByName("GTiff").Create(str(tmp_path / "source.tif"), width, height, 1, code)
         source.SetGeoTransform((0, 30, 0, 0, 0, -30))
         source.GetRasterBand(1).SetNoDataValue(-9999)
         source.WriteRaster(0, 0, width, height, pixels.tobytes())
@@ -88,7 +89,7 @@ def odd(tmp_path):
         (tmp_path / "definition.json").write_text(json.dumps({
             "type": "CubeDataset", "version": "1", "id": "odd", "proj:code": "EPSG:3413",
             "proj:transform": [30, 0, 0, 0, -30, 0], "proj:shape": [height, width], "chunk_shape": [chunk, chunk],
-            "bands": [{"name": "b", "data_type": "float32", "nodata": -9999, "resampling": method}],
+            "bands": [{"name": "b", "data_type": pixels.dtype.name, "nodata": -9999, "resampling": method}],
             "source": {"kind": "gdal", "dataset": str(tmp_path / "source.tif")}}))
         return "SGC:%%s,dataset=%s,create=yes" % (tmp_path / "definition.json")
 
@@ -98,10 +99,11 @@ def odd(tmp_path):
 ODD_SIZE = (134, 203)
 
 
-@pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic", "average", "mode"])
-def test_last_pixels_of_levels(odd, read, method):
+@pytest.mark.parametrize("method, data_type", [("nearest", np.int64)] + [
+    (method, np.float32) for method in ("nearest", "bilinear", "cubic", "average", "mode")])
+def test_last_pixels_of_levels(odd, read, method, data_type):
     """Those that the raster's end cuts are as full as others: loaded or computed, they stand for what is left."""
-    pixels = np.random.default_rng(7).integers(1, 200, ODD_SIZE).astype(np.float32)
+    pixels = np.random.default_rng(7).integers(1, 200, ODD_SIZE).astype(data_type)
     name = odd(pixels, method, 64)
     read(gdal.Open(name % "./full"), 0, 0, *ODD_SIZE[::-1])
     offline, online = gdal.Open(name % "./full" + ",download=no"), gdal.Open(name % "./levels")
@@ -224,9 +226,9 @@ def test_programs_read_between_the_pixels(pair, method):
 WIDTH, HEIGHT = 1203, 602  # no level divides them
 
 
-@pytest.fixture(scope="module")
-def ramp(tmp_path_factory):
-    """Two channels whose pixels say which column and row they are, counted from their centres."""
+@pytest.fixture(scope="module", params=["loaded", "offline"])
+def ramp(tmp_path_factory, request):
+    """Two channels whose pixels say which column and row they are, from their centres; offline without levels."""
     directory = tmp_path_factory.mktemp("ramp")
     source = gdal.GetDriverByName("GTiff").Create(str(directory / "source.tif"), WIDTH, HEIGHT, 2, gdal.GDT_Float32)
     source.SetGeoTransform((0, 30, 0, 0, 0, -30))
@@ -239,7 +241,10 @@ def ramp(tmp_path_factory):
         "bands": [{"name": "column", "data_type": "float32"},
                   {"name": "row", "band": 2, "data_type": "float32"}],
         "source": {"kind": "gdal", "dataset": "%s"}}""" % (HEIGHT, WIDTH, directory / "source.tif"))
-    return gdal.Open("SGC:%s,dataset=%s,create=yes" % (directory / "cube", directory / "definition.json"))
+    name = "SGC:%s,dataset=%s,create=yes" % (directory / "cube", directory / "definition.json")
+    if request.param == "offline":
+        gdal.Open(name).ReadRaster()
+    return gdal.Open(name + (",download=no" if request.param == "offline" else ""))
 
 
 @pytest.mark.parametrize("method, tolerance", [("NearestNeighbour", 0.51), ("Bilinear", 0.1), ("Average", 0.1)])

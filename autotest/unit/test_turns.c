@@ -77,13 +77,29 @@ static void test_requests_of_a_source(void **state)
     assert_in_range(run_loads(sources, true, 1), 1, REQUESTS);
 }
 
-static void test_memory_of_all_sources(void **state)
+static void test_memory_of_a_source(void **state)
 {
     (void)state;
     sgc_source sources[LOADS] = {
         {.max_requests = REQUESTS}, {.max_requests = REQUESTS}, {.max_requests = REQUESTS}};
-    assert_in_range(run_loads(sources, false, 0.4 * MEBIBYTE), 1, 2);
-    assert_int_equal(run_loads(sources, false, 3 * MEBIBYTE), 1);
+    assert_in_range(run_loads(sources, true, 0.4 * MEBIBYTE), 1, 2);
+    assert_int_equal(run_loads(sources, true, 3 * MEBIBYTE), 1);
+    assert_in_range(run_loads(sources, false, 3 * MEBIBYTE), 1, LOADS);
+}
+
+/* A server that never answers keeps its turns. */
+static void test_sources_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    sgc_source silent = {.max_requests = 1}, other = {.max_requests = 1};
+    sgc_loading loads[2];
+    sgc_turn turns[2];
+    load_init(&loads[0], &silent, 3 * MEBIBYTE);
+    load_init(&loads[1], &other, 3 * MEBIBYTE);
+    for (int i = 0; i < 2; i++)
+        assert_true(sgc_turn_begin(&turns[i], &loads[i]));
+    for (int i = 0; i < 2; i++)
+        sgc_turn_end(&turns[i]);
 }
 
 static void test_loads_have_turns_at_once(void **state)
@@ -128,7 +144,8 @@ int main(void)
     CPLSetConfigOption("SGC_LOAD_MEMORY", "1");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_of_a_source),
-        cmocka_unit_test(test_memory_of_all_sources),
+        cmocka_unit_test(test_memory_of_a_source),
+        cmocka_unit_test(test_sources_do_not_wait_for_each_other),
         cmocka_unit_test(test_loads_have_turns_at_once),
         cmocka_unit_test(test_turn_without_waiting),
     };
