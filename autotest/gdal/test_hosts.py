@@ -14,7 +14,8 @@ import numpy as np
 from osgeo import gdal
 import pytest
 
-WIDTH, HEIGHT, CHUNK = 816, 704, 256  # as wide as their levels: else GDAL shifts those of a copy (test_resampling.py)
+WIDTH, HEIGHT, CHUNK = 811, 703, 256  # the last pixel of each level stands for a part of one
+WHOLE = (816, 704)  # as wide as its levels: elsewhere GDAL shifts decimated reads of a copy (test_resampling.py)
 FACTORS = (2, 4, 8, 16)
 GRID = (-640000.0, 100.0, 0.0, -1200000.0, 0.0, -100.0)
 WEST, NORTH = GRID[0], GRID[3]
@@ -97,13 +98,13 @@ show(as.vector(coarse[[1]]))
 """
 
 
-def make_pixels():
+def make_pixels(width, height):
     """Hills, and noise with holes; a corner without data."""
     random = np.random.default_rng(11)
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    hills = 500 + 300 * np.sin(x / 57) * np.cos(y / 83) + random.normal(0, 2, (HEIGHT, WIDTH))
-    noise = random.normal(100, 30, (HEIGHT, WIDTH))
-    noise[random.random((HEIGHT, WIDTH)) < 0.02] = np.nan
+    y, x = np.mgrid[0:height, 0:width]
+    hills = 500 + 300 * np.sin(x / 57) * np.cos(y / 83) + random.normal(0, 2, (height, width))
+    noise = random.normal(100, 30, (height, width))
+    noise[random.random((height, width)) < 0.02] = np.nan
     pixels = np.stack([hills, noise]).astype(np.float32)
     pixels[:, 500:, :200] = np.nan
     return pixels
@@ -121,7 +122,8 @@ def means(pixels, factor):
 
 
 def write_geotiff(path, pixels):
-    file = gdal.GetDriverByName("GTiff").Create(str(path), WIDTH, HEIGHT, 2, gdal.GDT_Float32, ["TILED=YES"])
+    file = gdal.GetDriverByName("GTiff").Create(
+        str(path), pixels.shape[2], pixels.shape[1], 2, gdal.GDT_Float32, ["TILED=YES"])
     file.SetGeoTransform(GRID)
     file.SetProjection("EPSG:3413")
     for i in (0, 1):
@@ -130,8 +132,8 @@ def write_geotiff(path, pixels):
 
 
 @pytest.fixture(scope="module")
-def pixels():
-    return make_pixels()
+def pixels(request):
+    return make_pixels(*getattr(request, "param", (WIDTH, HEIGHT)))
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +158,11 @@ def geotiff(tmp_path_factory, pixels):
 
 
 @pytest.fixture
-def name(tmp_path, source, cube):
+def name(tmp_path, source, pixels, cube):
     """The connection string of an empty cube."""
     path = tmp_path / "hosts.json"
-    path.write_text(json.dumps({**DEFINITION, "source": {"kind": "gdal", "dataset": str(source)}}))
+    path.write_text(json.dumps({**DEFINITION, "proj:shape": pixels.shape[1:],
+                                "source": {"kind": "gdal", "dataset": str(source)}}))
     return "SGC:%s,dataset=%s,create=yes" % (cube, path)
 
 
@@ -221,6 +224,7 @@ WARP = {
     "cutline": "-cutline cutline.geojson -crop_to_cutline -tr 100 100", "blend": "-cutline cutline.geojson -cblend 5",
     "beyond": "-te %d %d %d %d -tr 100 100" % (EAST - 20000, NORTH - 20000, EAST + 10000, NORTH + 10000),
     "little memory": "-t_srs EPSG:3995 -wm 1 -r bilinear", "alpha": "-dstalpha -t_srs EPSG:3995"}
+DECIMATED = ["half", "nearest", "bilinear", "cubic", "average", "mode", "resolution", "part of a pixel"]
 DEM = ["hillshade", "slope -compute_edges", "hillshade -multidirectional -b 2"]
 COMMANDS = {
     **{"gdal_translate " + k: "gdal_translate -q %s {in} {out}" % v for k, v in TRANSLATE.items()},
@@ -228,7 +232,9 @@ COMMANDS = {
     **{"gdaldem " + v: "gdaldem %s {in} {out} %s -q" % tuple((v + " ").split(" ", 1)) for v in DEM}}
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+@pytest.mark.parametrize("pixels, command", [
+    (WHOLE if k in ["gdal_translate " + d for d in DECIMATED] else (WIDTH, HEIGHT), v) for k, v in COMMANDS.items()],
+    ids=COMMANDS.keys(), indirect=["pixels"], scope="module")
 def test_program(name, geotiff, run, command):
     with open("cutline.geojson", "w") as file:
         json.dump({"type": "FeatureCollection", "crs": {"type": "name", "properties": {"name": "EPSG:3413"}},
@@ -417,6 +423,7 @@ def test_rasterio_reads(rasterio, name, geotiff, pixels, assert_pixels):
         assert_pixels(cube.read(window=beyond, boundless=True), file.read(window=beyond, boundless=True))
 
 
+@pytest.mark.parametrize("pixels", [WHOLE], ids=["whole"], indirect=True, scope="module")
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average", "lanczos", "mode"])
 def test_rasterio_resamples(rasterio, name, geotiff, resampling):
     method = rasterio.enums.Resampling[resampling]
