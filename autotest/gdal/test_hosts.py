@@ -16,6 +16,7 @@ import pytest
 
 WIDTH, HEIGHT, CHUNK = 811, 703, 256  # the last pixel of each level stands for a part of one
 WHOLE = (816, 704)  # as wide as its levels: elsewhere GDAL shifts decimated reads of a copy (test_resampling.py)
+whole = pytest.mark.parametrize("pixels", [WHOLE], ids=["whole"], indirect=True, scope="module")
 FACTORS = (2, 4, 8, 16)
 GRID = (-640000.0, 100.0, 0.0, -1200000.0, 0.0, -100.0)
 WEST, NORTH = GRID[0], GRID[3]
@@ -423,7 +424,7 @@ def test_rasterio_reads(rasterio, name, geotiff, pixels, assert_pixels):
         assert_pixels(cube.read(window=beyond, boundless=True), file.read(window=beyond, boundless=True))
 
 
-@pytest.mark.parametrize("pixels", [WHOLE], ids=["whole"], indirect=True, scope="module")
+@whole
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average", "lanczos", "mode"])
 def test_rasterio_resamples(rasterio, name, geotiff, resampling):
     method = rasterio.enums.Resampling[resampling]
@@ -482,6 +483,7 @@ def test_rasterio_says_what_failed(rasterio, name):
 
 # Programs that are not always there
 
+@whole
 def test_qgis(name, geotiff, run):
     if os.environ.get("SGC_TEST_QGIS") != "1":
         pytest.skip("QGIS is not tested unless SGC_TEST_QGIS is 1")
@@ -498,6 +500,7 @@ def test_qgis(name, geotiff, run):
         assert np.abs(ours.astype(int) - theirs).max() <= 1, step  # a mean that was rounded the other way
 
 
+@whole
 def test_r(name, geotiff, run):
     if os.environ.get("SGC_TEST_R") != "1":
         pytest.skip("R is not tested unless SGC_TEST_R is 1")
